@@ -1,0 +1,142 @@
+"""The small interface that every encoder family implements: text with soft tokens in, pixels in, unit vectors out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.image_processing_utils import BaseImageProcessor
+
+
+@dataclass(frozen=True)
+class TextEmbeddings:
+    """What a text encoder says of N texts of at most L tokens, projected to D dimensions and L2-normalised.
+
+    Attributes:
+        pooled: (N, D), one vector a text.
+        tokens: (N, L, D), one vector a token; padding positions hold no meaning.
+        mask: (N, L) bool, True at real tokens.
+    """
+
+    pooled: Tensor
+    tokens: Tensor
+    mask: Tensor
+
+
+@dataclass(frozen=True)
+class ImageEmbeddings:
+    """What an image encoder says of B images, projected to D dimensions and L2-normalised.
+
+    Attributes:
+        pooled: (B, D), one vector an image.
+        patches: (B, P, D), one vector a patch, row by row.
+        grid: (rows, columns) of the patches, P = rows * columns.
+    """
+
+    pooled: Tensor
+    patches: Tensor
+    grid: tuple[int, int]
+
+
+@contextmanager
+def soft_tokens_at(embedding: nn.Module, positions: Tensor, soft_tokens: Tensor) -> Iterator[None]:
+    """Puts learned vectors in place of the input-embedding layer's output while the context is open.
+
+    Everything behind the layer (positional embeddings, attention, pooling by EOS or by mean) works untouched, whatever
+    the model, since `input_ids` keep their length, their EOS and their padding.
+
+    Args:
+        embedding: the model's input-embedding layer, ids (N, L) -> (N, L, d).
+        positions: (N, L) bool, True at the placeholders; the same number M in each row.
+        soft_tokens: (N, M, d), in the order of the placeholders.
+    """
+
+    def replace(_module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        # masked_scatter fills True positions in row-major order, which is the order of soft_tokens' rows.
+        return output.masked_scatter(positions.unsqueeze(-1), soft_tokens.to(output.dtype))
+
+    handle = embedding.register_forward_hook(replace)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+class TextEncoder(nn.Module, ABC):
+    """The text half of an image-text encoder, frozen.
+
+    Args:
+        model: the transformers model that holds the text tower and its projection.
+        tokenizer: its tokenizer.
+        max_length: the most tokens a text may have, special tokens included.
+    """
+
+    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
+        super().__init__()
+        self.model = model.eval().requires_grad_(False)
+        self.tokenizer = tokenizer
+        self.max_length = max_length
+
+    @property
+    def embedding(self) -> nn.Embedding:
+        """The input-embedding layer, whose width is the width d of soft tokens."""
+        layer = self.model.get_input_embeddings()
+        assert isinstance(layer, nn.Embedding)
+        return layer
+
+    @property
+    def width(self) -> int:
+        """The width d of the input embeddings."""
+        return self.embedding.embedding_dim
+
+    @abstractmethod
+    def encode(self, input_ids: Tensor, attention_mask: Tensor) -> TextEmbeddings:
+        """Texts (N, L) as unit vectors; what a family implements."""
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        soft_tokens: Tensor | None = None,
+        soft_positions: Tensor | None = None,
+    ) -> TextEmbeddings:
+        """Encodes texts, with learned vectors at placeholder positions when they are given.
+
+        Args:
+            input_ids: (N, L).
+            attention_mask: (N, L), 1 at real tokens (placeholders are real tokens).
+            soft_tokens: (N, M, d), the vectors that stand in for the placeholders' input embeddings.
+            soft_positions: (N, L) bool, True at M placeholders in each row.
+        """
+        if soft_tokens is None or soft_positions is None:
+            return self.encode(input_ids, attention_mask)
+        with soft_tokens_at(self.embedding, soft_positions, soft_tokens):
+            return self.encode(input_ids, attention_mask)
+
+
+class ImageEncoder(nn.Module, ABC):
+    """The image half of an image-text encoder, frozen.
+
+    Args:
+        model: the transformers model that holds the image tower and its projection.
+        image_processor: what turns photos into its `pixel_values`.
+    """
+
+    def __init__(self, model: PreTrainedModel, image_processor: BaseImageProcessor) -> None:
+        super().__init__()
+        self.model = model.eval().requires_grad_(False)
+        self.image_processor = image_processor
+
+    @abstractmethod
+    def encode(self, pixel_values: Tensor) -> ImageEmbeddings:
+        """Images (B, 3, H, W) as unit vectors; what a family implements."""
+
+    @torch.no_grad()
+    def forward(self, pixel_values: Tensor) -> ImageEmbeddings:
+        """Encodes images (B, 3, H, W); nothing is learned on this side, so no gradient is kept."""
+        return self.encode(pixel_values.to(self.model.dtype))
