@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -140,3 +141,9 @@ class ImageEncoder(nn.Module, ABC):
     def forward(self, pixel_values: Tensor) -> ImageEmbeddings:
         """Encodes images (B, 3, H, W); nothing is learned on this side, so no gradient is kept."""
         return self.encode(pixel_values.to(self.model.dtype))
+
+
+def split_loading_kwargs(kwargs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Parts `from_pretrained` keywords into those for models only (dtype) and those for any file of a repository."""
+    model_kwargs = {key: value for key, value in kwargs.items() if key in {"dtype"}}
+    return model_kwargs, {key: value for key, value in kwargs.items() if key not in model_kwargs}

@@ -1,0 +1,41 @@
+"""From logits to scores in [0, 1]: each category's scale and threshold, fitted on held-out sentences."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+
+
+MIN_EXAMPLES = 5  # of each kind, for a category to get a scale of its own
+
+
+def fit_calibration(
+    logits: NDArray[np.float32], labels: NDArray[np.integer]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Fits score = sigmoid(scale * (logit - threshold)) per category by logistic regression (Platt scaling, 1999).
+
+    Positives and negatives weigh the same, so that 0.5 is the point where a sentence that mentions the category and
+    one that does not are equally likely: photos have other base rates than sentences. Categories with few examples
+    take the fit over all categories together.
+
+    Args:
+        logits: (M, K), of held-out sentences.
+        labels: (M, K), multi-hot.
+
+    Returns:
+        scale (K,), positive, and threshold (K,).
+    """
+    shared = _fit(logits.reshape(-1), labels.reshape(-1)) or (1.0, float(logits.mean()) if logits.size else 0.0)
+    fits = [_fit(logits[:, k], labels[:, k]) or shared for k in range(logits.shape[1])]
+    scale, threshold = (np.array(column, dtype=np.float64) for column in zip(*fits, strict=True))
+    return scale, threshold
+
+
+def _fit(logits: NDArray[np.float32], labels: NDArray[np.integer]) -> tuple[float, float] | None:
+    present = int(labels.sum())
+    if min(present, len(labels) - present) < MIN_EXAMPLES:
+        return None
+    model = LogisticRegression(class_weight="balanced").fit(logits.reshape(-1, 1), labels)
+    scale = float(model.coef_[0, 0])
+    return (scale, -float(model.intercept_[0]) / scale) if scale > 0 else None

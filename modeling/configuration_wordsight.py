@@ -1,0 +1,178 @@
+"""Configuration of a wordsight model: which encoder, which categories, which prompt tokens, how scores are made."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+from huggingface_hub.dataclasses import strict
+from transformers import PreTrainedConfig
+
+from wordsight.version import __version__
+
+
+@strict
+class WordsightConfig(PreTrainedConfig):
+    """Everything about a wordsight checkpoint that is not a tensor; a person can read it.
+
+    The prompt of category i is `[SOS] [global tokens] [tokens of its attribute group] [tokens of its co-occurrence
+    group] [its own tokens] [its name] [EOS]`, once per branch (global, local). Any number of tokens may be 0:
+    (16, 0, 0, 0) is TaI-DPT (arXiv 2211.12739), (0, 0, 0, 16) class-specific CoOp (arXiv 2109.01134).
+
+    Args:
+        encoder: Hub id or path of the frozen image-text encoder, or "offline" for the one built from PyPI packages.
+        encoder_revision: its revision on the Hub.
+        patch_embeddings: for ViT encoders, "value" takes the last block's value path as patch embeddings (MaskCLIP,
+            arXiv 2112.01071), "plain" the last layer's own output.
+        prompt_width: width d of the text encoder's input embeddings, and so of a prompt token.
+        projection_dim: width D of the space that texts and images share.
+        synonyms: category name -> other names of it.
+        num_global_tokens: tokens shared by all categories.
+        num_attribute_tokens: tokens of each attribute group.
+        num_cooccurrence_tokens: tokens of each co-occurrence group.
+        num_category_tokens: tokens of each category alone.
+        attribute_groups: categories that look alike, as lists of names; each category in exactly one. None: one group.
+        cooccurrence_groups: categories seen together, likewise.
+        logit_scale: tau, the factor from cosine to logit.
+        local_temperature_text: beta of the softmax over a sentence's tokens.
+        local_temperature_image: beta of the softmax over a photo's patches.
+        local_weight: weight of the local branch in the final logit; the global branch has the rest.
+        margin: margin of the ranking loss.
+        score_scale: per category, a in score = sigmoid(a * (logit - threshold)); set by calibration.
+        score_threshold: per category, the logit at which its score is 0.5; set by calibration.
+        provenance: where the training sentences come from (LLM, seed, numbers, dataset).
+        wordsight_version: version that wrote the checkpoint.
+
+    Raises:
+        StrictDataclassError: (from huggingface_hub) a value is invalid; the message names the field.
+
+    Example:
+        >>> from wordsight import WordsightConfig
+        >>> config = WordsightConfig(id2label={0: "cat", 1: "dog", 2: "sofa"}, attribute_groups=[["cat", "dog"], ["sofa"]])
+        >>> config.group_index("attribute_groups")
+        [0, 0, 1]
+    """
+
+    model_type = "wordsight"
+
+    encoder: str = "offline"
+    encoder_revision: str | None = None
+    patch_embeddings: Literal["value", "plain"] = "value"
+    prompt_width: int = 512
+    projection_dim: int = 512
+    synonyms: dict[str, list[str]] | None = None
+    num_global_tokens: int = 4
+    num_attribute_tokens: int = 4
+    num_cooccurrence_tokens: int = 4
+    num_category_tokens: int = 4
+    attribute_groups: list[list[str]] | None = None
+    cooccurrence_groups: list[list[str]] | None = None
+    logit_scale: float | int = 4.0
+    local_temperature_text: float | int = 1 / 50
+    local_temperature_image: float | int = 1 / 40
+    local_weight: float | int = 0.5
+    margin: float | int = 1.0
+    score_scale: list[float] | None = None
+    score_threshold: list[float] | None = None
+    provenance: dict[str, Any] | None = None
+    wordsight_version: str = __version__
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        """Fills in what follows from other fields: `label2id`, one group where none is given, the problem type."""
+        self.problem_type = self.problem_type or "multi_label_classification"
+        super().__post_init__(**kwargs)
+        self.label2id = {name: index for index, name in self.labels_by_index().items()}
+        if self.attribute_groups is None:
+            self.attribute_groups = [self.category_names]
+        if self.cooccurrence_groups is None:
+            self.cooccurrence_groups = [self.category_names]
+        if self.synonyms is None:
+            self.synonyms = {}
+        if self.score_scale is None:
+            self.score_scale = [1.0] * len(self.category_names)
+        if self.score_threshold is None:
+            self.score_threshold = [0.0] * len(self.category_names)
+
+    def labels_by_index(self) -> dict[int, str]:
+        """`id2label` with the keys as integers and in order."""
+        return {int(index): name for index, name in sorted((self.id2label or {}).items(), key=lambda kv: int(kv[0]))}
+
+    @property
+    def category_names(self) -> list[str]:
+        """The K category names, in the order of the logits."""
+        return list(self.labels_by_index().values())
+
+    @property
+    def num_prompt_tokens(self) -> int:
+        """Number of learned tokens in the prompt of one category."""
+        return (
+            self.num_global_tokens
+            + self.num_attribute_tokens
+            + self.num_cooccurrence_tokens
+            + self.num_category_tokens
+        )
+
+    def group_index(self, field: Literal["attribute_groups", "cooccurrence_groups"]) -> list[int]:
+        """The group number of each of the K categories, in the order of the logits."""
+        groups = getattr(self, field)
+        number = {name: index for index, group in enumerate(groups) for name in group}
+        return [number[name] for name in self.category_names]
+
+    # Methods named validate_* run after construction (huggingface_hub's @strict).
+
+    def validate_categories(self) -> None:
+        """Labels are numbered 0..K-1, named, and no name stands twice."""
+        labels = self.labels_by_index()
+        if not labels:
+            raise ValueError("id2label is empty: give at least one category.")
+        if list(labels) != list(range(len(labels))):
+            raise ValueError(f"id2label must be numbered 0..{len(labels) - 1}, got {list(labels)}.")
+        names = list(labels.values())
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"id2label names {', '.join(map(repr, twice))} more than once.")
+
+    def validate_groups(self) -> None:
+        """Each category is in exactly one group of each kind."""
+        for field in ("attribute_groups", "cooccurrence_groups"):
+            groups = getattr(self, field)
+            members = [name for group in groups for name in group]
+            known = set(self.category_names)
+            problems = [
+                ("not categories", sorted(set(members) - known)),
+                ("in no group", sorted(known - set(members))),
+                ("in more than one group", sorted({name for name in members if members.count(name) > 1})),
+            ]
+            for what, names in problems:
+                if names:
+                    raise ValueError(f"{field}: {', '.join(map(repr, names))} {what}.")
+            if any(not group for group in groups):
+                raise ValueError(f"{field}: a group is empty.")
+
+    def validate_token_counts(self) -> None:
+        """No negative number of tokens, and widths that exist."""
+        for field in ("num_global_tokens", "num_attribute_tokens", "num_cooccurrence_tokens", "num_category_tokens"):
+            if getattr(self, field) < 0:
+                raise ValueError(f"{field} must be 0 or more, got {getattr(self, field)}.")
+        for field in ("prompt_width", "projection_dim"):
+            if getattr(self, field) <= 0:
+                raise ValueError(f"{field} must be positive, got {getattr(self, field)}.")
+
+    def validate_scores(self) -> None:
+        """Temperatures and scales are positive and finite, the branch weight is a weight."""
+        for field in ("logit_scale", "local_temperature_text", "local_temperature_image"):
+            value = getattr(self, field)
+            if not (math.isfinite(value) and value > 0):
+                raise ValueError(f"{field} must be a positive number, got {value}.")
+        if not 0 <= self.local_weight <= 1:
+            raise ValueError(f"local_weight must be between 0 and 1, got {self.local_weight}.")
+        if not (math.isfinite(self.margin) and self.margin >= 0):
+            raise ValueError(f"margin must be 0 or more, got {self.margin}.")
+        for field in ("score_scale", "score_threshold"):
+            values = getattr(self, field)
+            if len(values) != len(self.category_names):
+                raise ValueError(f"{field} has {len(values)} values for {len(self.category_names)} categories.")
+            if not all(map(math.isfinite, values)):
+                raise ValueError(f"{field} holds a value that is not finite.")
+        if not all(value > 0 for value in self.score_scale or ()):
+            raise ValueError("score_scale must be positive.")

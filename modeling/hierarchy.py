@@ -1,0 +1,92 @@
+"""Which categories share prompt tokens: groups that look alike, and groups that are seen together."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import networkx as nx
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.cluster import AgglomerativeClustering
+from sklearn.metrics import silhouette_score
+
+from wordsight.errors import InvalidInputError
+
+
+Groups = list[list[str]]
+
+
+def attribute_groups(names: Sequence[str], embeddings: NDArray[np.float32], num_groups: int | None = None) -> Groups:
+    """Clusters categories by what they look like (METHOD.md, section 2): agglomerative, average linkage, cosine.
+
+    Args:
+        names: K category names.
+        embeddings: (K, D), one embedding of each category's attribute answers.
+        num_groups: how many groups; by default the number between 2 and K / 2 with the best silhouette.
+
+    Returns:
+        The groups, each category in exactly one, in the order of their first member.
+    """
+    if len(names) < 4 and num_groups is None:
+        return [list(names)]
+
+    def cluster(number: int) -> NDArray[np.int64]:
+        return AgglomerativeClustering(number, metric="cosine", linkage="average").fit_predict(embeddings)
+
+    if num_groups is None:
+        candidates = range(2, len(names) // 2 + 1)
+        num_groups = max(candidates, key=lambda n: silhouette_score(embeddings, cluster(n), metric="cosine"))
+    assignment = cluster(min(num_groups, len(names))) if len(names) > 1 else np.zeros(1, dtype=np.int64)
+    return _in_order([[names[i] for i in np.flatnonzero(assignment == g)] for g in np.unique(assignment)], names)
+
+
+def cooccurrence_groups(
+    names: Sequence[str], answers: Mapping[str, Mapping[str, float]], labels: NDArray[np.integer], seed: int = 0
+) -> Groups:
+    """Communities of the graph of categories that are seen together (METHOD.md, section 2), by modularity (Louvain).
+
+    Args:
+        names: K category names.
+        answers: what the LLM said of a category's company: name -> other name -> weight in [0, 1]; both directions
+            add up.
+        labels: (N, K) multi-hot labels of the sentences. Two categories add the cosine of their columns.
+        seed: seed of the Louvain algorithm.
+
+    Returns:
+        The groups, each category in exactly one, in the order of their first member.
+    """
+    together = labels.T.astype(np.float64) @ labels
+    counts = np.maximum(np.sqrt(np.diag(together)), 1)
+    weights = together / counts[:, None] / counts[None, :]
+    graph = nx.Graph()
+    graph.add_nodes_from(names)
+    for i, first in enumerate(names):
+        for j, second in enumerate(names[:i]):
+            said = (answers.get(first, {}).get(second, 0.0) + answers.get(second, {}).get(first, 0.0)) / 2
+            if weight := float(weights[i, j]) + said:
+                graph.add_edge(first, second, weight=weight)
+    communities = nx.community.louvain_communities(graph, weight="weight", seed=seed)
+    return _in_order([sorted(group, key=list(names).index) for group in communities], names)
+
+
+def read_groups(path: Path) -> tuple[Groups | None, Groups | None]:
+    """Reads a user's own groups: JSON with "attribute_groups" and/or "cooccurrence_groups", lists of lists of names.
+
+    Raises:
+        InvalidInputError: the file is not that.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InvalidInputError(f"{path} can't be read as JSON groups: {error}") from error
+    known = {"attribute_groups", "cooccurrence_groups"}
+    if not isinstance(content, dict) or not content or set(content) - known:
+        raise InvalidInputError(f"{path}: expected a JSON object with {' and/or '.join(sorted(known))}.")
+    return content.get("attribute_groups"), content.get("cooccurrence_groups")
+
+
+def _in_order(groups: Groups, names: Sequence[str]) -> Groups:
+    position = {name: index for index, name in enumerate(names)}
+    return sorted(groups, key=lambda group: min(position[name] for name in group))

@@ -1,0 +1,189 @@
+"""The model that labels photos: learned prompts and the category embeddings made from them, beside a frozen encoder."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers.utils import ModelOutput
+
+from .configuration_wordsight import WordsightConfig
+from .encoders import ImageEncoder, load_image_encoder
+from .prompts import HierarchicalPrompts, PromptLayout
+from .scoring import global_logits, local_logits, position_logits, ranking_loss
+
+
+if TYPE_CHECKING:
+    from .encoders import TextEncoder
+
+
+@dataclass
+class WordsightOutput(ModelOutput):
+    """What the model says of B photos.
+
+    Args:
+        loss (`torch.Tensor` of shape `()`, returned when `labels` are given): the ranking loss of both branches.
+        logits (`torch.Tensor` of shape `(B, K)`): both branches, weighted by `config.local_weight`.
+        global_logits (`torch.Tensor` of shape `(B, K)`): from the pooled embedding.
+        local_logits (`torch.Tensor` of shape `(B, K)`): from the patch embeddings.
+        patch_logits (`torch.Tensor` of shape `(B, P, K)`, returned when asked for): the local branch at each patch.
+        patch_grid (`tuple[int, int]`, returned when asked for): rows and columns of the P patches.
+    """
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    global_logits: Tensor | None = None
+    local_logits: Tensor | None = None
+    patch_logits: Tensor | None = None
+    patch_grid: tuple[int, int] | None = None
+
+
+class WordsightForMultiLabelImageClassification(PreTrainedModel):
+    """Labels photos with learned hierarchical prompts (arXiv 2403.01209) for a frozen CLIP-like encoder.
+
+    A checkpoint holds the prompts, the category embeddings computed from them and the image processor, but not the
+    encoder, which `from_pretrained` loads by the name in the config. Labelling photos takes the image half alone.
+
+    Args:
+        config: the configuration.
+        image_encoder: the encoder's image half; `from_pretrained` sets it.
+
+    Example:
+        >>> from wordsight import WordsightForMultiLabelImageClassification
+        >>> model = WordsightForMultiLabelImageClassification.from_pretrained("demo-output/model")  # doctest: +SKIP
+        >>> model(pixel_values).logits.shape  # doctest: +SKIP
+        torch.Size([1, 20])
+    """
+
+    config: WordsightConfig
+    config_class = WordsightConfig
+    base_model_prefix = "wordsight"
+    main_input_name = "pixel_values"
+    input_modalities = ("image",)
+
+    def __init__(self, config: WordsightConfig, image_encoder: ImageEncoder | None = None) -> None:
+        super().__init__(config)
+        self.prompts = HierarchicalPrompts(config)
+        shape = (len(config.category_names), config.projection_dim)
+        self.global_embeddings = nn.Parameter(torch.zeros(shape), requires_grad=False)
+        self.local_embeddings = nn.Parameter(torch.zeros(shape), requires_grad=False)
+        self.post_init()
+        self.image_encoder = image_encoder
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """Leaves the zeros: prompts are drawn by `PromptTokens.initialise`, from the encoder's vocabulary."""
+
+    @classmethod
+    def from_pretrained(  # type: ignore[override]
+        cls,
+        pretrained_model_name_or_path: str | os.PathLike[str],
+        *args: Any,
+        image_encoder: ImageEncoder | None = None,
+        **kwargs: Any,
+    ) -> WordsightForMultiLabelImageClassification:
+        """Loads a checkpoint and the image half of the encoder that its config names.
+
+        Args:
+            pretrained_model_name_or_path: Hub id or folder.
+            args: passed on to transformers.
+            image_encoder: an encoder that is loaded already, to be used instead.
+            kwargs: as for transformers' `from_pretrained`; `token`, `cache_dir` and `local_files_only` hold for the
+                encoder as well, which takes the model's dtype and device.
+
+        Raises:
+            InvalidInputError: the encoder can't be found.
+            OSError: the checkpoint can't be found.
+        """
+        loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        model = loaded[0] if isinstance(loaded, tuple) else loaded
+        if image_encoder is None:
+            shared = {key: kwargs.get(key) for key in ("token", "cache_dir", "local_files_only", "force_download")}
+            image_encoder = load_image_encoder(
+                model.config.encoder,
+                patch_embeddings=model.config.patch_embeddings,
+                revision=model.config.encoder_revision,
+                dtype=model.dtype,
+                **shared,
+            )
+        model.image_encoder = image_encoder.to(model.device)
+        return loaded
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> None:  # type: ignore[override]
+        """Writes prompts, category embeddings, config and image processor; never the encoder.
+
+        Args:
+            save_directory: the folder, made if need be.
+            kwargs: as for transformers' `save_pretrained`.
+        """
+        state = kwargs.pop("state_dict", None) or self.state_dict()
+        learned = {key: value for key, value in state.items() if not key.startswith("image_encoder.")}
+        # Before the weights are written and, with push_to_hub=True, the folder is uploaded.
+        if self.image_encoder is not None:
+            Path(save_directory).mkdir(parents=True, exist_ok=True)
+            self.image_encoder.image_processor.save_pretrained(save_directory)
+        super().save_pretrained(save_directory, state_dict=learned, **kwargs)
+
+    @torch.no_grad()
+    def update_category_embeddings(self, text_encoder: TextEncoder) -> None:
+        """Computes the (K, D) category embeddings of both branches from the prompts; the one use of the text tower.
+
+        Args:
+            text_encoder: the text half of the encoder that the config names.
+        """
+        layout = PromptLayout(self.config.category_names, self.config.num_prompt_tokens, text_encoder)
+        self.global_embeddings.copy_(layout.encode(text_encoder, self.prompts.global_branch()))
+        self.local_embeddings.copy_(layout.encode(text_encoder, self.prompts.local_branch()))
+
+    def forward(
+        self,
+        pixel_values: Tensor,
+        labels: Tensor | None = None,
+        output_patch_logits: bool = False,
+        return_dict: bool | None = None,
+    ) -> WordsightOutput | tuple[Any, ...]:
+        """Scores photos for all categories.
+
+        Args:
+            pixel_values: (B, 3, H, W), from the image processor.
+            labels: (B, K), 1 where a category is present; asks for the loss.
+            output_patch_logits: whether to return the local branch at each patch as well.
+            return_dict: False returns a plain tuple, as everywhere in transformers.
+
+        Raises:
+            RuntimeError: the model has no encoder (it was not made by `from_pretrained`).
+        """
+        if self.image_encoder is None:
+            raise RuntimeError(
+                "This model has no image encoder yet. Load it with from_pretrained, or set "
+                "model.image_encoder = load_image_encoder(model.config.encoder)."
+            )
+        config = self.config
+        image = self.image_encoder(pixel_values)
+        # Prompts were saved as unit vectors; a half-precision copy of them may be off by a rounding.
+        global_categories = F.normalize(self.global_embeddings, dim=-1)
+        local_categories = F.normalize(self.local_embeddings, dim=-1)
+        pooled, patches = image.pooled.to(self.dtype), image.patches.to(self.dtype)
+        scores_global = global_logits(pooled, global_categories, config.logit_scale)
+        scores_local = local_logits(patches, local_categories, config.logit_scale, config.local_temperature_image)
+        loss = None
+        if labels is not None:
+            loss = ranking_loss(scores_global, labels, config.margin) + ranking_loss(
+                scores_local, labels, config.margin
+            )
+        output = WordsightOutput(
+            loss=loss,
+            logits=(1 - config.local_weight) * scores_global + config.local_weight * scores_local,
+            global_logits=scores_global,
+            local_logits=scores_local,
+        )
+        if output_patch_logits:
+            output.patch_logits = position_logits(patches, local_categories, config.logit_scale)
+            output.patch_grid = image.grid
+        keep_dict = config.return_dict if return_dict is None else return_dict
+        return output if keep_dict else output.to_tuple()

@@ -1,0 +1,70 @@
+"""From embeddings to logits, and the ranking loss: the formulas of TaI-DPT (arXiv 2211.12739, sections 3.2 to 3.4)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def global_logits(features: Tensor, categories: Tensor, logit_scale: float) -> Tensor:
+    """Cosine of each text or image with each category, times tau: s_i = tau * <g(x), G_i> (METHOD.md, section 4).
+
+    Args:
+        features: (N, D), unit vectors.
+        categories: (K, D), unit vectors.
+        logit_scale: tau.
+
+    Returns:
+        (N, K) logits.
+    """
+    return logit_scale * features @ categories.T
+
+
+def position_logits(positions: Tensor, categories: Tensor, logit_scale: float) -> Tensor:
+    """The same at every position (token or patch): (N, P, D) against (K, D) -> (N, P, K)."""
+    return logit_scale * positions @ categories.T
+
+
+def local_logits(
+    positions: Tensor, categories: Tensor, logit_scale: float, temperature: float, mask: Tensor | None = None
+) -> Tensor:
+    """Cosines at all positions, averaged with softmax weights that favour the best ones.
+
+    r_i = tau * sum_j softmax_j(<t_j, L_i> / beta) * <t_j, L_i>   (TaI-DPT, section 3.4; METHOD.md, section 4)
+
+    Args:
+        positions: (N, P, D), unit vectors of tokens or patches.
+        categories: (K, D), unit vectors.
+        logit_scale: tau.
+        temperature: beta; small values come near the maximum over positions.
+        mask: (N, P) bool, False at positions that don't count (padding).
+
+    Returns:
+        (N, K) logits.
+    """
+    cosines = positions @ categories.T
+    scaled = cosines / temperature
+    if mask is not None:
+        scaled = scaled.masked_fill(~mask.unsqueeze(-1), torch.finfo(scaled.dtype).min)
+    return logit_scale * (scaled.softmax(dim=1) * cosines).sum(dim=1)
+
+
+def ranking_loss(logits: Tensor, labels: Tensor, margin: float, reduction: str = "mean") -> Tensor:
+    """Hinge over all pairs of a present and an absent category (TaI-DPT, equation 5; METHOD.md, section 4).
+
+    loss = mean over texts of sum over (positive p, negative n) of max(0, margin - s_p + s_n)
+
+    Args:
+        logits: (N, K).
+        labels: (N, K), 1 where the category is present.
+        margin: the least distance asked between a present and an absent category.
+        reduction: "mean" over the N texts, or their "sum".
+
+    Returns:
+        A scalar.
+    """
+    # Few categories are present in a text: pairing each present one with all K costs positives x K, not N x K x K.
+    rows, columns = labels.bool().nonzero(as_tuple=True)
+    hinge = (margin - logits[rows, columns].unsqueeze(-1) + logits[rows]).clamp(min=0)
+    total = (hinge * ~labels.bool()[rows]).sum()
+    return total / max(len(logits), 1) if reduction == "mean" else total

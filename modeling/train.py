@@ -1,0 +1,253 @@
+"""`wordsight train` and `accelerate launch -m wordsight.modeling.train`: one command, one loop."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from wordsight.errors import InvalidInputError
+
+from .configuration_training import TrainingConfig
+
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+    from .configuration_wordsight import WordsightConfig
+    from .data import TrainingTexts
+    from .encoders import TextEncoder
+    from .modeling_wordsight import WordsightForMultiLabelImageClassification
+
+
+TOKEN_FIELDS = ("num_global_tokens", "num_attribute_tokens", "num_cooccurrence_tokens", "num_category_tokens")
+
+
+def train_prompts(
+    texts: Path | str,
+    out: Path | str,
+    encoder: str = "offline",
+    *,
+    revision: str | None = None,
+    config: TrainingConfig | None = None,
+    tokens: tuple[int, int, int, int] | None = None,
+    groups: Path | None = None,
+    resume: bool = False,
+    report_to: str | None = None,
+) -> WordsightForMultiLabelImageClassification:
+    """Learns prompts from sentences and saves the model; the whole way from `wordsight describe`'s folder to a model.
+
+    Runs on as many processes as were launched (torchrun, accelerate launch), with the same result.
+
+    Args:
+        texts: folder that `wordsight describe` wrote.
+        out: folder for the model; checkpoints are kept there until the run is finished.
+        encoder: Hub id or path of the encoder, or "offline".
+        revision: the encoder's revision on the Hub.
+        config: how to train; by default what suits the encoder.
+        tokens: numbers of global, attribute-group, co-occurrence-group and category tokens.
+        groups: JSON file with groups to use instead of those found (see `read_groups`).
+        resume: whether to go on from the last checkpoint in `out`.
+        report_to: a tracker that accelerate knows ("tensorboard").
+
+    Returns:
+        The trained model, on the CPU.
+
+    Raises:
+        InvalidInputError: something given can't be used; the message says what to do.
+    """
+    # Here and not above: `--help` and `import wordsight` stay light.
+    from accelerate import Accelerator
+    from accelerate.utils import set_seed
+
+    from .data import load_training_texts
+    from .encoders import load_text_encoder
+    from .trainer import PromptTrainer, checkpoints
+
+    out = Path(out)
+    config = config or TrainingConfig.for_encoder(encoder)
+    out.mkdir(parents=True, exist_ok=True)
+    accelerator = Accelerator(
+        mixed_precision=config.mixed_precision, log_with=report_to, project_dir=str(out) if report_to else None
+    )
+    warn_if_fewer_processes(accelerator.num_processes)
+    set_seed(config.seed)
+    data = load_training_texts(Path(texts), config.validation_share, config.template_sentences, config.seed)
+    if accelerator.is_main_process and (left := checkpoints(out)) and not resume:
+        warnings.warn(f"{left[-1]} of an unfinished run is dropped; pass --resume to go on from it.", stacklevel=2)
+        for path in left:
+            shutil.rmtree(path)
+    accelerator.wait_for_everyone()
+    with accelerator.local_main_process_first():
+        text_encoder = load_text_encoder(encoder, revision=revision)
+    text_encoder.to(accelerator.device)
+    model_config = _model_config(data, text_encoder, accelerator, groups, config.seed)
+    model_config.encoder, model_config.encoder_revision = _saved_name(encoder), revision
+    model_config.update(dict(zip(TOKEN_FIELDS, tokens, strict=True)) if tokens else {})
+    model_config.validate()
+    trainer = PromptTrainer(model_config, config, data, text_encoder, accelerator, out)
+    if accelerator.is_main_process:
+        counts = ", ".join(f"{count} {level}" for level, count in trainer.prompts.num_tokens().items())
+        print(f"Learning {counts} tokens (both branches) from {len(data.train_texts)} sentences.")
+    if report_to:
+        accelerator.init_trackers("runs", config={k: v for k, v in config.to_dict().items()})
+    history = trainer.train(resume=resume)
+    accelerator.end_training()
+    model = trainer.model()
+    if accelerator.is_main_process:
+        _save(model, data, config, history, out)
+        for path in checkpoints(out):
+            shutil.rmtree(path)
+    accelerator.wait_for_everyone()
+    return model
+
+
+def _model_config(
+    data: TrainingTexts, text_encoder: TextEncoder, accelerator: Accelerator, groups: Path | None, seed: int
+) -> WordsightConfig:
+    """The configuration that follows from categories, knowledge and encoder."""
+    from accelerate.utils import broadcast_object_list
+
+    from .configuration_wordsight import WordsightConfig
+    from .features import sentence_features
+    from .hierarchy import attribute_groups, cooccurrence_groups, read_groups
+
+    knowledge, names = data.knowledge, data.names
+    own_attribute, own_cooccurrence = read_groups(groups) if groups else (None, None)
+    looks = [". ".join([name, *knowledge.attributes.get(name, [])]) for name in names]
+    embeddings = sentence_features(looks, text_encoder, progress=False).pooled.numpy()
+    # Found once and sent to all: processes must not differ by a rounding in how categories are grouped.
+    found: list[Any] = [None, None]
+    if accelerator.is_main_process:
+        found = [
+            own_attribute or attribute_groups(names, embeddings),
+            own_cooccurrence or cooccurrence_groups(names, knowledge.co_occurrence, data.train_labels, seed),
+        ]
+    broadcast_object_list(found)
+    return WordsightConfig(
+        id2label=dict(enumerate(names)),
+        synonyms={category.name: list(category.synonyms) for category in data.categories if category.synonyms},
+        prompt_width=text_encoder.width,
+        projection_dim=embeddings.shape[-1],
+        attribute_groups=found[0],
+        cooccurrence_groups=found[1],
+        provenance={
+            "language_model": knowledge.model,
+            "language_model_seed": knowledge.seed,
+            "training_sentences": len(data.train_texts),
+            "validation_sentences": len(data.validation_texts),
+        },
+    )
+
+
+def _saved_name(encoder: str) -> str:
+    """A local path is kept absolute, so that the model loads from any working directory."""
+    return str(Path(encoder).resolve()) if Path(encoder).is_dir() else encoder
+
+
+def _save(
+    model: WordsightForMultiLabelImageClassification,
+    data: TrainingTexts,
+    config: TrainingConfig,
+    history: list[dict[str, float]],
+    out: Path,
+) -> None:
+    """Model, training log, what the LLM said, and the card."""
+    from wordsight.model_cards import write_model_card
+
+    model.save_pretrained(out)
+    log = {"training": config.to_dict(), "history": history}
+    (out / "training_log.json").write_text(json.dumps(log, indent=2), encoding="utf-8")
+    data.knowledge.save(out / "knowledge.json")
+    write_model_card(model.config, log, out)
+
+
+def warn_if_fewer_processes(running: int) -> None:
+    """Warns when `accelerate launch --num_processes N` started fewer than N (on a CPU, 1.15 quietly starts one)."""
+    import psutil
+    from accelerate.commands.launch import launch_command_parser
+
+    if "LOCAL_RANK" in os.environ or (parent := psutil.Process().parent()) is None:
+        return
+    try:
+        command = parent.cmdline()
+    except psutil.Error:
+        return
+    if "launch" not in command[:4] or not any("accelerate" in part for part in command[:3]):
+        return
+    given, _ = launch_command_parser().parse_known_args(command[command.index("launch") + 1 :])
+    if given.num_processes and given.num_processes > running:
+        warnings.warn(
+            f"{given.num_processes} processes were asked for, {running} is running: on a CPU, accelerate launch starts "
+            f"only one. Use `torchrun --nproc_per_node {given.num_processes} -m wordsight.modeling.train ...` instead.",
+            stacklevel=2,
+        )
+
+
+def train(
+    texts: Annotated[Path, typer.Argument(help="Folder that `wordsight describe` wrote.")],
+    out: Annotated[Path, typer.Option(help="Folder for the model.")],
+    encoder: Annotated[str, typer.Option(help="Hub id or path of a CLIP-like encoder, or 'offline'.")] = "offline",
+    revision: Annotated[str | None, typer.Option(help="The encoder's revision on the Hub.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of all randomness.")] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in OUT.")] = False,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the sentences.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Sentences a step, over all processes.")] = None,
+    gradient_accumulation_steps: Annotated[int | None, typer.Option(help="Pieces a step is cut into.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="AdamW's learning rate.")] = None,
+    noise: Annotated[float | None, typer.Option(help="Norm of the noise on the unit text features.")] = None,
+    mixed_precision: Annotated[str | None, typer.Option(help="no, fp16 or bf16.")] = None,
+    template_sentences: Annotated[
+        bool, typer.Option(help="Mix in 'a photo of a {}.' for each name and synonym.")
+    ] = True,
+    tokens: Annotated[
+        tuple[int, int, int, int] | None,
+        typer.Option(help="Prompt tokens: global, attribute group, co-occurrence group, category.", metavar="G A C S"),
+    ] = None,
+    groups: Annotated[Path | None, typer.Option(help="JSON file with your own groups.")] = None,
+    report_to: Annotated[str | None, typer.Option(help="Tracker, such as tensorboard.")] = None,
+) -> None:
+    """Learn prompts from sentences, for a frozen encoder.
+
+    Options that are not given take the defaults that suit the encoder.
+
+    Example: wordsight train my-texts --encoder openai/clip-vit-base-patch16 --out my-model
+
+    On several GPUs: accelerate launch -m wordsight.modeling.train my-texts --out my-model
+    On several CPU processes: torchrun --nproc_per_node 2 -m wordsight.modeling.train my-texts --out my-model
+    """
+    config = TrainingConfig.for_encoder(
+        encoder,
+        seed=seed,
+        epochs=epochs,
+        batch_size=batch_size,
+        gradient_accumulation_steps=gradient_accumulation_steps,
+        learning_rate=learning_rate,
+        noise=noise,
+        mixed_precision=mixed_precision,
+        template_sentences=template_sentences,
+    )
+    train_prompts(
+        texts,
+        out,
+        encoder,
+        revision=revision,
+        config=config,
+        tokens=tokens,
+        groups=groups,
+        resume=resume,
+        report_to=report_to,
+    )
+
+
+if __name__ == "__main__":
+    from wordsight.cli import run
+
+    app = typer.Typer(add_completion=False)
+    app.command()(train)
+    run(app)
