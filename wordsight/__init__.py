@@ -1,1 +1,75 @@
-"""Wordsight."""
+"""Multi-label image recognition from category names alone.
+
+A language model describes the categories, prompts are learned from its sentences for a frozen CLIP-like encoder, and a
+pipeline labels photos. Importing this package registers it with transformers and loads no torch code until it is used:
+
+    >>> import wordsight
+    >>> from transformers import pipeline
+    >>> labeller = pipeline("multi-label-image-classification", model="demo-output/model")  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .registration import register_models, register_with_transformers
+from .version import __version__
+
+
+if TYPE_CHECKING:
+    from wordsight.description_gen import Category, Knowledge, generate_texts, load_texts, read_categories
+    from wordsight.modeling.configuration_training import TrainingConfig
+    from wordsight.modeling.configuration_wordsight import WordsightConfig
+    from wordsight.modeling.encoders import load_image_encoder, load_text_encoder
+    from wordsight.modeling.modeling_wordsight import WordsightForMultiLabelImageClassification, WordsightOutput
+    from wordsight.modeling.train import train_prompts
+    from wordsight.pipelines import MultiLabelImageClassificationPipeline
+
+_EXPORTS = {
+    "Category": "wordsight.description_gen",
+    "Knowledge": "wordsight.description_gen",
+    "MultiLabelImageClassificationPipeline": "wordsight.pipelines",
+    "TrainingConfig": "wordsight.modeling.configuration_training",
+    "WordsightConfig": "wordsight.modeling.configuration_wordsight",
+    "WordsightForMultiLabelImageClassification": "wordsight.modeling.modeling_wordsight",
+    "WordsightOutput": "wordsight.modeling.modeling_wordsight",
+    "generate_texts": "wordsight.description_gen",
+    "load_image_encoder": "wordsight.modeling.encoders",
+    "load_text_encoder": "wordsight.modeling.encoders",
+    "load_texts": "wordsight.description_gen",
+    "read_categories": "wordsight.description_gen",
+    "train_prompts": "wordsight.modeling.train",
+}
+
+__all__ = [
+    "Category",
+    "Knowledge",
+    "MultiLabelImageClassificationPipeline",
+    "TrainingConfig",
+    "WordsightConfig",
+    "WordsightForMultiLabelImageClassification",
+    "WordsightOutput",
+    "__version__",
+    "generate_texts",
+    "load_image_encoder",
+    "load_text_encoder",
+    "load_texts",
+    "read_categories",
+    "train_prompts",
+]
+
+register_with_transformers()
+
+
+def __getattr__(name: str) -> Any:
+    """Public names are imported when they are first used (PEP 562)."""
+    if name not in _EXPORTS:
+        raise AttributeError(f"module 'wordsight' has no attribute {name!r}")
+    if _EXPORTS[name].startswith("wordsight.modeling"):
+        register_models()
+    return getattr(import_module(_EXPORTS[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

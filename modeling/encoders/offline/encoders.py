@@ -1,0 +1,43 @@
+"""The offline encoder behind the interface of all encoders."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+from transformers import AutoImageProcessor, AutoTokenizer
+from ..base import ImageEmbeddings, ImageEncoder, TextEmbeddings, TextEncoder, split_loading_kwargs
+from .modeling_offline import OfflineTextModel, OfflineVisionModel
+
+
+class OfflineTextEncoder(TextEncoder):
+    """The text half: pooled by mean, every token projected as the pooled one is."""
+
+    @classmethod
+    def from_pretrained(cls, name: str, **kwargs: Any) -> OfflineTextEncoder:
+        """Loads the text half of a built encoder; keywords as in transformers (dtype, local_files_only, ...)."""
+        model_kwargs, hub_kwargs = split_loading_kwargs(kwargs)
+        model = OfflineTextModel.from_pretrained(name, **model_kwargs, **hub_kwargs)
+        tokenizer = AutoTokenizer.from_pretrained(name, **hub_kwargs)
+        return cls(model, tokenizer, max_length=model.config.text_config.max_position_embeddings)
+
+    def encode(self, input_ids: Tensor, attention_mask: Tensor) -> TextEmbeddings:
+        """Texts (N, L) as unit vectors."""
+        output = self.model(input_ids, attention_mask)
+        return TextEmbeddings(output.text_embeds, output.token_embeds, attention_mask.bool())
+
+
+class OfflineImageEncoder(ImageEncoder):
+    """The image half: patches are the cells of the last feature map."""
+
+    @classmethod
+    def from_pretrained(cls, name: str, patch_embeddings: str = "value", **kwargs: Any) -> OfflineImageEncoder:
+        """Loads the image half of a built encoder; a convolutional network has no value path to choose."""
+        model_kwargs, hub_kwargs = split_loading_kwargs(kwargs)
+        model = OfflineVisionModel.from_pretrained(name, **model_kwargs, **hub_kwargs)
+        return cls(model, AutoImageProcessor.from_pretrained(name, **hub_kwargs))
+
+    def encode(self, pixel_values: Tensor) -> ImageEmbeddings:
+        """Images (B, 3, H, W) as unit vectors."""
+        output = self.model(pixel_values)
+        return ImageEmbeddings(output.image_embeds, output.patch_embeds, output.grid)

