@@ -1,1 +1,54 @@
-"""TODO."""
+"""Sentences instead of photos: a language model is asked about categories, and its answers are labelled.
+
+Names are imported when they are first used, so that the package itself is light.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+
+if TYPE_CHECKING:
+    from .categories import Category, check_categories, read_categories
+    from .default_llm import default_llm_path
+    from .generation import generate_texts, load_texts
+    from .knowledge import Knowledge
+    from .labelling import SentenceLabeller
+    from .server import LLMServer, LLMServerError
+
+_EXPORTS = {
+    "Category": "categories",
+    "Knowledge": "knowledge",
+    "LLMServer": "server",
+    "LLMServerError": "server",
+    "SentenceLabeller": "labelling",
+    "check_categories": "categories",
+    "default_llm_path": "default_llm",
+    "generate_texts": "generation",
+    "load_texts": "generation",
+    "read_categories": "categories",
+}
+
+__all__ = [
+    "Category",
+    "Knowledge",
+    "LLMServer",
+    "LLMServerError",
+    "SentenceLabeller",
+    "check_categories",
+    "default_llm_path",
+    "generate_texts",
+    "load_texts",
+    "read_categories",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _EXPORTS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_EXPORTS[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

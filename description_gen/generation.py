@@ -1,0 +1,291 @@
+"""From category names to a data set of labelled sentences: the three rounds, one after the other."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import warnings
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from datasets import Dataset, Features, List, Value, load_from_disk
+from datasets.utils.logging import disable_progress_bar, enable_progress_bar, is_progress_bar_enabled
+
+from wordsight.errors import InvalidInputError
+from wordsight.progress import progress_bar
+
+from .categories import Category, check_categories
+from .client import LLMClient, ask_all
+from .default_llm import default_llm_path
+from .descriptions import DescriptionPlan, DescriptionRequest, answer_record, clean_sentence, fold
+from .knowledge import CoOccurrence, Knowledge, ask_knowledge
+from .labelling import SentenceLabeller
+from .questions import Questions, load_questions
+from .server import LLMServer, model_name
+from .store import AnswerStore, drop
+
+
+PROGRESS = ".progress"  # folder for answers and the server's log
+KNOWLEDGE = "knowledge.json"
+MAX_REQUESTS_PER_SENTENCE = 4
+
+
+def generate_texts(
+    categories: Sequence[Category],
+    out: Path | str,
+    *,
+    llm: str | Path | None = None,
+    base_url: str | None = None,
+    sentences: int = 2000,
+    seed: int = 0,
+    concurrency: int = 64,
+    co_occurrence: Literal["auto"] | CoOccurrence = "auto",
+    overwrite: bool = False,
+    quiet: bool = False,
+) -> Dataset:
+    """Lets a language model describe categories, and labels its sentences by what they really mention.
+
+    Every answer is on disk as soon as it is there: an interrupted call goes on where it stopped, and asking for more
+    sentences with the same settings keeps those that exist.
+
+    Args:
+        categories: the K categories.
+        out: folder for the data set; also gets `knowledge.json`.
+        llm: Hub id or folder of an instruct model to serve with vLLM; by default SmolLM2-135M from PyPI.
+        base_url: an OpenAI-compatible server that runs already, used instead.
+        sentences: how many usable sentences to write.
+        seed: seed of questions and sampling.
+        concurrency: requests under way at once.
+        co_occurrence: how to find which categories are seen together (see `ask_knowledge`); "auto" takes both ways for
+            the small default model and a larger model's answers as they are.
+        overwrite: whether to drop what is in `out` first.
+        quiet: whether to hide progress bars.
+
+    Returns:
+        The data set: text, labels (multi-hot, K), kind ("single", "multiple"), asked, model, seed, temperature.
+
+    Raises:
+        InvalidInputError: the categories can't be used, `out` is of another run, or no sentence mentions a category.
+        LLMServerError: the server does not start or stops answering.
+        WordsightError: the disk is full.
+    """
+    check_categories(categories)
+    out = Path(out)
+    if overwrite:
+        drop(out)
+    if llm is not None and base_url is not None:
+        raise InvalidInputError("Give either a model to serve (llm) or a server that runs (base_url), not both.")
+    if co_occurrence == "auto":
+        co_occurrence = "both" if llm is None and base_url is None else "answers"
+    run = _Run(list(categories), out, load_questions(), sentences, seed, concurrency, co_occurrence, not quiet)
+    return asyncio.run(run.generate(llm, base_url))
+
+
+def load_texts(path: Path | str) -> tuple[Dataset, Knowledge]:
+    """Reads what `generate_texts` wrote.
+
+    Raises:
+        InvalidInputError: the folder is not one, or is damaged.
+    """
+    path = Path(path)
+    knowledge_path = path / KNOWLEDGE
+    if not path.is_dir() or not knowledge_path.exists():
+        raise InvalidInputError(
+            f"{path} is no folder of sentences ({KNOWLEDGE} is missing). Write one with `wordsight describe --out {path}`."
+        )
+    knowledge = Knowledge.load(knowledge_path)
+    try:
+        dataset = load_from_disk(str(path))
+    except (OSError, ValueError) as error:
+        raise InvalidInputError(
+            f"The sentences in {path} can't be read: {error}. Run `wordsight describe` again; its answers are kept."
+        ) from error
+    missing = {"text", "labels"} - set(dataset.column_names)
+    if missing:
+        raise InvalidInputError(f"The sentences in {path} have no column {', '.join(sorted(missing))}.")
+    if len(dataset) and len(dataset[0]["labels"]) != len(knowledge.categories):
+        raise InvalidInputError(
+            f"The labels in {path} are {len(dataset[0]['labels'])} long, but {KNOWLEDGE} names "
+            f"{len(knowledge.categories)} categories. Run `wordsight describe` again."
+        )
+    return dataset, knowledge
+
+
+class _Run:
+    """One call of `generate_texts`."""
+
+    def __init__(
+        self,
+        categories: list[Category],
+        out: Path,
+        questions: Questions,
+        sentences: int,
+        seed: int,
+        concurrency: int,
+        co_occurrence: CoOccurrence,
+        progress: bool,
+    ) -> None:
+        self.categories, self.out, self.questions = categories, out, questions
+        self.sentences, self.seed, self.concurrency = sentences, seed, concurrency
+        self.co_occurrence, self.progress = co_occurrence, progress
+        self.labeller = SentenceLabeller(categories)
+
+    async def generate(self, llm: str | Path | None, base_url: str | None) -> Dataset:
+        async with AsyncExitStack() as stack:
+            if base_url is not None:
+                client = await stack.enter_async_context(LLMClient(base_url, concurrency=self.concurrency))
+                model = await client.model()
+            else:
+                path = llm or default_llm_path()
+                model = model_name(str(path))
+            store = stack.enter_context(AnswerStore(self.out / PROGRESS / "answers.jsonl", self._settings(model)))
+            if (done := self._finished(store)) is not None:
+                return done
+            if base_url is None:
+                server = stack.enter_context(
+                    LLMServer(path, log_path=self.out / PROGRESS / "server.log", progress=self.progress)
+                )
+                client = await stack.enter_async_context(
+                    LLMClient(server.base_url, model, server.api_key, self.concurrency, send_seeds=True)
+                )
+            knowledge = await ask_knowledge(
+                self.categories,
+                self.questions,
+                client,
+                store,
+                seed=self.seed,
+                co_occurrence=self.co_occurrence,
+                progress=self.progress,
+            )
+            plan = DescriptionPlan(knowledge, self.questions)
+            rows = await self._describe(plan, client, store)
+        return self._save(rows, knowledge)
+
+    def _settings(self, model: str) -> dict[str, Any]:
+        return {
+            "categories": [[category.name, *category.synonyms] for category in self.categories],
+            "model": model,
+            "seed": self.seed,
+            "questions": self.questions.fingerprint,
+            "co_occurrence": self.co_occurrence,
+        }
+
+    def _finished(self, store: AnswerStore) -> Dataset | None:
+        """What is there already, when it is of this run and has as many sentences as are wanted."""
+        if not store.answers or not (self.out / KNOWLEDGE).exists():
+            return None
+        try:
+            dataset, _ = load_texts(self.out)
+        except InvalidInputError:
+            return None
+        return dataset if len(dataset) == self.sentences else None
+
+    async def _describe(self, plan: DescriptionPlan, client: LLMClient, store: AnswerStore) -> list[dict[str, Any]]:
+        """Asks until enough sentences are usable, a bounded number of times."""
+
+        async def ask(request: DescriptionRequest) -> None:
+            text, complete = await client.chat(
+                request.messages,
+                temperature=request.temperature,
+                max_tokens=self.questions.descriptions.max_tokens,
+                seed=request.seed,
+            )
+            store.put(request.key, answer_record(text, complete))
+            bar.update()
+
+        asked, rows = 0, []
+        with progress_bar("Writing sentences", self.sentences, "sentence", self.progress) as bar:
+            while len(rows) < self.sentences and asked < MAX_REQUESTS_PER_SENTENCE * self.sentences:
+                # As many as are missing, by the share that was usable so far.
+                share = max(len(rows) / asked, 0.25) if asked else 0.9
+                wanted = asked + int(np.ceil((self.sentences - len(rows)) / share))
+                requests = [plan.request(number) for number in range(wanted)]
+                todo = [request for request in requests[asked:] if request.key not in store]
+                bar.total = wanted
+                bar.update(wanted - asked - len(todo))
+                await ask_all(todo, ask, client.concurrency)
+                asked = wanted
+                rows = self._usable(requests, store, plan.knowledge.model)
+        return rows[: self.sentences]
+
+    def _usable(self, requests: list[DescriptionRequest], store: AnswerStore, model: str) -> list[dict[str, Any]]:
+        """Sentences that mention a category, each once, in the order of the plan."""
+        rows, seen = [], set()
+        for request in requests:
+            answer = store.answers[request.key]
+            sentence = clean_sentence(answer["text"], answer["complete"])
+            if sentence is None or (folded := fold(sentence)) in seen:
+                continue
+            labels = self.labeller.label(sentence)
+            if not labels.any():
+                continue
+            seen.add(folded)
+            rows.append(
+                {
+                    "text": sentence,
+                    "labels": labels.tolist(),
+                    "kind": request.kind,
+                    "asked": list(request.asked),
+                    "model": model,
+                    "seed": request.seed,
+                    "temperature": request.temperature,
+                }
+            )
+        return rows
+
+    def _save(self, rows: list[dict[str, Any]], knowledge: Knowledge) -> Dataset:
+        if not rows:
+            raise InvalidInputError(
+                f"None of the sentences in {self.out / PROGRESS} mentions a category. Try a larger language model, or "
+                "give synonyms by which one would mention them."
+            )
+        if len(rows) < self.sentences:
+            warnings.warn(f"Only {len(rows)} of {self.sentences} sentences are usable; going on.", stacklevel=2)
+        counts = np.sum([row["labels"] for row in rows], axis=0)
+        silent = [category.name for category, count in zip(self.categories, counts, strict=True) if not count]
+        if silent:
+            warnings.warn(
+                f"No sentence mentions {', '.join(silent)}. Add synonyms, or ask for more sentences.", stacklevel=2
+            )
+        features = Features(
+            {
+                "text": Value("string"),
+                "labels": List(Value("int8"), length=len(self.categories)),
+                "kind": Value("string"),
+                "asked": List(Value("string")),
+                "model": Value("string"),
+                "seed": Value("int64"),
+                "temperature": Value("float32"),
+            }
+        )
+        dataset = Dataset.from_list(rows, features=features)
+        _save_dataset(dataset, self.out)
+        # Last: its presence says that the data set beside it is whole.
+        knowledge.save(self.out / KNOWLEDGE)
+        loaded = load_from_disk(str(self.out))
+        assert isinstance(loaded, Dataset)
+        return loaded
+
+
+def _save_dataset(dataset: Dataset, out: Path) -> None:
+    """Saves beside, then moves in place, so that a kill leaves the old files or the new ones."""
+    partial = out / PROGRESS / "dataset"
+    shutil.rmtree(partial, ignore_errors=True)
+    shown = is_progress_bar_enabled()
+    disable_progress_bar()  # a bar for a second's work
+    try:
+        dataset.save_to_disk(str(partial))
+    finally:
+        if shown:
+            enable_progress_bar()
+    (out / KNOWLEDGE).unlink(missing_ok=True)
+    for old in out.glob("data-*.arrow"):
+        old.unlink()
+    for path in partial.iterdir():
+        path.replace(out / path.name)
+    partial.rmdir()
+
+

@@ -1,0 +1,129 @@
+"""Answers on disk as they come, so that a run that was stopped at any moment goes on without losing one."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+from wordsight.errors import InvalidInputError, WordsightError
+
+
+class AnswerStore:
+    """An append-only file of JSON lines: settings first, then one answer a line under its question's key.
+
+    Args:
+        path: the file.
+        settings: what must be the same for answers to be reused (categories, model, seed, questions).
+
+    Raises:
+        InvalidInputError: the file holds answers of a run with other settings.
+        WordsightError: the file can't be written.
+    """
+
+    def __init__(self, path: Path, settings: dict[str, Any]) -> None:
+        self.path = path
+        self.answers: dict[str, Any] = {}
+        # The settings as JSON gives them back, tuples as lists.
+        settings = json.loads(json.dumps(settings))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        known = self._read(settings) if path.exists() else 0
+        try:
+            self._file: IO[bytes] = path.open("r+b" if path.exists() else "xb")
+            # A line that a kill tore is cut off: its question is asked again.
+            self._file.truncate(known)
+            self._file.seek(known)
+        except OSError as error:
+            raise _disk_error(path, error) from error
+        if known == 0:
+            self._append({"settings": settings})
+
+    def _read(self, settings: dict[str, Any]) -> int:
+        """Reads whole lines; returns the offset behind the last."""
+        known = 0
+        with self.path.open("rb") as file:
+            for number, line in enumerate(file):
+                try:
+                    record = json.loads(line)
+                except ValueError:
+                    break
+                if not line.endswith(b"\n"):
+                    break
+                if number == 0:
+                    self._check(record["settings"], settings)
+                else:
+                    self.answers[record["key"]] = record["answer"]
+                known += len(line)
+        return known
+
+    def _check(self, found: dict[str, Any], settings: dict[str, Any]) -> None:
+        differing = sorted(key for key in settings if found.get(key) != settings[key])
+        if differing:
+            raise InvalidInputError(
+                f"{self.path.parent.parent} holds answers of a run with other settings ({', '.join(differing)}). Name "
+                "another --out, or drop them with --overwrite."
+            )
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.answers
+
+    def put(self, key: str, answer: Any) -> None:
+        """Keeps an answer.
+
+        Raises:
+            WordsightError: the disk is full, or the file can't be written; what was kept stays.
+        """
+        self._append({"key": key, "answer": answer})
+        self.answers[key] = answer
+
+    def _append(self, record: dict[str, Any]) -> None:
+        # Flushed to the system line by line, which outlives this process; synced to the disk when the file closes.
+        try:
+            self._file.write((json.dumps(record, ensure_ascii=False) + "\n").encode())
+            self._file.flush()
+        except OSError as error:
+            raise _disk_error(self.path, error) from error
+
+    def close(self) -> None:
+        """Writes through to the disk."""
+        try:
+            os.fsync(self._file.fileno())
+            self._file.close()
+        except OSError as error:
+            raise _disk_error(self.path, error) from error
+
+    def __enter__(self) -> AnswerStore:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.close()
+        except WordsightError:
+            if error is None:
+                raise
+
+
+def _disk_error(path: Path, error: OSError) -> WordsightError:
+    full = error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+    remedy = "Make room" if full else "See that the folder can be written"
+    return WordsightError(
+        f"{path} can't be written: {error.strerror or error}. {remedy}, then run the same command again; the answers "
+        "so far are kept."
+    )
+
+
+def fingerprint(content: bytes) -> str:
+    """A short hash, for settings that are files."""
+    return hashlib.sha256(content).hexdigest()[:12]
+
+
+def drop(folder: Path) -> None:
+    """Removes a folder with all its answers."""
+    shutil.rmtree(folder, ignore_errors=True)
