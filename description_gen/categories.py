@@ -8,7 +8,6 @@ from pathlib import Path
 
 from wordsight.errors import InvalidInputError
 
-
 MAX_NAME_LENGTH = 100  # characters; a longer line is a sentence, not a name
 
 

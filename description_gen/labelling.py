@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from .categories import Category
 
-
 WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)?")
 POSSESSIVE = re.compile(r"['\u2019]s?$")
 # Scripts that are written without spaces: names in them are found as they stand.

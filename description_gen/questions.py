@@ -138,7 +138,5 @@ def _prefix(system: str, examples: list[dict[str, Any]]) -> list[Message]:
     for example in examples:
         answer = example["answer"]
         messages.append({"role": "user", "content": example["user"]})
-        messages.append(
-            {"role": "assistant", "content": answer if isinstance(answer, str) else json.dumps(answer)}
-        )
+        messages.append({"role": "assistant", "content": answer if isinstance(answer, str) else json.dumps(answer)})
     return messages

@@ -20,7 +20,6 @@ from types import TracebackType
 from wordsight.errors import MissingDependencyError, WordsightError
 from wordsight.progress import progress_bar
 
-
 LOG_TAIL = 15  # lines of the server's log in an error
 # Chunked prefill is off since, in vLLM 0.32 on a CPU, a request with a seed whose prompt is cut into chunks kills the
 # engine ("CPU Generator does not use offset"). Without it a step must take the longest prompt whole.
@@ -141,7 +140,9 @@ class LLMServer:
     def _log_tail(self) -> str:
         lines = self.log_path.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_TAIL:]
         return (
-            f"The end of its log ({self.log_path}):\n  " + "\n  ".join(lines) + "\nCheck the model's name or folder and the "
+            f"The end of its log ({self.log_path}):\n  "
+            + "\n  ".join(lines)
+            + "\nCheck the model's name or folder and the "
             "memory that is free, or start a server yourself and give its --base-url."
         )
 

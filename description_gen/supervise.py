@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 
-
 GRACE = 20.0  # seconds between asking and killing
 
 

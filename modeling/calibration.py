@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-
 MIN_EXAMPLES = 5  # of each kind, for a category to get a scale of its own
 
 

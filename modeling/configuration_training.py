@@ -7,7 +7,6 @@ from typing import Any
 
 from wordsight.errors import InvalidInputError
 
-
 # What works depends on how the encoder's text and image sides relate, so defaults go by family; the figures behind
 # them are in modeling/encoders/offline/README.md (offline) and TaI-DPT, section 4.1 (CLIP).
 ENCODER_DEFAULTS: dict[str, dict[str, Any]] = {

@@ -48,7 +48,8 @@ class WordsightConfig(PreTrainedConfig):
 
     Example:
         >>> from wordsight import WordsightConfig
-        >>> config = WordsightConfig(id2label={0: "cat", 1: "dog", 2: "sofa"}, attribute_groups=[["cat", "dog"], ["sofa"]])
+        >>> groups = [["cat", "dog"], ["sofa"]]
+        >>> config = WordsightConfig(id2label={0: "cat", 1: "dog", 2: "sofa"}, attribute_groups=groups)
         >>> config.group_index("attribute_groups")
         [0, 0, 1]
     """
@@ -95,7 +96,8 @@ class WordsightConfig(PreTrainedConfig):
 
     def labels_by_index(self) -> dict[int, str]:
         """`id2label` with the keys as integers and in order."""
-        return {int(index): name for index, name in sorted((self.id2label or {}).items(), key=lambda kv: int(kv[0]))}
+        labels = {int(index): name for index, name in (self.id2label or {}).items()}
+        return dict(sorted(labels.items()))
 
     @property
     def category_names(self) -> list[str]:
@@ -106,10 +108,7 @@ class WordsightConfig(PreTrainedConfig):
     def num_prompt_tokens(self) -> int:
         """Number of learned tokens in the prompt of one category."""
         return (
-            self.num_global_tokens
-            + self.num_attribute_tokens
-            + self.num_cooccurrence_tokens
-            + self.num_category_tokens
+            self.num_global_tokens + self.num_attribute_tokens + self.num_cooccurrence_tokens + self.num_category_tokens
         )
 
     def group_index(self, field: Literal["attribute_groups", "cooccurrence_groups"]) -> list[int]:

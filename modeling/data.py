@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from wordsight.description_gen import load_texts
 from wordsight.errors import InvalidInputError
 
-
 if TYPE_CHECKING:
     from wordsight.description_gen import Category, Knowledge
 

@@ -14,7 +14,6 @@ from sklearn.metrics import silhouette_score
 
 from wordsight.errors import InvalidInputError
 
-
 Groups = list[list[str]]
 
 

@@ -18,7 +18,6 @@ from .encoders import ImageEncoder, load_image_encoder
 from .prompts import HierarchicalPrompts, PromptLayout
 from .scoring import global_logits, local_logits, position_logits, ranking_loss
 
-
 if TYPE_CHECKING:
     from .encoders import TextEncoder
 
@@ -65,7 +64,7 @@ class WordsightForMultiLabelImageClassification(PreTrainedModel):
     config_class = WordsightConfig
     base_model_prefix = "wordsight"
     main_input_name = "pixel_values"
-    input_modalities = ("image",)
+    input_modalities = ["image"]
 
     def __init__(self, config: WordsightConfig, image_encoder: ImageEncoder | None = None) -> None:
         super().__init__(config)

@@ -11,7 +11,6 @@ from wordsight.errors import InvalidInputError
 
 from .configuration_wordsight import WordsightConfig
 
-
 if TYPE_CHECKING:
     from .encoders.base import TextEncoder
 

@@ -11,10 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from wordsight.errors import InvalidInputError
-
 from .configuration_training import TrainingConfig
-
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -95,7 +92,7 @@ def train_prompts(
         counts = ", ".join(f"{count} {level}" for level, count in trainer.prompts.num_tokens().items())
         print(f"Learning {counts} tokens (both branches) from {len(data.train_texts)} sentences.")
     if report_to:
-        accelerator.init_trackers("runs", config={k: v for k, v in config.to_dict().items()})
+        accelerator.init_trackers("runs", config=config.to_dict())
     history = trainer.train(resume=resume)
     accelerator.end_training()
     model = trainer.model()

@@ -222,9 +222,7 @@ class PromptTrainer:
         pooled, tokens, mask = add_noise(clean, mine, self.config.noise, self.config.seed, epoch)
         labels = torch.from_numpy(self.texts.train_labels[mine]).to(pooled.device)
         scores_global = global_logits(pooled, global_categories, config.logit_scale)
-        scores_local = local_logits(
-            tokens, local_categories, config.logit_scale, config.local_temperature_text, mask
-        )
+        scores_local = local_logits(tokens, local_categories, config.logit_scale, config.local_temperature_text, mask)
         return ranking_loss(scores_global, labels, config.margin, "sum") + ranking_loss(
             scores_local, labels, config.margin, "sum"
         )
@@ -307,4 +305,3 @@ class PromptTrainer:
         model.prompts.load_state_dict({key: value.cpu() for key, value in self.prompts.state_dict().items()})
         model.update_category_embeddings(self.text_encoder.cpu())
         return model.eval()
-

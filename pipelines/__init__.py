@@ -5,7 +5,6 @@ from transformers.pipelines import PIPELINE_REGISTRY
 
 from .multi_label_image_classification import MultiLabelImageClassificationPipeline
 
-
 __all__ = ["TASK", "MultiLabelImageClassificationPipeline"]
 
 TASK = "multi-label-image-classification"

@@ -15,6 +15,7 @@ from transformers.image_utils import load_image
 from transformers.pipelines.image_classification import ClassificationFunction, sigmoid, softmax
 
 from wordsight.errors import InvalidInputError
+from wordsight.modeling.configuration_wordsight import WordsightConfig
 
 
 class MultiLabelImageClassificationPipeline(ImageClassificationPipeline):
@@ -58,7 +59,7 @@ class MultiLabelImageClassificationPipeline(ImageClassificationPipeline):
             postprocess["threshold"] = threshold
         return preprocess, {}, postprocess
 
-    def __call__(self, inputs: Any = None, **kwargs: Any) -> Any:
+    def __call__(self, inputs: Any = None, **kwargs: Any) -> Any:  # type: ignore[override]
         """Labels one photo or many; see the class."""
         if isinstance(inputs, list) and not inputs:
             return []
@@ -66,7 +67,7 @@ class MultiLabelImageClassificationPipeline(ImageClassificationPipeline):
             inputs = (example for example in inputs)
         return super().__call__(inputs, **kwargs)
 
-    def preprocess(self, image: Any, timeout: float | None = None) -> Any:
+    def preprocess(self, image: Any, timeout: float | None = None) -> Any:  # type: ignore[override]
         """One photo to `pixel_values` (1, 3, H, W); an error names the photo."""
         if isinstance(image, dict):
             if "image" not in image:
@@ -76,21 +77,22 @@ class MultiLabelImageClassificationPipeline(ImageClassificationPipeline):
             image = str(image)
         if not isinstance(image, np.ndarray | torch.Tensor):
             image = self._open(image, timeout)
+        assert self.image_processor is not None
         return self.image_processor(images=image, return_tensors="pt").to(self.dtype)
 
     @staticmethod
     def _open(image: Any, timeout: float | None) -> Any:
         shown = repr(image[:200]) if isinstance(image, str) else repr(image)
-        if isinstance(image, str) and Path(image[:1000]).suffix and len(image) < 1000 and "://" not in image:
+        is_path = isinstance(image, str) and len(image) < 1000 and "://" not in image and bool(Path(image).suffix)
+        if is_path and not Path(image).exists():
             # Without this, transformers takes a path that does not exist for base64, and says so.
-            if not Path(image).exists():
-                raise InvalidInputError(f"There is no photo {shown}.")
+            raise InvalidInputError(f"There is no photo {shown}.")
         try:
             return load_image(image, timeout=timeout)
         except (UnidentifiedImageError, OSError, SyntaxError, ValueError, TypeError) as error:
             raise InvalidInputError(
-                f"{shown} can't be read as an image ({type(error).__name__}: {str(error)[:200]}). Give a path, a URL or a "
-                "PIL image, in a format that Pillow reads."
+                f"{shown} can't be read as an image ({type(error).__name__}: {str(error)[:200]}). Give a path, a URL "
+                "or a PIL image, in a format that Pillow reads."
             ) from error
 
     def postprocess(  # type: ignore[override]
@@ -101,7 +103,8 @@ class MultiLabelImageClassificationPipeline(ImageClassificationPipeline):
         threshold: float | None = None,
     ) -> list[dict[str, Any]]:
         """Logits (1, K) of one photo to sorted labels and scores."""
-        config = self.model.config
+        config: WordsightConfig = self.model.config
+        names = config.category_names
         logits = model_outputs["logits"][0].float().numpy()
         if function_to_apply is None:
             scores = sigmoid(np.asarray(config.score_scale) * (logits - np.asarray(config.score_threshold)))
@@ -113,7 +116,7 @@ class MultiLabelImageClassificationPipeline(ImageClassificationPipeline):
             scores = logits
         best = np.argsort(-scores, kind="stable")[:top_k]
         return [
-            {"label": config.id2label[int(index)], "score": float(scores[index])}
+            {"label": names[index], "score": float(scores[index])}
             for index in best
             if threshold is None or scores[index] >= threshold
         ]

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from .registration import register_models, register_with_transformers
 from .version import __version__
 
-
 if TYPE_CHECKING:
     from wordsight.description_gen import Category, Knowledge, generate_texts, load_texts, read_categories
     from wordsight.modeling.configuration_training import TrainingConfig

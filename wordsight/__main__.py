@@ -2,5 +2,4 @@
 
 from wordsight.cli import run
 
-
 run()

@@ -7,7 +7,7 @@ import logging
 import sys
 import warnings
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -17,6 +17,8 @@ from wordsight.errors import InvalidInputError, WordsightError
 from wordsight.modeling.train import train
 from wordsight.version import __version__
 
+if TYPE_CHECKING:
+    from wordsight.pipelines import MultiLabelImageClassificationPipeline
 
 app = typer.Typer(
     name="wordsight",
@@ -146,11 +148,10 @@ def demo(
     run_demo(out, sentences)
 
 
-def load_labeller(model: str, revision: str | None = None) -> Any:
-    """The pipeline for a model, with errors that fit in a line."""
-    from transformers import pipeline
-
+def load_labeller(model: str, revision: str | None = None) -> MultiLabelImageClassificationPipeline:
+    """What `pipeline("multi-label-image-classification", model=model)` gives, with errors that fit in a line."""
     from wordsight.modeling.modeling_wordsight import WordsightForMultiLabelImageClassification
+    from wordsight.pipelines import TASK, MultiLabelImageClassificationPipeline
 
     try:
         loaded = WordsightForMultiLabelImageClassification.from_pretrained(model, revision=revision or "main")
@@ -159,7 +160,10 @@ def load_labeller(model: str, revision: str | None = None) -> Any:
             f"The model {model!r} can't be loaded: {str(error).splitlines()[0]} Give the folder that `wordsight train "
             "--out` wrote, or a Hub id."
         ) from error
-    return pipeline("multi-label-image-classification", model=loaded, image_processor=loaded.image_encoder.image_processor)
+    assert loaded.image_encoder is not None
+    return MultiLabelImageClassificationPipeline(
+        model=loaded, image_processor=loaded.image_encoder.image_processor, task=TASK
+    )
 
 
 def print_labels(results: dict[str, list[dict[str, Any]]]) -> None:
@@ -173,7 +177,7 @@ def print_labels(results: dict[str, list[dict[str, Any]]]) -> None:
 def run(command: typer.Typer = app) -> None:
     """Runs a command: wordsight's own errors and warnings are one line, anything else keeps its traceback."""
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    warnings.showwarning = lambda message, *_: print(f"Warning: {message}", file=sys.stderr)  # type: ignore[assignment]
+    warnings.showwarning = lambda message, *_: print(f"Warning: {message}", file=sys.stderr)
     try:
         command()
     except WordsightError as error:

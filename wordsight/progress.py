@@ -7,7 +7,6 @@ from typing import Any
 
 from tqdm import tqdm
 
-
 LOG_INTERVAL = 10.0  # seconds between lines where nobody watches
 
 
@@ -23,5 +22,11 @@ def progress_bar(desc: str, total: int, unit: str, enabled: bool = True, initial
     """
     interval = 0.1 if sys.stderr.isatty() else LOG_INTERVAL
     return tqdm(
-        desc=desc, total=total, unit=unit, initial=initial, disable=not enabled, mininterval=interval, dynamic_ncols=True
+        desc=desc,
+        total=total,
+        unit=unit,
+        initial=initial,
+        disable=not enabled,
+        mininterval=interval,
+        dynamic_ncols=True,
     )

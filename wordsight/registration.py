@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -37,7 +38,11 @@ def register_models() -> dict[str, Any]:
     return configs
 
 
+def _config_class(model_type: str) -> Any:
+    return register_models()[model_type]
+
+
 def _register_stand_ins(auto: ModuleType) -> None:
     for model_type in ("wordsight", "wordsight-offline"):
-        stand_in = LazyObjectProxy(lambda model_type=model_type: register_models()[model_type], interface=type)
+        stand_in = LazyObjectProxy(partial(_config_class, model_type), interface=type)
         auto.CONFIG_MAPPING.register(model_type, stand_in, exist_ok=True)

@@ -12,7 +12,6 @@ from .base import ImageEmbeddings, ImageEncoder, TextEmbeddings, TextEncoder
 from .clip import CLIPImageEncoder, CLIPTextEncoder
 from .offline import OfflineImageEncoder, OfflineTextEncoder, cached_offline_encoder
 
-
 __all__ = [
     "ImageEmbeddings",
     "ImageEncoder",
@@ -42,9 +41,7 @@ def load_text_encoder(name: str, **kwargs: Any) -> TextEncoder:
     return encoder
 
 
-def load_image_encoder(
-    name: str, patch_embeddings: Literal["value", "plain"] = "value", **kwargs: Any
-) -> ImageEncoder:
+def load_image_encoder(name: str, patch_embeddings: Literal["value", "plain"] = "value", **kwargs: Any) -> ImageEncoder:
     """The image half of an encoder, frozen; arguments and errors as for `load_text_encoder`.
 
     Args:

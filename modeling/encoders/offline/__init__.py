@@ -5,7 +5,6 @@ from .configuration_offline import OfflineEncoderConfig
 from .encoders import OfflineImageEncoder, OfflineTextEncoder
 from .modeling_offline import OfflineEncoderModel, OfflineTextModel, OfflineVisionModel
 
-
 __all__ = [
     "OfflineEncoderConfig",
     "OfflineEncoderModel",

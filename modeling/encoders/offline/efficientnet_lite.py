@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-
 # expansion, output channels, blocks, stride of the first, kernel size
 STAGES = (
     (1, 16, 1, 1, 3),

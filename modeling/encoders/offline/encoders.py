@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 from transformers import AutoImageProcessor, AutoTokenizer
+
 from ..base import ImageEmbeddings, ImageEncoder, TextEmbeddings, TextEncoder, split_loading_kwargs
 from .modeling_offline import OfflineTextModel, OfflineVisionModel
 
@@ -19,7 +20,7 @@ class OfflineTextEncoder(TextEncoder):
         model_kwargs, hub_kwargs = split_loading_kwargs(kwargs)
         model = OfflineTextModel.from_pretrained(name, **model_kwargs, **hub_kwargs)
         tokenizer = AutoTokenizer.from_pretrained(name, **hub_kwargs)
-        return cls(model, tokenizer, max_length=model.config.text_config.max_position_embeddings)
+        return cls(model, tokenizer, max_length=model.text_model.encoder.config.max_position_embeddings)
 
     def encode(self, input_ids: Tensor, attention_mask: Tensor) -> TextEmbeddings:
         """Texts (N, L) as unit vectors."""

@@ -129,7 +129,7 @@ class OfflineEncoderPreTrainedModel(PreTrainedModel):
 class OfflineTextModel(OfflineEncoderPreTrainedModel):
     """The text half; loads from a whole checkpoint without reading the image half into memory."""
 
-    input_modalities = ("text",)
+    input_modalities = ["text"]
     _keys_to_ignore_on_load_unexpected = [r"^vision_model\."]
 
     def __init__(self, config: OfflineEncoderConfig) -> None:
@@ -151,7 +151,7 @@ class OfflineVisionModel(OfflineEncoderPreTrainedModel):
     """The image half; loads from a whole checkpoint without reading the text half into memory."""
 
     main_input_name = "pixel_values"
-    input_modalities = ("image",)
+    input_modalities = ["image"]
     _keys_to_ignore_on_load_unexpected = [r"^text_model\."]
 
     def __init__(self, config: OfflineEncoderConfig) -> None:
@@ -168,7 +168,7 @@ class OfflineVisionModel(OfflineEncoderPreTrainedModel):
 class OfflineEncoderModel(OfflineEncoderPreTrainedModel):
     """Both halves: a dual encoder."""
 
-    input_modalities = ("image", "text")
+    input_modalities = ["image", "text"]
 
     def __init__(self, config: OfflineEncoderConfig) -> None:
         super().__init__(config)

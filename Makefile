@@ -1,0 +1,30 @@
+# The two commands that matter are `make demo` and `make test`; each does all the set-up on a fresh machine.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test quality style clean
+
+help:  ## show this
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+install:  ## make .venv with everything in it
+	@bash requirements/install.sh $(PYTHON)
+
+demo: install  ## from category names to labelled photos, with no model hub
+	@$(BIN)/wordsight demo --out demo-output
+
+test: install quality  ## lint, types, and the whole test suite
+	@$(BIN)/python -m pytest $(TESTS)
+
+quality: install
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@bash requirements/mypy.sh
+
+style: install  ## format the code and mend what ruff can
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+clean:  ## remove what was built, the environment included
+	rm -rf .venv demo-output build .mypy_tree .mypy_cache .pytest_cache .ruff_cache *.egg-info

