@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -103,7 +103,7 @@ class MultiLabelImageClassificationPipeline(ImageClassificationPipeline):
         threshold: float | None = None,
     ) -> list[dict[str, Any]]:
         """Logits (1, K) of one photo to sorted labels and scores."""
-        config: WordsightConfig = self.model.config
+        config = cast(WordsightConfig, self.model.config)
         names = config.category_names
         logits = model_outputs["logits"][0].float().numpy()
         if function_to_apply is None:

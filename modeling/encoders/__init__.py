@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 from transformers import AutoConfig
+from transformers.utils import logging
 
 from wordsight.errors import InvalidInputError
 
@@ -37,7 +40,8 @@ def load_text_encoder(name: str, **kwargs: Any) -> TextEncoder:
         InvalidInputError: no encoder is there, or it is of a family that wordsight does not know.
     """
     path, family = _resolve(name, TEXT_ENCODERS, kwargs)
-    encoder: TextEncoder = TEXT_ENCODERS[family].from_pretrained(path, **kwargs)
+    with _quiet_loading():
+        encoder: TextEncoder = TEXT_ENCODERS[family].from_pretrained(path, **kwargs)
     return encoder
 
 
@@ -50,8 +54,25 @@ def load_image_encoder(name: str, patch_embeddings: Literal["value", "plain"] = 
         kwargs: as for transformers' `from_pretrained`.
     """
     path, family = _resolve(name, IMAGE_ENCODERS, kwargs)
-    encoder: ImageEncoder = IMAGE_ENCODERS[family].from_pretrained(path, patch_embeddings=patch_embeddings, **kwargs)
+    with _quiet_loading():
+        encoder: ImageEncoder = IMAGE_ENCODERS[family].from_pretrained(
+            path, patch_embeddings=patch_embeddings, **kwargs
+        )
     return encoder
+
+
+@contextmanager
+def _quiet_loading() -> Iterator[None]:
+    """Hides transformers' report of the other half's weights, which are left out on purpose."""
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
 
 
 def _resolve(name: str, families: dict[str, Any], kwargs: dict[str, Any]) -> tuple[str, str]:

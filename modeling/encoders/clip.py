@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import torch.nn.functional as F
 from torch import Tensor
-from transformers import AutoImageProcessor, AutoTokenizer, CLIPTextModelWithProjection, CLIPVisionModelWithProjection
+from transformers import AutoImageProcessor, AutoTokenizer, CLIPConfig, CLIPTextModelWithProjection, CLIPVisionModelWithProjection
 
 from .base import ImageEmbeddings, ImageEncoder, TextEmbeddings, TextEncoder, split_loading_kwargs
 
@@ -18,7 +18,8 @@ class CLIPTextEncoder(TextEncoder):
     def from_pretrained(cls, name: str, **kwargs: Any) -> CLIPTextEncoder:
         """Loads the text half of a CLIP checkpoint; keywords as in transformers (revision, token, dtype, ...)."""
         model_kwargs, hub_kwargs = split_loading_kwargs(kwargs)
-        model = CLIPTextModelWithProjection.from_pretrained(name, **model_kwargs, **hub_kwargs)
+        config = _half_config(name, "text_config", hub_kwargs)
+        model = CLIPTextModelWithProjection.from_pretrained(name, config=config, **model_kwargs, **hub_kwargs)
         tokenizer = AutoTokenizer.from_pretrained(name, **hub_kwargs)
         return cls(model, tokenizer, max_length=model.config.max_position_embeddings)
 
@@ -57,7 +58,8 @@ class CLIPImageEncoder(ImageEncoder):
     def from_pretrained(cls, name: str, patch_embeddings: Literal["value", "plain"], **kwargs: Any) -> CLIPImageEncoder:
         """Loads the image half of a CLIP checkpoint; keywords as in transformers (revision, token, dtype, ...)."""
         model_kwargs, hub_kwargs = split_loading_kwargs(kwargs)
-        model = CLIPVisionModelWithProjection.from_pretrained(name, **model_kwargs, **hub_kwargs)
+        config = _half_config(name, "vision_config", hub_kwargs)
+        model = CLIPVisionModelWithProjection.from_pretrained(name, config=config, **model_kwargs, **hub_kwargs)
         return cls(model, AutoImageProcessor.from_pretrained(name, **hub_kwargs), patch_embeddings)
 
     def encode(self, pixel_values: Tensor) -> ImageEmbeddings:
@@ -82,3 +84,11 @@ class CLIPImageEncoder(ImageEncoder):
         attention = block.self_attn
         states = states + attention.out_proj(attention.v_proj(block.layer_norm1(states)))
         return states + block.mlp(block.layer_norm2(states))
+
+
+def _half_config(name: str, half: str, hub_kwargs: dict[str, Any]) -> Any:
+    """One half's configuration; many checkpoints (LAION's among them) hold the projection's width in the whole's only."""
+    config = CLIPConfig.from_pretrained(name, **hub_kwargs)
+    half_config = getattr(config, half)
+    half_config.projection_dim = config.projection_dim
+    return half_config

@@ -1,0 +1,153 @@
+"""The encoders' interface, every family through the same tests, and each family's own arithmetic."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from transformers import AutoTokenizer, BertConfig, BertModel, CLIPModel
+
+from wordsight.errors import InvalidInputError
+from wordsight.modeling.encoders import load_image_encoder, load_text_encoder
+
+
+TEXTS = ["a cat", "two dogs run over a wide green field"]
+
+
+def inputs(encoder, texts=TEXTS):
+    encoded = encoder.tokenizer(texts, padding=True, return_tensors="pt")
+    return encoded["input_ids"], encoded["attention_mask"]
+
+
+def test_text_embeddings_are_unit_vectors(text_encoder):
+    output = text_encoder(*inputs(text_encoder))
+    assert output.pooled.shape[0] == len(TEXTS)
+    assert output.tokens.shape[:2] == output.mask.shape
+    torch.testing.assert_close(output.pooled.norm(dim=-1), torch.ones(len(TEXTS)))
+    torch.testing.assert_close(output.tokens.norm(dim=-1)[output.mask], torch.ones(int(output.mask.sum())))
+
+
+def test_padding_changes_nothing(text_encoder):
+    alone = text_encoder(*inputs(text_encoder, TEXTS[:1]))
+    padded = text_encoder(*inputs(text_encoder))
+    length = alone.tokens.shape[1]
+    torch.testing.assert_close(padded.pooled[:1], alone.pooled, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(padded.tokens[:1, :length], alone.tokens, rtol=1e-4, atol=1e-5)
+    assert padded.mask[0].sum() == length
+
+
+def test_soft_tokens_equal_to_embeddings_change_nothing(text_encoder):
+    """Whatever the pooling (EOS, mean), vectors of real words at placeholders give what the words give."""
+    ids, mask = inputs(text_encoder)
+    expected = text_encoder(ids, mask)
+    positions = torch.zeros_like(ids, dtype=torch.bool)
+    positions[:, 1:3] = True
+    vectors = text_encoder.embedding(ids)[positions].view(len(TEXTS), 2, -1)
+    output = text_encoder(ids.masked_fill(positions, 0), mask, vectors, positions)
+    torch.testing.assert_close(output.pooled, expected.pooled)
+    torch.testing.assert_close(output.tokens, expected.tokens)
+
+
+def test_soft_tokens_change_the_text_and_leave_no_hook(text_encoder):
+    ids, mask = inputs(text_encoder)
+    before = text_encoder(ids, mask).pooled
+    positions = torch.zeros_like(ids, dtype=torch.bool)
+    positions[:, 1] = True
+    soft = torch.randn(len(TEXTS), 1, text_encoder.width)
+    assert not torch.allclose(text_encoder(ids, mask, soft, positions).pooled, before, atol=1e-3)
+    torch.testing.assert_close(text_encoder(ids, mask).pooled, before)
+
+
+def test_image_embeddings_are_unit_vectors_on_a_grid(image_encoder):
+    photos = [Image.fromarray(np.full((40, 60, 3), shade, dtype=np.uint8)) for shade in (30, 200)]
+    pixels = image_encoder.image_processor(photos, return_tensors="pt").pixel_values
+    output = image_encoder(pixels)
+    rows, columns = output.grid
+    assert output.patches.shape[:2] == (2, rows * columns)
+    torch.testing.assert_close(output.pooled.norm(dim=-1), torch.ones(2))
+    torch.testing.assert_close(output.patches.norm(dim=-1), torch.ones(2, rows * columns))
+
+
+def test_nothing_of_an_encoder_is_trained(text_encoder, image_encoder):
+    for encoder in (text_encoder, image_encoder):
+        assert not any(parameter.requires_grad for parameter in encoder.parameters())
+
+
+def test_clip_against_the_whole_model(tiny_clip_dir):
+    """Pooled embeddings are CLIPModel's own; each half holds no weight of the other."""
+    model, tokenizer = CLIPModel.from_pretrained(tiny_clip_dir).eval(), AutoTokenizer.from_pretrained(tiny_clip_dir)
+    text, image = load_text_encoder(str(tiny_clip_dir)), load_image_encoder(str(tiny_clip_dir))
+    encoded = tokenizer(TEXTS, padding=True, return_tensors="pt")
+    pixels = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        whole = model(**encoded, pixel_values=pixels)
+    pooled = text(encoded["input_ids"], encoded["attention_mask"]).pooled
+    torch.testing.assert_close(pooled, whole.text_embeds)
+    torch.testing.assert_close(image(pixels).pooled, whole.image_embeds)
+    assert not any("vision" in name for name, _ in text.named_parameters())
+    assert not any("text" in name for name, _ in image.named_parameters())
+
+
+def test_clip_text_pools_at_the_eos_behind_soft_tokens(tiny_clip_dir):
+    """The token embedding at EOS is the pooled one, also when soft tokens stand before it."""
+    encoder = load_text_encoder(str(tiny_clip_dir))
+    ids, mask = inputs(encoder)
+    positions = torch.zeros_like(ids, dtype=torch.bool)
+    positions[:, 1:4] = True
+    output = encoder(ids.masked_fill(positions, 0), mask, torch.randn(2, 3, encoder.width), positions)
+    ends = mask.sum(dim=1) - 1
+    torch.testing.assert_close(output.tokens[torch.arange(2), ends], output.pooled)
+
+
+def test_clip_value_path_by_hand(tiny_clip_dir):
+    """MaskCLIP: the last block's attention output is out_proj(v_proj(norm(x))), position by position, in numpy."""
+    model = CLIPModel.from_pretrained(tiny_clip_dir).eval()
+    pixels = torch.randn(1, 3, 32, 32)
+    vision = model.vision_model
+    with torch.no_grad():
+        states = vision.pre_layrnorm(vision.embeddings(pixels))
+        states = vision.encoder.layers[0](states, attention_mask=None)
+    x = states[0].double().numpy()
+    weights = {name: value.double().numpy() for name, value in model.state_dict().items()}
+    block = "vision_model.encoder.layers.1."
+
+    def norm(x, name):
+        centred = x - x.mean(-1, keepdims=True)
+        return centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5) * weights[f"{name}.weight"] + weights[f"{name}.bias"]
+
+    def linear(x, name):
+        return x @ weights[f"{name}.weight"].T + weights.get(f"{name}.bias", 0)
+
+    value = linear(norm(x, block + "layer_norm1"), block + "self_attn.v_proj")
+    x = x + linear(value, block + "self_attn.out_proj")
+    hidden = linear(norm(x, block + "layer_norm2"), block + "mlp.fc1")
+    x = x + linear(hidden / (1 + np.exp(-1.702 * hidden)), block + "mlp.fc2")
+    expected = linear(norm(x[1:], "vision_model.post_layernorm"), "visual_projection")
+    expected /= np.linalg.norm(expected, axis=-1, keepdims=True)
+
+    image = load_image_encoder(str(tiny_clip_dir), patch_embeddings="value")(pixels)
+    assert image.grid == (4, 4)
+    np.testing.assert_allclose(image.patches[0].numpy(), expected, atol=1e-4)
+    plain = load_image_encoder(str(tiny_clip_dir), patch_embeddings="plain")(pixels)
+    assert not np.allclose(plain.patches[0].numpy(), expected, atol=1e-2)
+
+
+def test_clip_plain_patches_are_the_last_layer(tiny_clip_dir):
+    model = CLIPModel.from_pretrained(tiny_clip_dir).eval()
+    pixels = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        states = model.vision_model(pixel_values=pixels).last_hidden_state[:, 1:]
+        expected = F.normalize(model.visual_projection(model.vision_model.post_layernorm(states)), dim=-1)
+    plain = load_image_encoder(str(tiny_clip_dir), patch_embeddings="plain")(pixels)
+    torch.testing.assert_close(plain.patches, expected)
+
+
+def test_unsupported_family_lists_the_supported_ones(tmp_path):
+    BertModel(BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8)).save_pretrained(tmp_path)
+    with pytest.raises(InvalidInputError, match="'bert' model; supported are clip, wordsight-offline"):
+        load_text_encoder(str(tmp_path))
+
+
+def test_missing_encoder_says_what_to_give(tmp_path):
+    with pytest.raises(InvalidInputError, match=r"nowhere.*can't be loaded.*'offline'"):
+        load_image_encoder(str(tmp_path / "nowhere"))
