@@ -1,7 +1,6 @@
 """Configuration of a wordsight model: which encoder, which categories, which prompt tokens, how scores are made."""
 
-from __future__ import annotations
-
+# No postponed annotations here: @strict checks the types of fields only when they are real types.
 import math
 from typing import Any, Literal
 

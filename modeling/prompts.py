@@ -47,7 +47,8 @@ class PromptTokens(nn.Module):
 
     def forward(self) -> Tensor:
         """All categories' tokens: (K, M, d)."""
-        return torch.cat([tokens[self.rows[level]] for level, tokens in self.levels.items()], dim=1)
+        # ParameterDict sorts its keys, so the order within a prompt is that of `rows`.
+        return torch.cat([self.levels[level][rows] for level, rows in self.rows.items() if level in self.levels], dim=1)
 
     @torch.no_grad()
     def initialise(self, embedding: nn.Embedding, template_ids: list[int], generator: torch.Generator) -> None:

@@ -1,7 +1,6 @@
 """Configuration of the offline encoder."""
 
-from __future__ import annotations
-
+# No postponed annotations here: @strict checks the types of fields only when they are real types.
 from typing import Any
 
 from huggingface_hub.dataclasses import strict
