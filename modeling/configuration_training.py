@@ -10,7 +10,7 @@ from wordsight.errors import InvalidInputError
 # What works depends on how the encoder's text and image sides relate, so defaults go by family; the figures behind
 # them are in modeling/encoders/offline/README.md (offline) and TaI-DPT, section 4.1 (CLIP).
 ENCODER_DEFAULTS: dict[str, dict[str, Any]] = {
-    "offline": {"learning_rate": 3e-3, "epochs": 10, "batch_size": 128, "noise": 3.0},
+    "offline": {"learning_rate": 3e-3, "epochs": 10, "batch_size": 128, "noise": 8.0},
     "clip": {"learning_rate": 2e-3, "epochs": 20, "batch_size": 512, "noise": 0.3},
 }
 
@@ -40,7 +40,7 @@ class TrainingConfig:
     epochs: int = 10
     batch_size: int = 128
     gradient_accumulation_steps: int = 1
-    noise: float = 3.0
+    noise: float = 8.0
     warmup_ratio: float = 0.05
     weight_decay: float = 0.0
     validation_share: float = 0.1

@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from huggingface_hub.errors import StrictDataclassError
+
+from wordsight.errors import InvalidInputError
 
 from .configuration_training import TrainingConfig
 
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from .configuration_wordsight import WordsightConfig
     from .data import TrainingTexts
     from .encoders import TextEncoder
+    from .hierarchy import Groups
     from .modeling_wordsight import WordsightForMultiLabelImageClassification
 
 
@@ -59,6 +63,7 @@ def train_prompts(
         InvalidInputError: something given can't be used; the message says what to do.
     """
     # Here and not above: `--help` and `import wordsight` stay light.
+    import torch
     from accelerate import Accelerator
     from accelerate.utils import set_seed
 
@@ -70,7 +75,10 @@ def train_prompts(
     config = config or TrainingConfig.for_encoder(encoder)
     out.mkdir(parents=True, exist_ok=True)
     accelerator = Accelerator(
-        mixed_precision=config.mixed_precision, log_with=report_to, project_dir=str(out) if report_to else None
+        cpu=not torch.accelerator.is_available(),  # else it takes torchrun's processes on a CPU for one each
+        mixed_precision=config.mixed_precision,
+        log_with=report_to,
+        project_dir=str(out) if report_to else None,
     )
     warn_if_fewer_processes(accelerator.num_processes)
     set_seed(config.seed)
@@ -94,13 +102,13 @@ def train_prompts(
     if report_to:
         accelerator.init_trackers("runs", config=config.to_dict())
     history = trainer.train(resume=resume)
-    accelerator.end_training()
     model = trainer.model()
     if accelerator.is_main_process:
         _save(model, data, config, history, out)
         for path in checkpoints(out):
             shutil.rmtree(path)
     accelerator.wait_for_everyone()
+    accelerator.end_training()
     return model
 
 
@@ -110,7 +118,6 @@ def _model_config(
     """The configuration that follows from categories, knowledge and encoder."""
     from accelerate.utils import broadcast_object_list
 
-    from .configuration_wordsight import WordsightConfig
     from .features import sentence_features
     from .hierarchy import attribute_groups, cooccurrence_groups, read_groups
 
@@ -126,16 +133,25 @@ def _model_config(
             own_cooccurrence or cooccurrence_groups(names, knowledge.co_occurrence, data.train_labels, seed),
         ]
     broadcast_object_list(found)
+    try:
+        return _config_of(data, text_encoder.width, embeddings.shape[-1], *found)
+    except StrictDataclassError as error:
+        raise InvalidInputError(f"{groups} does not fit the categories: {str(error).splitlines()[-1].strip()}") from error
+
+
+def _config_of(data: TrainingTexts, width: int, dim: int, attribute: Groups, cooccurrence: Groups) -> WordsightConfig:
+    from .configuration_wordsight import WordsightConfig
+
     return WordsightConfig(
-        id2label=dict(enumerate(names)),
+        id2label=dict(enumerate(data.names)),
         synonyms={category.name: list(category.synonyms) for category in data.categories if category.synonyms},
-        prompt_width=text_encoder.width,
-        projection_dim=embeddings.shape[-1],
-        attribute_groups=found[0],
-        cooccurrence_groups=found[1],
+        prompt_width=width,
+        projection_dim=dim,
+        attribute_groups=attribute,
+        cooccurrence_groups=cooccurrence,
         provenance={
-            "language_model": knowledge.model,
-            "language_model_seed": knowledge.seed,
+            "language_model": data.knowledge.model,
+            "language_model_seed": data.knowledge.seed,
             "training_sentences": len(data.train_texts),
             "validation_sentences": len(data.validation_texts),
         },
@@ -165,25 +181,32 @@ def _save(
 
 
 def warn_if_fewer_processes(running: int) -> None:
-    """Warns when `accelerate launch --num_processes N` started fewer than N (on a CPU, 1.15 quietly starts one)."""
+    """Warns when fewer processes run than were asked for (accelerate 1.15's launch starts just one on a CPU)."""
+    asked = _processes_asked_for()
+    if asked > running:
+        warnings.warn(
+            f"{asked} processes were asked for, {running} is running: on a CPU, accelerate launch starts only one. Use "
+            f"`torchrun --nproc_per_node {asked} -m wordsight.modeling.train ...` instead.",
+            stacklevel=2,
+        )
+
+
+def _processes_asked_for() -> int:
+    """The launcher's number of processes: torchrun tells it, accelerate's simple launcher only its command line."""
     import psutil
     from accelerate.commands.launch import launch_command_parser
 
-    if "LOCAL_RANK" in os.environ or (parent := psutil.Process().parent()) is None:
-        return
+    if "WORLD_SIZE" in os.environ:
+        return int(os.environ["WORLD_SIZE"])
     try:
-        command = parent.cmdline()
+        parent = psutil.Process().parent()
+        command = parent.cmdline() if parent else []
     except psutil.Error:
-        return
+        return 1
     if "launch" not in command[:4] or not any("accelerate" in part for part in command[:3]):
-        return
+        return 1
     given, _ = launch_command_parser().parse_known_args(command[command.index("launch") + 1 :])
-    if given.num_processes and given.num_processes > running:
-        warnings.warn(
-            f"{given.num_processes} processes were asked for, {running} is running: on a CPU, accelerate launch starts "
-            f"only one. Use `torchrun --nproc_per_node {given.num_processes} -m wordsight.modeling.train ...` instead.",
-            stacklevel=2,
-        )
+    return given.num_processes or 1
 
 
 def train(
@@ -245,6 +268,6 @@ def train(
 if __name__ == "__main__":
     from wordsight.cli import run
 
-    app = typer.Typer(add_completion=False)
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(train)
     run(app)
