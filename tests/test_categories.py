@@ -1,0 +1,98 @@
+"""Category files and labelling."""
+
+import numpy as np
+import pytest
+
+from wordsight.description_gen import Category, SentenceLabeller, check_categories, read_categories
+from wordsight.errors import InvalidInputError
+
+
+def write(tmp_path, text):
+    path = tmp_path / "categories.txt"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_file_with_synonyms_comments_and_blank_lines(tmp_path):
+    path = write(tmp_path, "\ufeff# pets\ncat, kitten,  tabby cat\n\n  dog \n犬小屋\n")
+    assert read_categories(path) == [Category("cat", ("kitten", "tabby cat")), Category("dog"), Category("犬小屋")]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "category list is empty"),
+        ("# nothing\n\n", "category list is empty"),
+        ("cat\ndog\nCat\n", r"line 3: 'Cat' is given twice \(of 'cat' and 'Cat'\)"),
+        ("cat\ndog, cat\n", r"line 2: 'cat' is given twice \(of 'cat' and 'dog'\)"),
+        ("cat\ncat\n", "line 2: 'cat' is given twice. Each name"),
+        ("cat\n" + "x" * 200 + "\n", r"line 2: The name 'x+\.\.\.' has 200 characters; at most 100"),
+        (", kitten\n", "line 1: A category has no name"),
+        ("cat\x07\n", "line 1: The name .* control character"),
+    ],
+)
+def test_bad_files_name_the_line_and_the_remedy(tmp_path, text, message):
+    with pytest.raises(InvalidInputError, match=message):
+        read_categories(write(tmp_path, text))
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(InvalidInputError, match=r"nowhere\.txt can't be read"):
+        read_categories(tmp_path / "nowhere.txt")
+
+
+def test_lists_from_python_are_checked_too():
+    with pytest.raises(InvalidInputError, match="'dog' is given twice"):
+        check_categories([Category("dog"), Category("wolf", ("dog",))])
+
+
+CATEGORIES = [
+    Category("person", ("man", "woman", "child", "people")),
+    Category("dog"),
+    Category("cup", ("mug",)),
+    Category("wine glass"),
+    Category("building", ("house",)),
+    Category("train"),
+    Category("dining table"),
+    Category("mouse"),
+    Category("犬"),
+]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "mentioned"),
+    [
+        ("A dog.", {"dog"}),
+        ("Two DOGS play.", {"dog"}),
+        ("A hot dog on a plate.", set()),
+        ("A hot-dog and a dog.", {"dog"}),
+        ("Women and children with mugs", {"person", "cup"}),
+        ("The man's house", {"person", "building"}),
+        ("Some people’s wine-glasses", {"person", "wine glass"}),
+        ("A wine bottle and a glass", set()),
+        ("They are building a wall of glass.", {"building"}),  # the word as it stands; verbs can't be told from nouns
+        ("A trained seal in training", set()),
+        ("A table for dining", set()),
+        ("The dining tables are set", {"dining table"}),
+        ("Three mice", {"mouse"}),
+        ("A mouse pad", set()),
+        ("公園を犬が走る", {"犬"}),
+        ("dogged undogly", set()),
+        ("", set()),
+    ],
+)
+def test_labels_are_what_a_sentence_mentions(sentence, mentioned):
+    labels = SentenceLabeller(CATEGORIES).label(sentence)
+    assert {CATEGORIES[i].name for i in np.flatnonzero(labels)} == mentioned
+
+
+def test_compound_that_is_a_category_itself():
+    labeller = SentenceLabeller([Category("dog"), Category("hot dog")])
+    assert labeller.label("A hot dog").tolist() == [0, 1]
+    assert labeller.label("A dog eats hot dogs").tolist() == [1, 1]
+
+
+def test_longest_match_wins():
+    labeller = SentenceLabeller([Category("bear"), Category("polar bear"), Category("teddy bear")])
+    assert labeller.label_batch(["A polar bear", "Teddy bears", "bears"]).tolist() == [[0, 1, 0], [0, 0, 1], [1, 0, 0]]
+    assert labeller.label_batch([]).shape == (0, 3)

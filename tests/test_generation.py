@@ -1,0 +1,268 @@
+"""Sentences from a real model: whole, labelled, and never lost, whatever happens in between."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from datasets import load_from_disk
+
+from wordsight.description_gen import Category, Knowledge, SentenceLabeller, generate_texts, load_texts
+from wordsight.description_gen.descriptions import DescriptionPlan, clean_sentence, fold
+from wordsight.description_gen.questions import load_questions
+from wordsight.description_gen.store import AnswerStore
+from wordsight.errors import InvalidInputError, WordsightError
+
+from .fixtures.proxy import FaultyProxy
+
+CATEGORIES = [Category("cat", ("kitten",)), Category("dog"), Category("car"), Category("cup", ("mug",))]
+FILE = "cat, kitten\ndog\ncar\ncup, mug\n"
+SENTENCES = 40
+
+
+def answers_of(out):
+    """Settings and answers on disk, line by line; a torn last line is left out."""
+    lines = (out / ".progress" / "answers.jsonl").read_bytes().split(b"\n")[:-1]
+    settings, *records = map(json.loads, lines)
+    return settings, records
+
+
+@pytest.fixture
+def key(vllm_server, monkeypatch):
+    monkeypatch.setenv("WORDSIGHT_API_KEY", vllm_server.api_key)
+
+
+@pytest.fixture
+def describe(vllm_server, tmp_path):
+    """The command that a user runs, as a process."""
+    (tmp_path / "categories.txt").write_text(FILE)
+    environment = os.environ | {"WORDSIGHT_API_KEY": vllm_server.api_key, "HF_HUB_OFFLINE": "1"}
+
+    def start(base_url=vllm_server.base_url, sentences=SENTENCES, concurrency=4, **options):
+        command = [sys.executable, "-m", "wordsight", "describe", "--categories", "categories.txt", "--out", "texts"]
+        command += ["--base-url", base_url, "--sentences", str(sentences), "--concurrency", str(concurrency)]
+        return subprocess.Popen(
+            command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
+        )
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def generated(vllm_server, tmp_path_factory):
+    out = tmp_path_factory.mktemp("generated") / "texts"
+    os.environ["WORDSIGHT_API_KEY"] = vllm_server.api_key
+    try:
+        generate_texts(CATEGORIES, out, base_url=vllm_server.base_url, sentences=SENTENCES, co_occurrence="both", quiet=True)
+    finally:
+        del os.environ["WORDSIGHT_API_KEY"]
+    return out
+
+
+def test_sentences_are_labelled_by_what_they_mention(generated):
+    dataset, knowledge = load_texts(generated)
+    assert len(dataset) == SENTENCES
+    assert dataset.column_names == ["text", "labels", "kind", "asked", "model", "seed", "temperature"]
+    labels = np.array(dataset["labels"])
+    assert labels.any(axis=1).all()
+    assert (labels == SentenceLabeller(CATEGORIES).label_batch(dataset["text"])).all()
+    assert len({fold(text) for text in dataset["text"]}) == SENTENCES
+    assert set(dataset["kind"]) == {"single", "multiple"}
+    assert set(dataset["model"]) == {"SmolLM2-135M-Instruct"} == {knowledge.model}
+    names = [category.name for category in CATEGORIES]
+    asked = np.array([[name in row for name in names] for row in dataset["asked"]])
+    # The model does what it is asked: most of the categories asked for are named.
+    assert (labels.astype(bool) & asked).sum() / asked.sum() > 0.5
+    assert isinstance(load_from_disk(str(generated))[0]["text"], str)
+
+
+def test_knowledge_names_only_given_categories(generated):
+    knowledge = Knowledge.load(generated / "knowledge.json")
+    names = {category.name for category in CATEGORIES}
+    assert knowledge.categories == CATEGORIES
+    assert set(knowledge.attributes) == set(knowledge.scenes) == set(knowledge.co_occurrence) == names
+    assert sum(map(bool, knowledge.attributes.values())) >= 3
+    for name, others in knowledge.co_occurrence.items():
+        assert set(others) <= names - {name}
+        assert all(0 < weight <= 1 for weight in others.values())
+
+
+def test_a_second_call_asks_nothing(generated, key):
+    before = (generated / ".progress" / "answers.jsonl").read_bytes()
+    with FaultyProxy("http://127.0.0.1:9", cut_after=1) as nobody, pytest.raises(WordsightError):
+        generate_texts(CATEGORIES, generated, base_url=nobody.base_url, sentences=SENTENCES, quiet=True)
+    assert (generated / ".progress" / "answers.jsonl").read_bytes() == before
+
+
+def test_more_sentences_extend(vllm_server, key, tmp_path):
+    few = generate_texts(CATEGORIES, tmp_path, base_url=vllm_server.base_url, sentences=8, quiet=True)
+    _, first = answers_of(tmp_path)
+    more = generate_texts(CATEGORIES, tmp_path, base_url=vllm_server.base_url, sentences=16, quiet=True)
+    _, second = answers_of(tmp_path)
+    assert second[: len(first)] == first
+    assert more["text"][:8] == few["text"][:8]
+    assert len(more) == 16
+
+
+def test_kill_at_any_moment_then_resume(describe, tmp_path):
+    """Two kills, one early and one late; in the end every question has one answer and none was lost."""
+    path = tmp_path / "texts" / ".progress" / "answers.jsonl"
+    kept = []
+    for lines in (5, 30):
+        process = describe()
+        deadline = time.monotonic() + 120
+        while not path.exists() or path.read_bytes().count(b"\n") < lines:
+            assert process.poll() is None, process.stderr.read()
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        _, records = answers_of(tmp_path / "texts")
+        assert records[: len(kept)] == kept
+        kept = records
+    process = describe()
+    _, stderr = process.communicate(timeout=240)
+    assert process.returncode == 0, stderr
+    _, records = answers_of(tmp_path / "texts")
+    keys = [record["key"] for record in records]
+    assert records[: len(kept)] == kept
+    assert len(keys) == len(set(keys))
+    assert len(load_texts(tmp_path / "texts")[0]) == SENTENCES
+
+
+def test_server_that_dies_midway(describe, vllm_server, tmp_path):
+    upstream = vllm_server.base_url.removesuffix("/v1")
+    with FaultyProxy(upstream, cut_after=25) as proxy:
+        process = describe(base_url=proxy.base_url)
+        _, stderr = process.communicate(timeout=240)
+    assert process.returncode == 1
+    message = stderr.strip().splitlines()[-1]
+    assert message.startswith("Error: http://127.0.0.1:") and "run the same command again" in message
+    assert "Traceback" not in stderr and vllm_server.api_key not in stderr
+    _, kept = answers_of(tmp_path / "texts")
+    assert len(kept) >= 15
+    process = describe()  # the settings are the same: the address is none
+    _, stderr = process.communicate(timeout=240)
+    assert process.returncode == 0, stderr
+    assert answers_of(tmp_path / "texts")[1][: len(kept)] == kept
+
+
+def test_answers_that_are_no_json(vllm_server, key, tmp_path):
+    """The category is named, and the rest goes on."""
+
+    def spoil(answer):
+        message = answer["choices"][0]["message"]
+        if message["content"].startswith("{"):
+            message["content"] = message["content"][:-2]
+        return answer
+
+    with FaultyProxy(vllm_server.base_url.removesuffix("/v1"), spoil=spoil) as proxy:
+        with pytest.warns(UserWarning, match=r"attributes of 'cat' are no valid JSON.*going on without"):
+            dataset = generate_texts(CATEGORIES, tmp_path, base_url=proxy.base_url, sentences=8, quiet=True)
+    assert len(dataset) == 8
+    assert Knowledge.load(tmp_path / "knowledge.json").attributes == {c.name: [] for c in CATEGORIES}
+
+
+def test_full_disk(describe, tmp_path):
+    """The operating system refuses to let the file grow, as a full disk does."""
+    limit = 3000
+    process = describe(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+    _, stderr = process.communicate(timeout=240)
+    assert process.returncode == 1
+    message = stderr.strip().splitlines()[-1]
+    assert "answers.jsonl can't be written" in message and "Make room" in message
+    assert "Traceback" not in stderr
+    _, kept = answers_of(tmp_path / "texts")
+    assert kept
+    process = describe()
+    _, stderr = process.communicate(timeout=240)
+    assert process.returncode == 0, stderr
+    assert answers_of(tmp_path / "texts")[1][: len(kept)] == kept
+
+
+def test_other_settings_are_refused_and_overwrite_helps(generated, key, vllm_server, tmp_path):
+    before = (generated / ".progress" / "answers.jsonl").read_bytes()
+    with pytest.raises(InvalidInputError, match=r"other settings \(seed\).*--overwrite"):
+        generate_texts(CATEGORIES, generated, base_url=vllm_server.base_url, seed=7, co_occurrence="both", quiet=True)
+    assert (generated / ".progress" / "answers.jsonl").read_bytes() == before
+    generate_texts(CATEGORIES, tmp_path, base_url=vllm_server.base_url, sentences=4, quiet=True)
+    others = [Category("tree"), Category("boat")]
+    generate_texts(others, tmp_path, base_url=vllm_server.base_url, sentences=4, overwrite=True, quiet=True)
+    assert load_texts(tmp_path)[1].categories == others
+
+
+def test_categories_that_nothing_mentions(vllm_server, key, tmp_path):
+    """None at all is an error, one is a warning."""
+    nonsense = [Category("§§§"), Category("¤¤¤")]  # no word that a sentence could hold
+    with pytest.raises(InvalidInputError, match="None of the sentences .* mentions a category"):
+        generate_texts(nonsense, tmp_path / "a", base_url=vllm_server.base_url, sentences=2, quiet=True)
+    with pytest.warns(UserWarning, match="No sentence mentions §§§"):
+        generate_texts([Category("cat"), nonsense[0]], tmp_path / "b", base_url=vllm_server.base_url, sentences=6, quiet=True)
+
+
+def test_torn_line_is_cut_off(tmp_path):
+    path = tmp_path / ".progress" / "answers.jsonl"
+    with AnswerStore(path, {"seed": 0}) as store:
+        store.put("a", 1)
+        store.put("b", "ü")
+    whole = path.read_bytes()
+    for cut in range(1, len(whole)):
+        path.write_bytes(whole[:cut])
+        with AnswerStore(path, {"seed": 0}) as store:
+            survived = dict(store.answers)
+            assert survived in ({}, {"a": 1})
+            store.put("c", 3)
+        with AnswerStore(path, {"seed": 0}) as store:
+            assert store.answers == survived | {"c": 3}
+
+
+def test_plan_is_reproducible_and_balanced():
+    knowledge = Knowledge(CATEGORIES, "m", 5, co_occurrence={"cat": {"dog": 1.0}, "dog": {}, "car": {}, "cup": {}})
+    plan = DescriptionPlan(knowledge, load_questions())
+    requests = [plan.request(number) for number in range(400)]
+    assert requests == [DescriptionPlan(knowledge, load_questions()).request(number) for number in range(400)]
+    singles = [request.asked[0] for request in requests if request.kind == "single"]
+    assert {name: singles.count(name) for name in set(singles)} == {c.name: 50 for c in CATEGORIES}
+    groups = [request.asked for request in requests if request.kind == "multiple"]
+    assert {len(group) for group in groups} == {2, 3, 4}
+    assert all(len(set(group)) == len(group) for group in groups)
+    second = [group[1] for group in groups if group[0] == "cat"]
+    assert second.count("dog") > second.count("car") + second.count("cup")  # seen together, so asked together
+
+
+@pytest.mark.parametrize(
+    ("answer", "complete", "sentence"),
+    [
+        ("A cat on a sofa.", True, "A cat on a sofa."),
+        ('Caption: "A cat on a sofa." It is grey.', True, "A cat on a sofa."),
+        ("A cat on a sofa\n\nObjects: dog", True, "A cat on a sofa"),
+        ("A cat on a very", False, None),
+        ("A cat on a sofa. The cat", False, "A cat on a sofa."),
+        ("I'm sorry, I can't write about that.", True, None),
+        ("Cat.", True, None),
+        ("word " * 60, True, None),
+        ("", True, None),
+    ],
+)
+def test_cleaning(answer, complete, sentence):
+    assert clean_sentence(answer, complete) == sentence
+
+
+def test_folders_that_are_no_texts(generated, tmp_path):
+    with pytest.raises(InvalidInputError, match="no folder of sentences"):
+        load_texts(tmp_path)
+    (tmp_path / "knowledge.json").write_text("{")
+    with pytest.raises(InvalidInputError, match="can't be read as wordsight's knowledge"):
+        load_texts(tmp_path)
+    content = json.loads((generated / "knowledge.json").read_text())
+    (tmp_path / "knowledge.json").write_text(json.dumps(content | {"format_version": 99}))
+    with pytest.raises(InvalidInputError, match="format 99; this wordsight reads up to 1. Upgrade"):
+        load_texts(tmp_path)
+    (tmp_path / "knowledge.json").write_text(json.dumps(content))
+    with pytest.raises(InvalidInputError, match="can't be read: .*its answers are kept"):
+        load_texts(tmp_path)
