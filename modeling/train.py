@@ -136,7 +136,9 @@ def _model_config(
     try:
         return _config_of(data, text_encoder.width, embeddings.shape[-1], *found)
     except StrictDataclassError as error:
-        raise InvalidInputError(f"{groups} does not fit the categories: {str(error).splitlines()[-1].strip()}") from error
+        raise InvalidInputError(
+            f"{groups} does not fit the categories: {str(error).splitlines()[-1].strip()}"
+        ) from error
 
 
 def _config_of(data: TrainingTexts, width: int, dim: int, attribute: Groups, cooccurrence: Groups) -> WordsightConfig:

@@ -2,7 +2,6 @@
 
 import os
 
-
 # No test may reach for a hub; set before huggingface_hub reads it.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

@@ -68,7 +68,7 @@ CATEGORIES = [
         ("A hot-dog and a dog.", {"dog"}),
         ("Women and children with mugs", {"person", "cup"}),
         ("The man's house", {"person", "building"}),
-        ("Some people’s wine-glasses", {"person", "wine glass"}),
+        ("Some people\u2019s wine-glasses", {"person", "wine glass"}),
         ("A wine bottle and a glass", set()),
         ("They are building a wall of glass.", {"building"}),  # the word as it stands; verbs can't be told from nouns
         ("A trained seal in training", set()),

@@ -10,7 +10,6 @@ from transformers import AutoTokenizer, BertConfig, BertModel, CLIPModel
 from wordsight.errors import InvalidInputError
 from wordsight.modeling.encoders import load_image_encoder, load_text_encoder
 
-
 TEXTS = ["a cat", "two dogs run over a wide green field"]
 
 
@@ -113,7 +112,10 @@ def test_clip_value_path_by_hand(tiny_clip_dir):
 
     def norm(x, name):
         centred = x - x.mean(-1, keepdims=True)
-        return centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5) * weights[f"{name}.weight"] + weights[f"{name}.bias"]
+        return (
+            centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5) * weights[f"{name}.weight"]
+            + weights[f"{name}.bias"]
+        )
 
     def linear(x, name):
         return x @ weights[f"{name}.weight"].T + weights.get(f"{name}.bias", 0)
@@ -143,7 +145,9 @@ def test_clip_plain_patches_are_the_last_layer(tiny_clip_dir):
 
 
 def test_unsupported_family_lists_the_supported_ones(tmp_path):
-    BertModel(BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8)).save_pretrained(tmp_path)
+    BertModel(
+        BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8)
+    ).save_pretrained(tmp_path)
     with pytest.raises(InvalidInputError, match="'bert' model; supported are clip, wordsight-offline"):
         load_text_encoder(str(tmp_path))
 

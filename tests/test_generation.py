@@ -58,7 +58,9 @@ def generated(vllm_server, tmp_path_factory):
     out = tmp_path_factory.mktemp("generated") / "texts"
     os.environ["WORDSIGHT_API_KEY"] = vllm_server.api_key
     try:
-        generate_texts(CATEGORIES, out, base_url=vllm_server.base_url, sentences=SENTENCES, co_occurrence="both", quiet=True)
+        generate_texts(
+            CATEGORIES, out, base_url=vllm_server.base_url, sentences=SENTENCES, co_occurrence="both", quiet=True
+        )
     finally:
         del os.environ["WORDSIGHT_API_KEY"]
     return out
@@ -161,9 +163,11 @@ def test_answers_that_are_no_json(vllm_server, key, tmp_path):
             message["content"] = message["content"][:-2]
         return answer
 
-    with FaultyProxy(vllm_server.base_url.removesuffix("/v1"), spoil=spoil) as proxy:
-        with pytest.warns(UserWarning, match=r"attributes of 'cat' are no valid JSON.*going on without"):
-            dataset = generate_texts(CATEGORIES, tmp_path, base_url=proxy.base_url, sentences=8, quiet=True)
+    with (
+        FaultyProxy(vllm_server.base_url.removesuffix("/v1"), spoil=spoil) as proxy,
+        pytest.warns(UserWarning, match=r"attributes of 'cat' are no valid JSON.*going on without"),
+    ):
+        dataset = generate_texts(CATEGORIES, tmp_path, base_url=proxy.base_url, sentences=8, quiet=True)
     assert len(dataset) == 8
     assert Knowledge.load(tmp_path / "knowledge.json").attributes == {c.name: [] for c in CATEGORIES}
 
@@ -199,10 +203,12 @@ def test_other_settings_are_refused_and_overwrite_helps(generated, key, vllm_ser
 def test_categories_that_nothing_mentions(vllm_server, key, tmp_path):
     """None at all is an error, one is a warning."""
     nonsense = [Category("§§§"), Category("¤¤¤")]  # no word that a sentence could hold
-    with pytest.raises(InvalidInputError, match="None of the sentences .* mentions a category"):
+    with pytest.raises(InvalidInputError, match=r"None of the sentences .* mentions a category"):
         generate_texts(nonsense, tmp_path / "a", base_url=vllm_server.base_url, sentences=2, quiet=True)
     with pytest.warns(UserWarning, match="No sentence mentions §§§"):
-        generate_texts([Category("cat"), nonsense[0]], tmp_path / "b", base_url=vllm_server.base_url, sentences=6, quiet=True)
+        generate_texts(
+            [Category("cat"), nonsense[0]], tmp_path / "b", base_url=vllm_server.base_url, sentences=6, quiet=True
+        )
 
 
 def test_torn_line_is_cut_off(tmp_path):
@@ -261,8 +267,8 @@ def test_folders_that_are_no_texts(generated, tmp_path):
         load_texts(tmp_path)
     content = json.loads((generated / "knowledge.json").read_text())
     (tmp_path / "knowledge.json").write_text(json.dumps(content | {"format_version": 99}))
-    with pytest.raises(InvalidInputError, match="format 99; this wordsight reads up to 1. Upgrade"):
+    with pytest.raises(InvalidInputError, match=r"format 99; this wordsight reads up to 1. Upgrade"):
         load_texts(tmp_path)
     (tmp_path / "knowledge.json").write_text(json.dumps(content))
-    with pytest.raises(InvalidInputError, match="can't be read: .*its answers are kept"):
+    with pytest.raises(InvalidInputError, match=r"can't be read: .*its answers are kept"):
         load_texts(tmp_path)

@@ -15,7 +15,6 @@ from wordsight import WordsightConfig, WordsightForMultiLabelImageClassification
 from wordsight.errors import InvalidInputError
 from wordsight.modeling.prompts import HierarchicalPrompts, PromptLayout
 
-
 NAMES = ["cat", "dog", "car", "wine glass"]
 
 

@@ -18,7 +18,6 @@ from wordsight.modeling.encoders.offline import OfflineEncoderModel, build_offli
 from wordsight.modeling.encoders.offline.efficientnet_lite import EfficientNetLite0, SameConv2d
 from wordsight.modeling.scoring import global_logits, local_logits
 
-
 DEMO_CATEGORIES = "wordsight/data/demo_categories.txt"
 
 
@@ -30,7 +29,9 @@ def whole(offline_encoder_dir):
 def test_it_is_an_ordinary_transformers_directory(whole, offline_encoder_dir):
     assert isinstance(whole, OfflineEncoderModel)
     assert AutoConfig.from_pretrained(offline_encoder_dir).model_type == "wordsight-offline"
-    inputs = AutoTokenizer.from_pretrained(offline_encoder_dir)(["a cat", "a rocket"], padding=True, return_tensors="pt")
+    inputs = AutoTokenizer.from_pretrained(offline_encoder_dir)(
+        ["a cat", "a rocket"], padding=True, return_tensors="pt"
+    )
     photos = load_photos()
     pixels = AutoImageProcessor.from_pretrained(offline_encoder_dir)([photos["chelsea"]], return_tensors="pt")
     output = whole(inputs["input_ids"], inputs["attention_mask"], pixels["pixel_values"])

@@ -20,7 +20,9 @@ from .test_modeling import NAMES, make_model
 @pytest.fixture(scope="module")
 def model_dir(tmp_path_factory, tiny_clip_dir):
     folder = tmp_path_factory.mktemp("pipeline") / "model"
-    make_model(str(tiny_clip_dir), score_scale=[2.0, 3.0, 4.0, 5.0], score_threshold=[0.1, 0.2, -0.1, 0.0]).save_pretrained(folder)
+    make_model(
+        str(tiny_clip_dir), score_scale=[2.0, 3.0, 4.0, 5.0], score_threshold=[0.1, 0.2, -0.1, 0.0]
+    ).save_pretrained(folder)
     return folder
 
 
@@ -57,7 +59,9 @@ def test_scores_are_the_calibrated_logits(labeller, photos, expected):
     logits = labeller.model(pixels).logits[0].detach().numpy().astype(float)
     config = labeller.model.config
     scores = 1 / (1 + np.exp(-np.array(config.score_scale) * (logits - np.array(config.score_threshold))))
-    assert {entry["label"]: entry["score"] for entry in expected[0]} == pytest.approx(dict(zip(NAMES, scores, strict=True)))
+    assert {entry["label"]: entry["score"] for entry in expected[0]} == pytest.approx(
+        dict(zip(NAMES, scores, strict=True))
+    )
 
 
 def test_path_string_and_pil_and_array(labeller, photos, expected):
@@ -101,7 +105,9 @@ def test_generator_is_streamed(labeller, photos, expected):
 
 
 def test_datasets(labeller, photos, expected):
-    dataset = datasets.Dataset.from_dict({"image": [str(path) for path in photos]}).cast_column("image", datasets.Image())
+    dataset = datasets.Dataset.from_dict({"image": [str(path) for path in photos]}).cast_column(
+        "image", datasets.Image()
+    )
     assert list(labeller(dataset)) == expected
     assert list(labeller(dataset.to_iterable_dataset())) == expected
     assert list(labeller(KeyDataset(dataset, "image"))) == expected

@@ -6,7 +6,6 @@ import torch
 
 from wordsight.modeling.scoring import global_logits, local_logits, position_logits, ranking_loss
 
-
 TAU, BETA, MARGIN = 4.0, 1 / 50, 1.0
 
 

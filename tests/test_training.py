@@ -19,7 +19,6 @@ from wordsight.modeling.trainer import add_noise, checkpoints
 
 from .fixtures.texts import CATEGORIES, write_texts
 
-
 SETTINGS = TrainingConfig(epochs=4, batch_size=16, learning_rate=5e-2, noise=0.1, seed=3)
 ARGUMENTS = ["--epochs", "4", "--batch-size", "16", "--learning-rate", "0.05", "--noise", "0.1", "--seed", "3"]
 
@@ -126,7 +125,15 @@ def test_resume_with_other_settings_is_refused(texts_dir, tiny_clip_dir, tmp_pat
 
 def test_fewer_processes_than_asked_for_warn(texts_dir, tiny_clip_dir, tmp_path):
     """accelerate's own launcher starts one process on a CPU, whatever was asked for."""
-    launcher = ("accelerate.commands.accelerate_cli", "launch", "--cpu", "--num_processes", "2", "-m", "wordsight.modeling.train")
+    launcher = (
+        "accelerate.commands.accelerate_cli",
+        "launch",
+        "--cpu",
+        "--num_processes",
+        "2",
+        "-m",
+        "wordsight.modeling.train",
+    )
     result = run(texts_dir, "--encoder", tiny_clip_dir, "--out", tmp_path / "m", *ARGUMENTS, launcher=launcher)
     assert result.returncode == 0, result.stderr
     assert "2 processes were asked for, 1 is running" in result.stderr
@@ -148,7 +155,12 @@ def test_users_groups_and_token_counts(texts_dir, tiny_clip_dir, tmp_path):
     (tmp_path / "groups.json").write_text(json.dumps(groups))
     config = TrainingConfig(**SETTINGS.to_dict() | {"epochs": 1})
     model = train_prompts(
-        texts_dir, tmp_path / "m", str(tiny_clip_dir), config=config, tokens=(0, 3, 0, 1), groups=tmp_path / "groups.json"
+        texts_dir,
+        tmp_path / "m",
+        str(tiny_clip_dir),
+        config=config,
+        tokens=(0, 3, 0, 1),
+        groups=tmp_path / "groups.json",
     )
     assert model.config.attribute_groups == groups["attribute_groups"]
     assert set(model.prompts.global_branch.levels) == {"attribute", "category"}
@@ -185,7 +197,9 @@ def test_category_of_too_many_tokens(tmp_path, tiny_clip_dir):
         train_prompts(tmp_path / "texts", tmp_path / "model", str(tiny_clip_dir), config=SETTINGS)
 
 
-@pytest.mark.parametrize(("name", "value"), [("epochs", 0), ("noise", -1.0), ("validation_share", 1.0), ("mixed_precision", "fp8")])
+@pytest.mark.parametrize(
+    ("name", "value"), [("epochs", 0), ("noise", -1.0), ("validation_share", 1.0), ("mixed_precision", "fp8")]
+)
 def test_invalid_settings_name_themselves(name, value):
     with pytest.raises(InvalidInputError, match=f"{name} can't be {value!r}"):
         TrainingConfig(**{name: value})

@@ -6,7 +6,13 @@ from typing import Any, Literal
 
 import torch.nn.functional as F
 from torch import Tensor
-from transformers import AutoImageProcessor, AutoTokenizer, CLIPConfig, CLIPTextModelWithProjection, CLIPVisionModelWithProjection
+from transformers import (
+    AutoImageProcessor,
+    AutoTokenizer,
+    CLIPConfig,
+    CLIPTextModelWithProjection,
+    CLIPVisionModelWithProjection,
+)
 
 from .base import ImageEmbeddings, ImageEncoder, TextEmbeddings, TextEncoder, split_loading_kwargs
 
@@ -87,7 +93,7 @@ class CLIPImageEncoder(ImageEncoder):
 
 
 def _half_config(name: str, half: str, hub_kwargs: dict[str, Any]) -> Any:
-    """One half's configuration; many checkpoints (LAION's among them) hold the projection's width in the whole's only."""
+    """One half's configuration; some checkpoints (LAION's) hold the projection's width in the whole's alone."""
     config = CLIPConfig.from_pretrained(name, **hub_kwargs)
     half_config = getattr(config, half)
     half_config.projection_dim = config.projection_dim
