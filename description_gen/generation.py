@@ -14,7 +14,7 @@ import numpy as np
 from datasets import Dataset, Features, List, Value, load_from_disk
 from datasets.utils.logging import disable_progress_bar, enable_progress_bar, is_progress_bar_enabled
 
-from wordsight.errors import InvalidInputError
+from wordsight.errors import InvalidInputError, writing
 from wordsight.progress import progress_bar
 
 from .categories import Category, check_categories
@@ -25,11 +25,12 @@ from .knowledge import CoOccurrence, Knowledge, ask_knowledge
 from .labelling import SentenceLabeller
 from .questions import Questions, load_questions
 from .server import LLMServer, model_name
-from .store import AnswerStore, drop
+from .store import AGAIN, AnswerStore
 
 PROGRESS = ".progress"  # folder for answers and the server's log
 KNOWLEDGE = "knowledge.json"
 MAX_REQUESTS_PER_SENTENCE = 4
+MAX_SCORED_CATEGORIES = 150  # scoring pairs takes a request for each of K * K
 
 
 def generate_texts(
@@ -74,11 +75,12 @@ def generate_texts(
     check_categories(categories)
     out = Path(out)
     if overwrite:
-        drop(out)
+        _drop(out)
     if llm is not None and base_url is not None:
         raise InvalidInputError("Give either a model to serve (llm) or a server that runs (base_url), not both.")
     if co_occurrence == "auto":
-        co_occurrence = "both" if llm is None and base_url is None else "answers"
+        small = llm is None and base_url is None and len(categories) <= MAX_SCORED_CATEGORIES
+        co_occurrence = "both" if small else "answers"
     run = _Run(list(categories), out, load_questions(), sentences, seed, concurrency, co_occurrence, not quiet)
     return asyncio.run(run.generate(llm, base_url))
 
@@ -263,12 +265,20 @@ class _Run:
             }
         )
         dataset = Dataset.from_list(rows, features=features)
-        _save_dataset(dataset, self.out)
-        # Last: its presence says that the data set beside it is whole.
-        knowledge.save(self.out / KNOWLEDGE)
+        with writing(self.out, AGAIN):
+            _save_dataset(dataset, self.out)
+            # Last: its presence says that the data set beside it is whole.
+            knowledge.save(self.out / KNOWLEDGE)
         loaded = load_from_disk(str(self.out))
         assert isinstance(loaded, Dataset)
         return loaded
+
+
+def _drop(out: Path) -> None:
+    """Removes what `generate_texts` wrote into a folder, and nothing else."""
+    shutil.rmtree(out / PROGRESS, ignore_errors=True)
+    for path in (out / KNOWLEDGE, out / "dataset_info.json", out / "state.json", *out.glob("data-*.arrow")):
+        path.unlink(missing_ok=True)
 
 
 def _save_dataset(dataset: Dataset, out: Path) -> None:

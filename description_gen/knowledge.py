@@ -19,6 +19,7 @@ from .questions import JsonQuestion, Questions
 from .store import AnswerStore
 
 FORMAT_VERSION = 1
+MAX_CANDIDATES = 100  # of a question, so that it fits a small model's context
 CoOccurrence = Literal["answers", "likelihood", "both"]
 
 
@@ -114,6 +115,7 @@ async def ask_knowledge(
         others = [other for other in names if other != name]
         shuffled = [others[i] for i in np.random.default_rng([seed, number]).permutation(len(others))]
         is_choice = kind == "company"
+        shuffled = shuffled[:MAX_CANDIDATES]
         answer = await client.chat_json(
             question.messages(name=name, candidates=", ".join(shuffled)),
             seed=seed + number,

@@ -10,8 +10,9 @@ from typing import Any
 
 import yaml
 
+from wordsight.cache import fingerprint
+
 from .client import Message
-from .store import fingerprint
 
 
 @dataclass(frozen=True)

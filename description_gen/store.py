@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import errno
-import hashlib
 import json
 import os
-import shutil
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from wordsight.errors import InvalidInputError, WordsightError
+from wordsight.errors import InvalidInputError, WordsightError, write_error
+
+AGAIN = "run the same command again; the answers so far are kept"
 
 
 class AnswerStore:
@@ -39,7 +38,7 @@ class AnswerStore:
             self._file.truncate(known)
             self._file.seek(known)
         except OSError as error:
-            raise _disk_error(path, error) from error
+            raise write_error(path, error, AGAIN) from error
         if known == 0:
             self._append({"settings": settings})
 
@@ -87,7 +86,7 @@ class AnswerStore:
             self._file.write((json.dumps(record, ensure_ascii=False) + "\n").encode())
             self._file.flush()
         except OSError as error:
-            raise _disk_error(self.path, error) from error
+            raise write_error(self.path, error, AGAIN) from error
 
     def close(self) -> None:
         """Writes through to the disk."""
@@ -95,7 +94,7 @@ class AnswerStore:
             os.fsync(self._file.fileno())
             self._file.close()
         except OSError as error:
-            raise _disk_error(self.path, error) from error
+            raise write_error(self.path, error, AGAIN) from error
 
     def __enter__(self) -> AnswerStore:
         return self
@@ -108,22 +107,3 @@ class AnswerStore:
         except WordsightError:
             if error is None:
                 raise
-
-
-def _disk_error(path: Path, error: OSError) -> WordsightError:
-    full = error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-    remedy = "Make room" if full else "See that the folder can be written"
-    return WordsightError(
-        f"{path} can't be written: {error.strerror or error}. {remedy}, then run the same command again; the answers "
-        "so far are kept."
-    )
-
-
-def fingerprint(content: bytes) -> str:
-    """A short hash, for settings that are files."""
-    return hashlib.sha256(content).hexdigest()[:12]
-
-
-def drop(folder: Path) -> None:
-    """Removes a folder with all its answers."""
-    shutil.rmtree(folder, ignore_errors=True)

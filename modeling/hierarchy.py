@@ -15,6 +15,7 @@ from sklearn.metrics import silhouette_score
 from wordsight.errors import InvalidInputError
 
 Groups = list[list[str]]
+MAX_GROUPS = 50  # tried; each try is a clustering
 
 
 def attribute_groups(names: Sequence[str], embeddings: NDArray[np.float32], num_groups: int | None = None) -> Groups:
@@ -23,7 +24,7 @@ def attribute_groups(names: Sequence[str], embeddings: NDArray[np.float32], num_
     Args:
         names: K category names.
         embeddings: (K, D), one embedding of each category's attribute answers.
-        num_groups: how many groups; by default the number between 2 and K / 2 with the best silhouette.
+        num_groups: how many groups; by default the number between 2 and K / 2 (at most 50) with the best silhouette.
 
     Returns:
         The groups, each category in exactly one, in the order of their first member.
@@ -35,7 +36,7 @@ def attribute_groups(names: Sequence[str], embeddings: NDArray[np.float32], num_
         return AgglomerativeClustering(number, metric="cosine", linkage="average").fit_predict(embeddings)
 
     if num_groups is None:
-        candidates = range(2, len(names) // 2 + 1)
+        candidates = range(2, min(len(names) // 2, MAX_GROUPS) + 1)
         num_groups = max(candidates, key=lambda n: silhouette_score(embeddings, cluster(n), metric="cosine"))
     assignment = cluster(min(num_groups, len(names))) if len(names) > 1 else np.zeros(1, dtype=np.int64)
     return _in_order([[names[i] for i in np.flatnonzero(assignment == g)] for g in np.unique(assignment)], names)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from huggingface_hub.errors import StrictDataclassError
 
-from wordsight.errors import InvalidInputError
+from wordsight.errors import InvalidInputError, writing
 
 from .configuration_training import TrainingConfig
 
@@ -104,7 +104,8 @@ def train_prompts(
     history = trainer.train(resume=resume)
     model = trainer.model()
     if accelerator.is_main_process:
-        _save(model, data, config, history, out)
+        with writing(out, "go on with --resume"):
+            _save(model, data, config, history, out)
         for path in checkpoints(out):
             shutil.rmtree(path)
     accelerator.wait_for_everyone()

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 from transformers import get_cosine_schedule_with_warmup
 
-from wordsight.errors import InvalidInputError
+from wordsight.cache import fingerprint
+from wordsight.errors import InvalidInputError, writing
 
 from .calibration import fit_calibration
 from .configuration_training import TrainingConfig
@@ -256,7 +257,8 @@ class PromptTrainer:
             "encoder": [self.model_config.encoder, self.model_config.encoder_revision],
             "categories": self.model_config.category_names,
             "groups": [self.model_config.attribute_groups, self.model_config.cooccurrence_groups],
-            "sentences": len(self.texts.train_texts),
+            "tokens": self.prompts.num_tokens(),
+            "sentences": fingerprint("\n".join(self.texts.train_texts).encode()),
         }
 
     def _save_checkpoint(self) -> None:
@@ -266,7 +268,8 @@ class PromptTrainer:
         if self.accelerator.is_main_process:
             shutil.rmtree(partial, ignore_errors=True)
         self.accelerator.wait_for_everyone()
-        self.accelerator.save_state(str(partial))
+        with writing(target, "go on with --resume"):
+            self.accelerator.save_state(str(partial))
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
             state = {"epoch": self.state.epoch, "history": self.state.history, "settings": self._settings()}

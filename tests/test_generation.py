@@ -94,7 +94,7 @@ def test_knowledge_names_only_given_categories(generated):
         assert all(0 < weight <= 1 for weight in others.values())
 
 
-def test_a_second_call_asks_nothing(generated, key):
+def test_a_server_that_is_gone_from_the_start_changes_nothing(generated, key):
     before = (generated / ".progress" / "answers.jsonl").read_bytes()
     with FaultyProxy("http://127.0.0.1:9", cut_after=1) as nobody, pytest.raises(WordsightError):
         generate_texts(CATEGORIES, generated, base_url=nobody.base_url, sentences=SENTENCES, quiet=True)

@@ -183,6 +183,14 @@ def test_half_precision(model, pixels, tmp_path):
         torch.testing.assert_close(half(pixels).logits.float(), model(pixels).logits, atol=0.25, rtol=0.1)
 
 
+@pytest.mark.parametrize("device_map", ["cpu", "auto", {"": "cpu"}])
+def test_device_map(model, pixels, tmp_path, device_map):
+    model.save_pretrained(tmp_path)
+    loaded = WordsightForMultiLabelImageClassification.from_pretrained(tmp_path, device_map=device_map)
+    with torch.no_grad():
+        assert torch.equal(loaded(pixels.to(loaded.device)).logits.cpu(), model(pixels).logits)
+
+
 def test_labelling_loads_no_text_tower(tiny_clip_dir, tmp_path):
     """The text weights can be missing altogether, and no text class is ever made."""
     make_model(str(tiny_clip_dir)).save_pretrained(tmp_path / "model")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -121,6 +122,27 @@ def test_resume_with_other_settings_is_refused(texts_dir, tiny_clip_dir, tmp_pat
     (out / "checkpoint-1" / "trainer_state.json").write_text(json.dumps(state))
     with pytest.raises(InvalidInputError, match=r"checkpoint-1 is of a run with other settings.*without --resume"):
         train_prompts(texts_dir, out, str(tiny_clip_dir), config=config, resume=True)
+
+
+def test_full_disk(texts_dir, tiny_clip_dir, tmp_path):
+    """The operating system refuses to let files grow, as a full disk does; with room again, --resume goes on."""
+    limit = 8000  # less than a checkpoint
+    arguments = [texts_dir, "--encoder", tiny_clip_dir, "--out", tmp_path / "model", *ARGUMENTS]
+    full = run(*arguments, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+    assert full.returncode == 1
+    message = full.stderr.strip().splitlines()[-1]
+    assert message.startswith("Error: ") and "checkpoint-1 can't be written" in message and "--resume" in message
+    again = run(*arguments, "--resume")
+    assert again.returncode == 0, again.stderr
+
+
+def test_half_precision(trained, texts_dir, tiny_clip_dir, tmp_path):
+    config = TrainingConfig(**SETTINGS.to_dict() | {"mixed_precision": "bf16"})
+    model = train_prompts(texts_dir, tmp_path / "model", str(tiny_clip_dir), config=config)
+    history = json.loads((tmp_path / "model" / "training_log.json").read_text())["history"]
+    expected = json.loads((trained / "training_log.json").read_text())["history"]
+    assert history[-1]["loss"] == pytest.approx(expected[-1]["loss"], rel=0.1)
+    assert model.dtype == torch.float32
 
 
 def test_fewer_processes_than_asked_for_warn(texts_dir, tiny_clip_dir, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import tempfile
@@ -35,3 +36,8 @@ def building(target: Path) -> Iterator[Path]:
                 raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def fingerprint(content: bytes) -> str:
+    """A short hash, by which two contents are told apart."""
+    return hashlib.sha256(content).hexdigest()[:12]

@@ -10,8 +10,8 @@ from typing import Any
 
 from PIL import Image
 
+from wordsight.cache import fingerprint
 from wordsight.description_gen import default_llm_path, generate_texts, read_categories
-from wordsight.description_gen.store import fingerprint
 from wordsight.errors import InvalidInputError, MissingDependencyError
 
 # What stands on each photo, to say in the end how many are right.
