@@ -90,7 +90,9 @@ def test_failure_to_start_shows_the_log(tmp_path):
 def test_nothing_is_left_when_the_parent_ends(sign, tmp_path):
     """Ended while vLLM starts, its workers included; whoever is ended has no say with kill -9."""
     code = (
-        "import sys; from wordsight.description_gen import LLMServer, default_llm_path\n"
+        # As in a terminal: what a script starts in the background ignores Ctrl-C, and so would this.
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from wordsight.description_gen import LLMServer, default_llm_path\n"
         "from pathlib import Path\n"
         "with LLMServer(default_llm_path(), log_path=Path(sys.argv[1])) as server: input()"
     )
