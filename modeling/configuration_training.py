@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from wordsight.errors import InvalidInputError
@@ -73,9 +75,17 @@ class TrainingConfig:
     @classmethod
     def for_encoder(cls, encoder: str, **given: Any) -> TrainingConfig:
         """The defaults for an encoder, with what the user gave (values that are not None) on top."""
-        defaults = ENCODER_DEFAULTS["offline" if encoder == "offline" else "clip"]
+        defaults = ENCODER_DEFAULTS["offline" if _is_offline(encoder) else "clip"]
         return cls(**defaults | {name: value for name, value in given.items() if value is not None})
 
     def to_dict(self) -> dict[str, Any]:
         """All settings, as JSON can hold them."""
         return asdict(self)
+
+
+def _is_offline(encoder: str) -> bool:
+    """Whether an encoder is the offline one, by its name or as `wordsight encoder build` wrote it."""
+    path = Path(encoder) / "config.json"
+    if encoder == "offline" or not path.is_file():
+        return encoder == "offline"
+    return json.loads(path.read_text(encoding="utf-8")).get("model_type") == "wordsight-offline"

@@ -249,3 +249,11 @@ def test_calibration_puts_one_half_between_present_and_absent():
     assert ((scores >= 0.5) == labels)[:, :2].mean() > 0.99
     assert threshold[0] == pytest.approx(1.75, abs=0.1) and threshold[1] == pytest.approx(2.75, abs=0.1)
     assert np.isfinite(threshold[2])  # never present: takes the fit over all
+
+
+def test_defaults_go_by_the_family_of_the_encoder(offline_encoder_dir, tiny_clip_dir):
+    offline, clip = TrainingConfig.for_encoder("offline"), TrainingConfig.for_encoder("openai/clip-vit-base-patch16")
+    assert offline != clip
+    assert TrainingConfig.for_encoder(str(offline_encoder_dir)) == offline
+    assert TrainingConfig.for_encoder(str(tiny_clip_dir)) == clip
+    assert TrainingConfig.for_encoder("offline", noise=1.0, seed=None).noise == 1.0
