@@ -82,7 +82,8 @@ class HierarchicalPrompts(nn.Module):
         """How many tokens of each level are learned, both branches together."""
         counts: dict[str, int] = {}
         for branch in (self.global_branch, self.local_branch):
-            for level, tokens in branch.levels.items():
+            for level in filter(branch.levels.__contains__, branch.rows):
+                tokens = branch.levels[level]
                 counts[level] = counts.get(level, 0) + tokens.shape[0] * tokens.shape[1]
         return counts
 
