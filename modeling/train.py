@@ -74,12 +74,15 @@ def train_prompts(
     out = Path(out)
     config = config or TrainingConfig.for_encoder(encoder)
     out.mkdir(parents=True, exist_ok=True)
-    accelerator = Accelerator(
-        cpu=not torch.accelerator.is_available(),  # else it takes torchrun's processes on a CPU for one each
-        mixed_precision=config.mixed_precision,
-        log_with=report_to,
-        project_dir=str(out) if report_to else None,
-    )
+    try:
+        accelerator = Accelerator(
+            cpu=not torch.accelerator.is_available(),  # else it takes torchrun's processes on a CPU for one each
+            mixed_precision=config.mixed_precision,
+            log_with=report_to,
+            project_dir=str(out) if report_to else None,
+        )
+    except ValueError as error:  # one process has one precision, by accelerate's design
+        raise InvalidInputError(f"mixed_precision={config.mixed_precision!r} can't be had here: {error}") from error
     warn_if_fewer_processes(accelerator.num_processes)
     set_seed(config.seed)
     data = load_training_texts(Path(texts), config.validation_share, config.template_sentences, config.seed)

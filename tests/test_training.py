@@ -137,12 +137,21 @@ def test_full_disk(texts_dir, tiny_clip_dir, tmp_path):
 
 
 def test_half_precision(trained, texts_dir, tiny_clip_dir, tmp_path):
-    config = TrainingConfig(**SETTINGS.to_dict() | {"mixed_precision": "bf16"})
-    model = train_prompts(texts_dir, tmp_path / "model", str(tiny_clip_dir), config=config)
+    """In a process of its own: accelerate keeps the precision that a process began with."""
+    arguments = [texts_dir, "--encoder", tiny_clip_dir, "--out", tmp_path / "model", *ARGUMENTS]
+    result = run(*arguments, "--mixed-precision", "bf16")
+    assert result.returncode == 0, result.stderr
     history = json.loads((tmp_path / "model" / "training_log.json").read_text())["history"]
     expected = json.loads((trained / "training_log.json").read_text())["history"]
     assert history[-1]["loss"] == pytest.approx(expected[-1]["loss"], rel=0.1)
-    assert model.dtype == torch.float32
+    assert all(tensor.dtype == torch.float32 for tensor in load_file(tmp_path / "model" / "model.safetensors").values())
+
+
+def test_another_precision_in_the_same_process_says_so(texts_dir, tiny_clip_dir, tmp_path):
+    train_prompts(texts_dir, tmp_path / "a", str(tiny_clip_dir), config=SETTINGS)
+    config = TrainingConfig(**SETTINGS.to_dict() | {"mixed_precision": "bf16"})
+    with pytest.raises(InvalidInputError, match=r"mixed_precision='bf16' can't be had here.*restart"):
+        train_prompts(texts_dir, tmp_path / "b", str(tiny_clip_dir), config=config)
 
 
 def test_fewer_processes_than_asked_for_warn(texts_dir, tiny_clip_dir, tmp_path):
