@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from transformers import AutoTokenizer, BertConfig, BertModel, CLIPModel
+from transformers import AutoTokenizer, BertConfig, BertModel, CLIPModel, SiglipModel
 
 from wordsight.errors import InvalidInputError
 from wordsight.modeling.encoders import load_image_encoder, load_text_encoder
@@ -29,9 +29,9 @@ def test_text_embeddings_are_unit_vectors(text_encoder):
 def test_padding_changes_nothing(text_encoder):
     alone = text_encoder(*inputs(text_encoder, TEXTS[:1]))
     padded = text_encoder(*inputs(text_encoder))
-    length = alone.tokens.shape[1]
+    length = int(alone.mask.sum())
     torch.testing.assert_close(padded.pooled[:1], alone.pooled, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(padded.tokens[:1, :length], alone.tokens, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(padded.tokens[:1, :length], alone.tokens[:, :length], rtol=1e-4, atol=1e-5)
     assert padded.mask[0].sum() == length
 
 
@@ -144,11 +144,41 @@ def test_clip_plain_patches_are_the_last_layer(tiny_clip_dir):
     torch.testing.assert_close(plain.patches, expected)
 
 
+def test_siglip_against_the_whole_model(tiny_siglip_dir):
+    """Pooled embeddings are SiglipModel's own, for texts padded to 64 without a mask, as it was trained."""
+    model, tokenizer = SiglipModel.from_pretrained(tiny_siglip_dir).eval(), AutoTokenizer.from_pretrained(tiny_siglip_dir)
+    text, image = load_text_encoder(str(tiny_siglip_dir)), load_image_encoder(str(tiny_siglip_dir))
+    padded = tokenizer(TEXTS, padding="max_length", max_length=64, padding_side="right", return_tensors="pt")
+    pixels = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        whole = model(input_ids=padded["input_ids"], pixel_values=pixels)
+    output = text(*inputs(text))
+    torch.testing.assert_close(output.pooled, whole.text_embeds)
+    assert output.mask.sum(dim=1).tolist() == padded["attention_mask"].sum(dim=1).tolist()
+    torch.testing.assert_close(image(pixels).pooled, whole.image_embeds)
+    assert not any("vision" in name for name, _ in text.named_parameters())
+    assert not any("token_embedding" in name for name, _ in image.named_parameters())
+
+
+def test_siglip_patches_against_the_pooling_head_of_one_patch(tiny_siglip_dir):
+    """Of a single patch, attention pooling is its value path: the head on each patch alone gives the same."""
+    model = SiglipModel.from_pretrained(tiny_siglip_dir).eval()
+    pixels = torch.randn(1, 3, 32, 32)
+    with torch.no_grad():
+        states = model.vision_model(pixel_values=pixels).last_hidden_state[0]
+        expected = F.normalize(model.vision_model.head(states.unsqueeze(1)), dim=-1)
+    value = load_image_encoder(str(tiny_siglip_dir), patch_embeddings="value")(pixels)
+    assert value.grid == (4, 4)
+    torch.testing.assert_close(value.patches[0], expected)
+    plain = load_image_encoder(str(tiny_siglip_dir), patch_embeddings="plain")(pixels)
+    torch.testing.assert_close(plain.patches[0], F.normalize(states, dim=-1))
+
+
 def test_unsupported_family_lists_the_supported_ones(tmp_path):
     BertModel(
         BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8)
     ).save_pretrained(tmp_path)
-    with pytest.raises(InvalidInputError, match="'bert' model; supported are clip, wordsight-offline"):
+    with pytest.raises(InvalidInputError, match="'bert' model; supported are clip, siglip, wordsight-offline"):
         load_text_encoder(str(tmp_path))
 
 

@@ -14,6 +14,7 @@ from wordsight.errors import InvalidInputError
 from .base import ImageEmbeddings, ImageEncoder, TextEmbeddings, TextEncoder
 from .clip import CLIPImageEncoder, CLIPTextEncoder
 from .offline import OfflineImageEncoder, OfflineTextEncoder, cached_offline_encoder
+from .siglip import SiglipImageEncoder, SiglipTextEncoder
 
 __all__ = [
     "ImageEmbeddings",
@@ -25,8 +26,16 @@ __all__ = [
 ]
 
 OFFLINE = "offline"
-TEXT_ENCODERS: dict[str, Any] = {"clip": CLIPTextEncoder, "wordsight-offline": OfflineTextEncoder}
-IMAGE_ENCODERS: dict[str, Any] = {"clip": CLIPImageEncoder, "wordsight-offline": OfflineImageEncoder}
+TEXT_ENCODERS: dict[str, Any] = {
+    "clip": CLIPTextEncoder,
+    "siglip": SiglipTextEncoder,
+    "wordsight-offline": OfflineTextEncoder,
+}
+IMAGE_ENCODERS: dict[str, Any] = {
+    "clip": CLIPImageEncoder,
+    "siglip": SiglipImageEncoder,
+    "wordsight-offline": OfflineImageEncoder,
+}
 
 
 def load_text_encoder(name: str, **kwargs: Any) -> TextEncoder:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.image_processing_utils import BaseImageProcessor
@@ -75,13 +76,22 @@ class TextEncoder(nn.Module, ABC):
         model: the transformers model that holds the text tower and its projection.
         tokenizer: its tokenizer.
         max_length: the most tokens a text may have, special tokens included.
+        pad_to_max_length: whether the model was trained with all texts padded to that length, and must see them so.
     """
 
-    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        max_length: int,
+        pad_to_max_length: bool = False,
+    ) -> None:
         super().__init__()
         self.model = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
+        self.tokenizer.padding_side = "right"  # soft tokens' positions count from the left
         self.max_length = max_length
+        self.pad_to_max_length = pad_to_max_length
 
     @property
     def embedding(self) -> nn.Embedding:
@@ -113,7 +123,15 @@ class TextEncoder(nn.Module, ABC):
             attention_mask: (N, L), 1 at real tokens (placeholders are real tokens).
             soft_tokens: (N, M, d), the vectors that stand in for the placeholders' input embeddings.
             soft_positions: (N, L) bool, True at M placeholders in each row.
+
+        Returns:
+            The embeddings; L is `max_length` where the model needs texts padded to it.
         """
+        if self.pad_to_max_length:
+            missing = (0, self.max_length - input_ids.shape[1])
+            input_ids = F.pad(input_ids, missing, value=self.tokenizer.pad_token_id)
+            attention_mask = F.pad(attention_mask, missing)
+            soft_positions = None if soft_positions is None else F.pad(soft_positions, missing)
         if soft_tokens is None or soft_positions is None:
             return self.encode(input_ids, attention_mask)
         with soft_tokens_at(self.embedding, soft_positions, soft_tokens):
