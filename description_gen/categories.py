@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
 
 from wordsight.errors import InvalidInputError
 
+# Benchmarks' categories that ship with the package, under the names by which `--categories` takes them.
+CATEGORY_LISTS = {"voc2007": "voc2007.txt", "voc2012": "voc2007.txt", "coco": "coco.txt", "nuswide": "nuswide.txt"}
 MAX_NAME_LENGTH = 100  # characters; a longer line is a sentence, not a name
 
 
@@ -29,19 +33,58 @@ class Category:
         return (self.name, *self.synonyms)
 
 
-def read_categories(path: Path | str) -> list[Category]:
-    """Reads a file with one category a line, synonyms after it, comma-separated.
+def read_categories(path: Path | str, known_synonyms: bool = True) -> list[Category]:
+    """Reads a file with one category a line, synonyms after it, comma-separated, or a list that ships with wordsight.
 
     Blank lines and lines that start with # don't count.
+
+    Args:
+        path: the file, or one of `CATEGORY_LISTS` ("voc2007", "voc2012", "coco", "nuswide").
+        known_synonyms: whether categories without synonyms get those that `with_known_synonyms` knows.
 
     Raises:
         InvalidInputError: the file can't be read or a line can't be used; names the line.
     """
-    path = Path(path)
+    if str(path) in CATEGORY_LISTS and not Path(path).exists():
+        return _shipped_list(CATEGORY_LISTS[str(path)])
+    categories = _read_file(Path(path))
+    return with_known_synonyms(categories) if known_synonyms else categories
+
+
+def with_known_synonyms(categories: Sequence[Category]) -> list[Category]:
+    """Gives categories without synonyms those that the shipped lists have for the same name.
+
+    Sentences about a person mostly say "man", "girl" or "players": without synonyms they would teach that no person is
+    there. A synonym that is another category's name or synonym is left out.
+    """
+    known: dict[str, list[str]] = {}
+    for file in dict.fromkeys(CATEGORY_LISTS.values()):
+        for category in _shipped_list(file):
+            known.setdefault(category.name.casefold(), []).extend(category.synonyms)
+    taken = {name.casefold() for category in categories for name in category.all_names}
+    completed = []
+    for category in categories:
+        if not category.synonyms:
+            new = [name for name in known.get(category.name.casefold(), ()) if name.casefold() not in taken]
+            category = replace(category, synonyms=tuple(dict.fromkeys(new)))
+            taken.update(name.casefold() for name in new)
+        completed.append(category)
+    return completed
+
+
+@cache
+def _shipped_list(file: str) -> list[Category]:
+    return _read_file(Path(str(files(__package__) / "category_lists" / file)))
+
+
+def _read_file(path: Path) -> list[Category]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInputError(f"The category file {path} can't be read: {error}. Give a UTF-8 text file.") from error
+        raise InvalidInputError(
+            f"The category file {path} can't be read: {error}. Give a UTF-8 text file, or "
+            f"one of the lists {', '.join(CATEGORY_LISTS)}."
+        ) from error
     categories, places = [], []
     for number, line in enumerate(lines, start=1):
         if not line.strip() or line.lstrip().startswith("#"):

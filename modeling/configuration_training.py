@@ -12,8 +12,22 @@ from wordsight.errors import InvalidInputError
 # What works depends on how the encoder's text and image sides relate, so defaults go by family; the figures behind
 # them are in modeling/encoders/offline/README.md (offline) and TaI-DPT, section 4.1 (CLIP).
 ENCODER_DEFAULTS: dict[str, dict[str, Any]] = {
-    "offline": {"learning_rate": 3e-3, "epochs": 10, "batch_size": 128, "noise": 8.0},
-    "clip": {"learning_rate": 2e-3, "epochs": 20, "batch_size": 512, "noise": 0.3},
+    "offline": {
+        "learning_rate": 3e-3,
+        "epochs": 10,
+        "batch_size": 128,
+        "noise": 8.0,
+        "prior_weight": 1.0,
+        "mean_shift": True,
+    },
+    "clip": {
+        "learning_rate": 2e-3,
+        "epochs": 20,
+        "batch_size": 512,
+        "noise": 0.3,
+        "prior_weight": 0.0,
+        "mean_shift": False,
+    },
 }
 
 
@@ -29,6 +43,8 @@ class TrainingConfig:
         gradient_accumulation_steps: pieces that a step's sentences are cut into, to save memory.
         noise: norm of the Gaussian noise added to the unit text features, relative to their length; it closes part of
             the gap between texts and photos (METHOD.md, section 4). 0 for none.
+        prior_weight: weight of the name's zero-shot embedding in the finished category embedding (`CategoryEmbedder`).
+        mean_shift: whether the mean over categories is taken out of the finished category embeddings.
         warmup_ratio: share of the steps in which the learning rate grows.
         weight_decay: AdamW's.
         validation_share: share of the sentences held out for validation and calibration.
@@ -43,6 +59,8 @@ class TrainingConfig:
     batch_size: int = 128
     gradient_accumulation_steps: int = 1
     noise: float = 8.0
+    prior_weight: float = 1.0
+    mean_shift: bool = True
     warmup_ratio: float = 0.05
     weight_decay: float = 0.0
     validation_share: float = 0.1
@@ -63,6 +81,7 @@ class TrainingConfig:
             "batch_size": self.batch_size >= 1,
             "gradient_accumulation_steps": 1 <= self.gradient_accumulation_steps <= self.batch_size,
             "noise": self.noise >= 0,
+            "prior_weight": self.prior_weight >= 0,
             "warmup_ratio": 0 <= self.warmup_ratio < 1,
             "weight_decay": self.weight_decay >= 0,
             "validation_share": 0 < self.validation_share < 1,

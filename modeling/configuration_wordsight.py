@@ -7,6 +7,7 @@ from typing import Any, Literal
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
+from wordsight.description_gen.categories import Category
 from wordsight.version import __version__
 
 
@@ -32,6 +33,8 @@ class WordsightConfig(PreTrainedConfig):
         num_category_tokens: tokens of each category alone.
         attribute_groups: categories that look alike, as lists of names; each category in exactly one. None: one group.
         cooccurrence_groups: categories seen together, likewise.
+        prior_weight: weight of the zero-shot embedding of a category's name and synonyms beside its prompt's.
+        mean_shift: whether what all categories have in common is taken out of their embeddings.
         logit_scale: tau, the factor from cosine to logit.
         local_temperature_text: beta of the softmax over a sentence's tokens.
         local_temperature_image: beta of the softmax over a photo's patches.
@@ -39,6 +42,12 @@ class WordsightConfig(PreTrainedConfig):
         margin: margin of the ranking loss.
         score_scale: per category, a in score = sigmoid(a * (logit - threshold)); set by calibration.
         score_threshold: per category, the logit at which its score is 0.5; set by calibration.
+        score_option: "none", or SPARC's (arXiv 2502.16911) steps, each with those before it: "images" takes each
+            photo's own level and spread over categories out of its logits, "categories" each category's level and
+            spread over photos (`wordsight calibrate` finds them on unlabelled photos), "sparc" mixes in scores of
+            compound prompts ("a cat and a dog").
+        compounds: the sets of categories that compound prompts name.
+        calibration_photos: number of unlabelled photos behind the score statistics in the checkpoint.
         provenance: where the training sentences come from (LLM, seed, numbers, dataset).
         wordsight_version: version that wrote the checkpoint.
 
@@ -67,6 +76,8 @@ class WordsightConfig(PreTrainedConfig):
     num_category_tokens: int = 4
     attribute_groups: list[list[str]] | None = None
     cooccurrence_groups: list[list[str]] | None = None
+    prior_weight: float | int = 0.0
+    mean_shift: bool = False
     logit_scale: float | int = 4.0
     local_temperature_text: float | int = 1 / 50
     local_temperature_image: float | int = 1 / 40
@@ -74,6 +85,9 @@ class WordsightConfig(PreTrainedConfig):
     margin: float | int = 1.0
     score_scale: list[float] | None = None
     score_threshold: list[float] | None = None
+    score_option: Literal["none", "images", "categories", "sparc"] = "none"
+    compounds: list[list[str]] | None = None
+    calibration_photos: int = 0
     provenance: dict[str, Any] | None = None
     wordsight_version: str = __version__
 
@@ -88,6 +102,8 @@ class WordsightConfig(PreTrainedConfig):
             self.cooccurrence_groups = [self.category_names]
         if self.synonyms is None:
             self.synonyms = {}
+        if self.compounds is None:
+            self.compounds = []
         if self.score_scale is None:
             self.score_scale = [1.0] * len(self.category_names)
         if self.score_threshold is None:
@@ -104,6 +120,12 @@ class WordsightConfig(PreTrainedConfig):
         return list(self.labels_by_index().values())
 
     @property
+    def categories(self) -> list[Category]:
+        """The K categories with their synonyms, in the order of the logits."""
+        synonyms = self.synonyms or {}
+        return [Category(name, tuple(synonyms.get(name, ()))) for name in self.category_names]
+
+    @property
     def num_prompt_tokens(self) -> int:
         """Number of learned tokens in the prompt of one category."""
         return (
@@ -115,6 +137,11 @@ class WordsightConfig(PreTrainedConfig):
         groups = getattr(self, field)
         number = {name: index for index, group in enumerate(groups) for name in group}
         return [number[name] for name in self.category_names]
+
+    def compound_members(self) -> list[list[int]]:
+        """For each of the K categories, the numbers of the compounds that name it."""
+        compounds = self.compounds or []
+        return [[number for number, names in enumerate(compounds) if name in names] for name in self.category_names]
 
     # Methods named validate_* run after construction (huggingface_hub's @strict).
 
@@ -147,6 +174,20 @@ class WordsightConfig(PreTrainedConfig):
             if any(not group for group in groups):
                 raise ValueError(f"{field}: a group is empty.")
 
+    def validate_score_options(self) -> None:
+        """Options that need statistics of photos have them, and compounds name categories."""
+        if self.score_option != "none" and len(self.category_names) < 2:
+            raise ValueError(f"score_option {self.score_option!r} needs at least 2 categories.")
+        if self.score_option in ("categories", "sparc") and self.calibration_photos < 2:
+            raise ValueError(
+                f"score_option {self.score_option!r} needs statistics of photos: run `wordsight calibrate`."
+            )
+        if self.score_option == "sparc" and not self.compounds:
+            raise ValueError("score_option 'sparc' needs compounds, and no sentence mentioned two categories.")
+        known = set(self.category_names)
+        if unknown := sorted({name for names in self.compounds or () for name in names} - known):
+            raise ValueError(f"compounds: {', '.join(map(repr, unknown))} not categories.")
+
     def validate_token_counts(self) -> None:
         """No negative number of tokens, and widths that exist."""
         for field in ("num_global_tokens", "num_attribute_tokens", "num_cooccurrence_tokens", "num_category_tokens"):
@@ -162,6 +203,8 @@ class WordsightConfig(PreTrainedConfig):
             value = getattr(self, field)
             if not (math.isfinite(value) and value > 0):
                 raise ValueError(f"{field} must be a positive number, got {value}.")
+        if not (math.isfinite(self.prior_weight) and self.prior_weight >= 0):
+            raise ValueError(f"prior_weight must be 0 or more, got {self.prior_weight}.")
         if not 0 <= self.local_weight <= 1:
             raise ValueError(f"local_weight must be between 0 and 1, got {self.local_weight}.")
         if not (math.isfinite(self.margin) and self.margin >= 0):

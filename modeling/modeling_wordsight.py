@@ -13,9 +13,12 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.utils import ModelOutput
 
+from .category_embeddings import CategoryEmbedder
 from .configuration_wordsight import WordsightConfig
 from .encoders import ImageEncoder, load_image_encoder
-from .prompts import HierarchicalPrompts, PromptLayout
+from .features import sentence_features
+from .prompts import HierarchicalPrompts
+from .score_options import ScoreStatistics, apply_score_option, compound_text
 from .scoring import global_logits, local_logits, position_logits, ranking_loss
 
 if TYPE_CHECKING:
@@ -28,7 +31,8 @@ class WordsightOutput(ModelOutput):
 
     Args:
         loss (`torch.Tensor` of shape `()`, returned when `labels` are given): the ranking loss of both branches.
-        logits (`torch.Tensor` of shape `(B, K)`): both branches, weighted by `config.local_weight`.
+        logits (`torch.Tensor` of shape `(B, K)`): both branches, weighted by `config.local_weight`, under the
+            configuration's score option.
         global_logits (`torch.Tensor` of shape `(B, K)`): from the pooled embedding.
         local_logits (`torch.Tensor` of shape `(B, K)`): from the patch embeddings.
         patch_logits (`torch.Tensor` of shape `(B, P, K)`, returned when asked for): the local branch at each patch.
@@ -65,6 +69,13 @@ class WordsightForMultiLabelImageClassification(PreTrainedModel):
     base_model_prefix = "wordsight"
     main_input_name = "pixel_values"
     input_modalities = ["image"]
+    # There only where the configuration says so (see `_make_statistics`).
+    compound_embeddings: nn.Parameter
+    score_mean: nn.Parameter
+    score_std: nn.Parameter
+    compound_mean: nn.Parameter
+    compound_std: nn.Parameter
+    fusion_weights: nn.Parameter
 
     def __init__(self, config: WordsightConfig, image_encoder: ImageEncoder | None = None) -> None:
         super().__init__(config)
@@ -72,8 +83,24 @@ class WordsightForMultiLabelImageClassification(PreTrainedModel):
         shape = (len(config.category_names), config.projection_dim)
         self.global_embeddings = nn.Parameter(torch.zeros(shape), requires_grad=False)
         self.local_embeddings = nn.Parameter(torch.zeros(shape), requires_grad=False)
+        self._make_statistics()
         self.post_init()
         self.image_encoder = image_encoder
+
+    def _make_statistics(self) -> None:
+        """Room for the compound prompts' embeddings and for what photos say of scores, where there are any."""
+        categories, compounds = len(self.config.category_names), len(self.config.compounds or ())
+        shapes: dict[str, tuple[int, ...]] = {}
+        if compounds:
+            shapes["compound_embeddings"] = (compounds, self.config.projection_dim)
+        if self.config.calibration_photos:
+            longest = max(map(len, self.config.compound_members()))
+            shapes |= {"score_mean": (categories,), "score_std": (categories,)}
+            shapes |= {"fusion_weights": (categories, longest + 1)}
+            if compounds:
+                shapes |= {"compound_mean": (compounds,), "compound_std": (compounds,)}
+        for name in shapes.keys() - dict(self.named_parameters()).keys():
+            self.register_parameter(name, nn.Parameter(torch.zeros(shapes[name]), requires_grad=False))
 
     def _init_weights(self, module: nn.Module) -> None:
         """Leaves the zeros: prompts are drawn by `PromptTokens.initialise`, from the encoder's vocabulary."""
@@ -135,9 +162,58 @@ class WordsightForMultiLabelImageClassification(PreTrainedModel):
         Args:
             text_encoder: the text half of the encoder that the config names.
         """
-        layout = PromptLayout(self.config.category_names, self.config.num_prompt_tokens, text_encoder)
-        self.global_embeddings.copy_(layout.encode(text_encoder, self.prompts.global_branch()))
-        self.local_embeddings.copy_(layout.encode(text_encoder, self.prompts.local_branch()))
+        global_embeddings, local_embeddings = CategoryEmbedder(self.config, text_encoder)(self.prompts)
+        self.global_embeddings.copy_(global_embeddings)
+        self.local_embeddings.copy_(local_embeddings)
+        if self.config.compounds:
+            texts = [compound_text(names) for names in self.config.compounds]
+            self.compound_embeddings.copy_(sentence_features(texts, text_encoder, progress=False).pooled)
+
+    def branch_logits(self, pooled: Tensor, patches: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits of photos before any score option.
+
+        Args:
+            pooled: (B, D), unit vectors.
+            patches: (B, P, D), unit vectors.
+
+        Returns:
+            Global logits (B, K), local logits (B, K), and logits of the compound prompts (B, number of compounds).
+        """
+        config = self.config
+        # Embeddings were saved as unit vectors; a half-precision copy of them may be off by a rounding.
+        global_categories = F.normalize(self.global_embeddings, dim=-1)
+        local_categories = F.normalize(self.local_embeddings, dim=-1)
+        compounds = F.normalize(self.compound_embeddings, dim=-1) if config.compounds else global_categories[:0]
+        return (
+            global_logits(pooled, global_categories, config.logit_scale),
+            local_logits(patches, local_categories, config.logit_scale, config.local_temperature_image),
+            global_logits(pooled, compounds, config.logit_scale),
+        )
+
+    @property
+    def score_statistics(self) -> ScoreStatistics | None:
+        """What `wordsight calibrate` found on unlabelled photos, if it was run."""
+        if not self.config.calibration_photos:
+            return None
+        nothing = self.score_mean[:0]
+        return ScoreStatistics(
+            self.score_mean,
+            self.score_std,
+            self.compound_mean if self.config.compounds else nothing,
+            self.compound_std if self.config.compounds else nothing,
+            self.fusion_weights,
+        )
+
+    @torch.no_grad()
+    def set_score_statistics(self, statistics: ScoreStatistics, photos: int) -> None:
+        """Keeps statistics of so many photos in the checkpoint."""
+        self.config.calibration_photos = photos
+        self._make_statistics()
+        for name in ("mean", "std"):
+            getattr(self, f"score_{name}").copy_(getattr(statistics, name))
+            if self.config.compounds:
+                getattr(self, f"compound_{name}").copy_(getattr(statistics, f"compound_{name}"))
+        self.fusion_weights.copy_(statistics.fusion_weights)
 
     def forward(
         self,
@@ -164,12 +240,9 @@ class WordsightForMultiLabelImageClassification(PreTrainedModel):
             )
         config = self.config
         image = self.image_encoder(pixel_values)
-        # Prompts were saved as unit vectors; a half-precision copy of them may be off by a rounding.
-        global_categories = F.normalize(self.global_embeddings, dim=-1)
-        local_categories = F.normalize(self.local_embeddings, dim=-1)
         pooled, patches = image.pooled.to(self.dtype), image.patches.to(self.dtype)
-        scores_global = global_logits(pooled, global_categories, config.logit_scale)
-        scores_local = local_logits(patches, local_categories, config.logit_scale, config.local_temperature_image)
+        scores_global, scores_local, compound_scores = self.branch_logits(pooled, patches)
+        mixed = (1 - config.local_weight) * scores_global + config.local_weight * scores_local
         loss = None
         if labels is not None:
             loss = ranking_loss(scores_global, labels, config.margin) + ranking_loss(
@@ -177,12 +250,16 @@ class WordsightForMultiLabelImageClassification(PreTrainedModel):
             )
         output = WordsightOutput(
             loss=loss,
-            logits=(1 - config.local_weight) * scores_global + config.local_weight * scores_local,
+            logits=apply_score_option(
+                config.score_option, mixed, compound_scores, config.compound_members(), self.score_statistics
+            ),
             global_logits=scores_global,
             local_logits=scores_local,
         )
         if output_patch_logits:
-            output.patch_logits = position_logits(patches, local_categories, config.logit_scale)
+            output.patch_logits = position_logits(
+                patches, F.normalize(self.local_embeddings, dim=-1), config.logit_scale
+            )
             output.patch_grid = image.grid
         keep_dict = config.return_dict if return_dict is None else return_dict
         return output if keep_dict else output.to_tuple()

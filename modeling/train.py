@@ -96,6 +96,7 @@ def train_prompts(
     text_encoder.to(accelerator.device)
     model_config = _model_config(data, text_encoder, accelerator, groups, config.seed)
     model_config.encoder, model_config.encoder_revision = _saved_name(encoder), revision
+    model_config.prior_weight, model_config.mean_shift = config.prior_weight, config.mean_shift
     model_config.update(dict(zip(TOKEN_FIELDS, tokens, strict=True)) if tokens else {})
     model_config.validate()
     trainer = PromptTrainer(model_config, config, data, text_encoder, accelerator, out)
@@ -111,8 +112,9 @@ def train_prompts(
             _save(model, data, config, history, out)
         for path in checkpoints(out):
             shutil.rmtree(path)
+    for tracker in accelerator.trackers:
+        tracker.finish()
     accelerator.wait_for_everyone()
-    accelerator.end_training()
     return model
 
 
@@ -147,6 +149,7 @@ def _model_config(
 
 def _config_of(data: TrainingTexts, width: int, dim: int, attribute: Groups, cooccurrence: Groups) -> WordsightConfig:
     from .configuration_wordsight import WordsightConfig
+    from .score_options import choose_compounds
 
     return WordsightConfig(
         id2label=dict(enumerate(data.names)),
@@ -155,6 +158,7 @@ def _config_of(data: TrainingTexts, width: int, dim: int, attribute: Groups, coo
         projection_dim=dim,
         attribute_groups=attribute,
         cooccurrence_groups=cooccurrence,
+        compounds=[[data.names[k] for k in members] for members in choose_compounds(data.train_labels)],
         provenance={
             "language_model": data.knowledge.model,
             "language_model_seed": data.knowledge.seed,
@@ -227,6 +231,12 @@ def train(
     gradient_accumulation_steps: Annotated[int | None, typer.Option(help="Pieces a step is cut into.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="AdamW's learning rate.")] = None,
     noise: Annotated[float | None, typer.Option(help="Norm of the noise on the unit text features.")] = None,
+    prior_weight: Annotated[
+        float | None, typer.Option(help="Weight of the name's zero-shot embedding beside the learned prompt.")
+    ] = None,
+    mean_shift: Annotated[
+        bool | None, typer.Option(help="Take out of category embeddings what all have in common.")
+    ] = None,
     mixed_precision: Annotated[str | None, typer.Option(help="no, fp16 or bf16.")] = None,
     template_sentences: Annotated[
         bool, typer.Option(help="Mix in 'a photo of a {}.' for each name and synonym.")
@@ -255,9 +265,13 @@ def train(
         gradient_accumulation_steps=gradient_accumulation_steps,
         learning_rate=learning_rate,
         noise=noise,
+        prior_weight=prior_weight,
+        mean_shift=mean_shift,
         mixed_precision=mixed_precision,
         template_sentences=template_sentences,
     )
+    from accelerate import PartialState
+
     train_prompts(
         texts,
         out,
@@ -269,6 +283,7 @@ def train(
         resume=resume,
         report_to=report_to,
     )
+    PartialState().destroy_process_group()
 
 
 if __name__ == "__main__":

@@ -23,14 +23,15 @@ from wordsight.errors import InvalidInputError, writing
 from wordsight.progress import progress_bar
 
 from .calibration import fit_calibration
+from .category_embeddings import CategoryEmbedder
 from .configuration_training import TrainingConfig
 from .configuration_wordsight import WordsightConfig
 from .data import TrainingTexts
 from .encoders import TextEncoder, load_image_encoder
-from .evaluation import mean_average_precision
+from .evaluation.metrics import mean_average_precision
 from .features import SentenceFeatures, sentence_features
 from .modeling_wordsight import WordsightForMultiLabelImageClassification
-from .prompts import HierarchicalPrompts, PromptLayout
+from .prompts import HierarchicalPrompts
 from .scoring import global_logits, local_logits, ranking_loss
 
 
@@ -44,16 +45,11 @@ class PromptEncoder(nn.Module):
     def __init__(self, config: WordsightConfig, text_encoder: TextEncoder) -> None:
         super().__init__()
         self.prompts = HierarchicalPrompts(config)
-        self.layout = PromptLayout(config.category_names, config.num_prompt_tokens, text_encoder)
-        self._text_encoder = (text_encoder,)
+        self.embedder = CategoryEmbedder(config, text_encoder)  # no module: the text encoder stays out
 
     def forward(self) -> tuple[Tensor, Tensor]:
-        """Category embeddings (K, D) of the global and of the local branch."""
-        encoder = self._text_encoder[0]
-        return (
-            self.layout.encode(encoder, self.prompts.global_branch()),
-            self.layout.encode(encoder, self.prompts.local_branch()),
-        )
+        """The prompts' embeddings (K, D) of the global and of the local branch."""
+        return self.embedder.prompt_embeddings(self.prompts)
 
 
 @dataclass
@@ -234,7 +230,8 @@ class PromptTrainer:
         """Final logits (M, K) of the held-out sentences, gathered from all processes, in order."""
         self.network.eval()
         config = self.model_config
-        global_categories, local_categories = (t.float() for t in self.accelerator.unwrap_model(self.network)())
+        network: PromptEncoder = self.accelerator.unwrap_model(self.network)
+        global_categories, local_categories = (network.embedder.finish(t.float()) for t in network())
         count, chunks = len(features.tokens), []
         for start in range(0, count, 256):
             rows = list(range(start, min(start + 256, count)))

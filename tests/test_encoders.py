@@ -146,7 +146,10 @@ def test_clip_plain_patches_are_the_last_layer(tiny_clip_dir):
 
 def test_siglip_against_the_whole_model(tiny_siglip_dir):
     """Pooled embeddings are SiglipModel's own, for texts padded to 64 without a mask, as it was trained."""
-    model, tokenizer = SiglipModel.from_pretrained(tiny_siglip_dir).eval(), AutoTokenizer.from_pretrained(tiny_siglip_dir)
+    model, tokenizer = (
+        SiglipModel.from_pretrained(tiny_siglip_dir).eval(),
+        AutoTokenizer.from_pretrained(tiny_siglip_dir),
+    )
     text, image = load_text_encoder(str(tiny_siglip_dir)), load_image_encoder(str(tiny_siglip_dir))
     padded = tokenizer(TEXTS, padding="max_length", max_length=64, padding_side="right", return_tensors="pt")
     pixels = torch.randn(2, 3, 32, 32)

@@ -21,7 +21,10 @@ from wordsight.modeling.trainer import add_noise, checkpoints
 from .fixtures.texts import CATEGORIES, write_texts
 
 SETTINGS = TrainingConfig(epochs=4, batch_size=16, learning_rate=5e-2, noise=0.1, seed=3)
-ARGUMENTS = ["--epochs", "4", "--batch-size", "16", "--learning-rate", "0.05", "--noise", "0.1", "--seed", "3"]
+ARGUMENTS = [
+    *("--epochs", "4", "--batch-size", "16", "--learning-rate", "0.05", "--noise", "0.1", "--seed", "3"),
+    *("--prior-weight", "1", "--mean-shift"),
+]
 
 
 def run(*arguments, launcher=(), **options):

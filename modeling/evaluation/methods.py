@@ -1,0 +1,161 @@
+"""The peers that a model is measured against: each a way to category embeddings, on the same encoder and photos."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from wordsight.cache import fingerprint
+from wordsight.description_gen.categories import Category
+from wordsight.errors import InvalidInputError
+
+from ..category_embeddings import CategoryEmbedder, zero_shot_embeddings
+from ..configuration_training import TrainingConfig
+from ..modeling_wordsight import WordsightForMultiLabelImageClassification
+from ..scoring import global_logits, local_logits
+from .options import LEARNED_PEERS
+
+if TYPE_CHECKING:
+    from ..encoders import TextEncoder
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to score photos.
+
+    Attributes:
+        name: as in the table.
+        global_embeddings: (K, D), unit vectors.
+        local_embeddings: (K, D), or None for the global branch alone.
+        thresholds: (K,) logits at which a category counts as found, where the method has them.
+    """
+
+    name: str
+    global_embeddings: Tensor
+    local_embeddings: Tensor | None = None
+    thresholds: Tensor | None = None
+
+    def logits(self, pooled: Tensor, patches: Tensor, model: WordsightForMultiLabelImageClassification) -> Tensor:
+        """Logits (B, K) of photos, with the model's temperatures and branch weight.
+
+        Args:
+            pooled: (B, D), unit vectors.
+            patches: (B, P, D), unit vectors.
+            model: whose settings to take.
+        """
+        config = model.config
+        scores = global_logits(pooled, self.global_embeddings, config.logit_scale)
+        if self.local_embeddings is None:
+            return scores
+        local = local_logits(patches, self.local_embeddings, config.logit_scale, config.local_temperature_image)
+        return (1 - config.local_weight) * scores + config.local_weight * local
+
+
+def clip_templates() -> tuple[str, ...]:
+    """CLIP's 80 prompt templates for ImageNet (github.com/openai/CLIP, notebooks, MIT)."""
+    return tuple((files(__package__) / "clip_templates.txt").read_text(encoding="utf-8").split("\n")[:80])
+
+
+class MethodFactory:
+    """Makes methods for a model, on its encoder and for its categories.
+
+    Args:
+        model: the model that is measured.
+        folder: its folder, where the settings of its training stand, if it is a local one.
+        text_encoder: the text half of its encoder.
+        texts: folder of sentences for the learned peers.
+        peers: folder where learned peers are kept.
+    """
+
+    def __init__(
+        self,
+        model: WordsightForMultiLabelImageClassification,
+        text_encoder: TextEncoder,
+        *,
+        folder: Path | None = None,
+        texts: Path | None = None,
+        peers: Path | None = None,
+    ) -> None:
+        self.model, self.text_encoder = model, text_encoder
+        self.folder, self.texts, self.peers = folder, texts, peers
+
+    def make(self, name: str) -> Method:
+        """The method of that name (see `METHODS`).
+
+        Raises:
+            InvalidInputError: a learned peer, without sentences to learn from.
+        """
+        if name in LEARNED_PEERS:
+            return self._learned_peer(name)
+        if name.startswith("zero-shot"):
+            return self._zero_shot(name)
+        own_global, own_local = (
+            F.normalize(embeddings.detach(), dim=-1)
+            for embeddings in (self.model.global_embeddings, self.model.local_embeddings)
+        )
+        if name == "learned":
+            option = self.model.config.score_option
+            thresholds = torch.tensor(self.model.config.score_threshold) if option == "none" else None
+            return Method(name, own_global, own_local, thresholds)
+        if name == "learned-global":
+            return Method(name, own_global)
+        embedder = CategoryEmbedder(self.model.config, self.text_encoder)
+        if name == "prompts":
+            with torch.no_grad():
+                return Method(name, *embedder.prompt_embeddings(self.model.prompts))
+        named = embedder.finish(torch.zeros_like(own_global) if self.model.config.prior_weight else self._names(1))
+        return Method(name, named, named)
+
+    def _names(self, templates: int) -> Tensor:
+        """Zero-shot embeddings (K, D) of the names alone: one template or CLIP's 80."""
+        categories = [Category(name) for name in self.model.config.category_names]
+        if templates == 1:
+            return zero_shot_embeddings(categories, self.text_encoder)
+        return zero_shot_embeddings(categories, self.text_encoder, clip_templates())
+
+    def _zero_shot(self, name: str) -> Method:
+        embeddings = self._names(80 if "80" in name else 1)
+        return Method(name, embeddings, embeddings if name.endswith("-local") else None)
+
+    def _learned_peer(self, name: str) -> Method:
+        """A peer as its paper has it, learned from the same sentences with the model's settings; kept once learned."""
+        from ..train import train_prompts
+
+        if self.texts is None or self.peers is None:
+            raise InvalidInputError(
+                f"The method {name!r} learns from sentences. Give the folder that `wordsight describe` wrote: "
+                "--texts DIR."
+            )
+        config = TrainingConfig(**self._training() | {"prior_weight": 0.0, "mean_shift": False})
+        made_from = [name, self.model.config.encoder, str(self.texts.resolve()), config.to_dict()]
+        out = self.peers / f"{name}-{fingerprint(json.dumps(made_from).encode())[:12]}"
+        if (out / "config.json").is_file():
+            peer = WordsightForMultiLabelImageClassification.from_pretrained(
+                out, image_encoder=self.model.image_encoder
+            )
+        else:
+            peer = train_prompts(
+                self.texts, out, self.model.config.encoder, config=config, tokens=LEARNED_PEERS[name], resume=True
+            )
+        if peer.config.category_names != self.model.config.category_names:
+            raise InvalidInputError(f"The sentences in {self.texts} are about other categories than the model's.")
+        return Method(
+            name,
+            F.normalize(peer.global_embeddings.detach(), dim=-1),
+            F.normalize(peer.local_embeddings.detach(), dim=-1),
+            torch.tensor(peer.config.score_threshold),
+        )
+
+    def _training(self) -> dict[str, Any]:
+        log = self.folder / "training_log.json" if self.folder else None
+        if log is None or not log.is_file():
+            return TrainingConfig.for_encoder(self.model.config.encoder).to_dict()
+        training: dict[str, Any] = json.loads(log.read_text(encoding="utf-8"))["training"]
+        return training

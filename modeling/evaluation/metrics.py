@@ -1,0 +1,104 @@
+"""Multi-label metrics: average precision, precision and recall at thresholds and at top-k, bootstrap intervals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import average_precision_score
+
+
+def average_precisions(scores: NDArray[np.floating], labels: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Average precision (K,) of each category: all points, no interpolation; nan where a category has no positive.
+
+    AP = sum over thresholds n of (R_n - R_{n-1}) P_n, as the multi-label papers have it; photos with equal scores come
+    in at one threshold. A photo whose label is -1 does not count for that category.
+
+    Args:
+        scores: (N, K), any monotone score.
+        labels: (N, K): 1, 0, or -1 for photos that don't count.
+    """
+    values = np.full(labels.shape[1], np.nan)
+    for k in range(labels.shape[1]):
+        counted = labels[:, k] >= 0
+        if labels[counted, k].any():
+            values[k] = average_precision_score(labels[counted, k], scores[counted, k])
+    return values
+
+
+def mean_average_precision(scores: NDArray[np.floating], labels: NDArray[np.integer], min_positives: int = 1) -> float:
+    """Average precision of each category, averaged over those with enough positives; nan if there is none.
+
+    Args:
+        scores: (N, K), any monotone score.
+        labels: (N, K): 1, 0, or -1 for photos that don't count.
+        min_positives: categories with fewer positives are left out of the mean.
+    """
+    counted = (labels == 1).sum(axis=0) >= max(min_positives, 1)
+    return float(average_precisions(scores, labels)[counted].mean()) if counted.any() else float("nan")
+
+
+def bootstrap_interval(
+    scores: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    min_positives: int = 1,
+    resamples: int = 200,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """95% percentile interval of mAP under resampling of photos (Efron and Tibshirani 1993, chapter 13).
+
+    The categories are those that count in the whole set; one that a resample has no positive of is left out of it.
+    """
+    counted = (labels == 1).sum(axis=0) >= max(min_positives, 1)
+    if not counted.any():
+        return float("nan"), float("nan")
+    scores, labels = scores[:, counted], labels[:, counted]
+    rng = np.random.default_rng(seed)
+    values = []
+    for _ in range(resamples):
+        rows = rng.integers(len(labels), size=len(labels))
+        values.append(np.nanmean(average_precisions(scores[rows], labels[rows])))
+    low, high = np.percentile(values, [2.5, 97.5])
+    return float(low), float(high)
+
+
+@dataclass(frozen=True)
+class F1:
+    """Precision, recall and F1 over categories (C: mean of each) and over all decisions (O), as in ML-GCN (1904.03582).
+
+    Attributes:
+        cf1: harmonic mean of the categories' mean precision and mean recall.
+        of1: harmonic mean of precision and recall of all decisions together.
+    """
+
+    cp: float
+    cr: float
+    cf1: float
+    op: float
+    or_: float
+    of1: float
+
+
+def f1_scores(decisions: NDArray[np.bool_], labels: NDArray[np.integer]) -> F1:
+    """CF1 and OF1 of yes-or-no decisions (N, K); categories without a positive are left out."""
+    counted = labels >= 0
+    columns = (labels == 1).any(axis=0)
+    hits = ((labels == 1) & decisions).sum(axis=0)[columns]
+    said = (decisions & counted).sum(axis=0)[columns]
+    true = (labels == 1).sum(axis=0)[columns]
+    cp, cr = float((hits / np.maximum(said, 1)).mean()), float((hits / np.maximum(true, 1)).mean())
+    op, or_ = float(hits.sum() / max(said.sum(), 1)), float(hits.sum() / max(true.sum(), 1))
+    return F1(cp, cr, _harmonic(cp, cr), op, or_, _harmonic(op, or_))
+
+
+def top_k(scores: NDArray[np.floating], k: int) -> NDArray[np.bool_]:
+    """The k best categories of each photo as decisions (N, K)."""
+    decisions = np.zeros(scores.shape, dtype=bool)
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    np.put_along_axis(decisions, best, True, axis=1)
+    return decisions
+
+
+def _harmonic(a: float, b: float) -> float:
+    return 2 * a * b / (a + b) if a + b else 0.0

@@ -1,0 +1,37 @@
+"""What `wordsight evaluate` can be asked for; light, so that `--help` need not import torch."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+from wordsight.errors import InvalidInputError
+
+Format = Literal["jsonl", "voc2007", "voc2012", "coco", "nuswide", "datasets"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+
+# Method -> what it is. "learned" is the model itself; flat and category learn from sentences, token counts beside.
+METHODS = {
+    "zero-shot": 'the name in "a photo of a {}.", global branch',
+    "zero-shot-80": "CLIP's 80 templates averaged, global branch",
+    "zero-shot-local": "zero-shot with the local branch (CLIP-DPT)",
+    "zero-shot-80-local": "zero-shot-80 with the local branch",
+    "names": "the model's embeddings without prompts: names, synonyms, mean shift; both branches",
+    "flat": "16 tokens shared by all categories (TaI-DPT), both branches; needs --texts",
+    "category": "16 tokens of each category alone, both branches; needs --texts",
+    "prompts": "the model's prompts alone, without names' embeddings and mean shift; both branches",
+    "learned-global": "the model, global branch alone",
+    "learned": "the model",
+}
+LEARNED_PEERS = {"flat": (16, 0, 0, 0), "category": (0, 0, 0, 16)}
+
+
+def parse_methods(given: str) -> list[str]:
+    """Comma-separated names, or "all", in the order of `METHODS`.
+
+    Raises:
+        InvalidInputError: a name is not known.
+    """
+    names = list(METHODS) if given == "all" else [name.strip() for name in given.split(",") if name.strip()]
+    if unknown := [name for name in names if name not in METHODS] or ([] if names else [given]):
+        raise InvalidInputError(f"No method {unknown[0]!r}. There are {', '.join(METHODS)}; or all of them: all.")
+    return [name for name in METHODS if name in names]

@@ -1,0 +1,105 @@
+"""Pictures of an evaluation: average precision by category, and the best and worst photos of each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from wordsight.errors import MissingDependencyError
+
+from .evaluate import Evaluation, Result
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PHOTOS_PER_SIDE = 3
+CATEGORIES_PER_PAGE = 10
+
+
+def make_figure(width: float, height: float) -> Figure:
+    """A figure that needs no display.
+
+    Raises:
+        MissingDependencyError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingDependencyError("Pictures need matplotlib. Run `pip install 'wordsight[demo]'`.") from error
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def draw_evaluation(evaluation: Evaluation, folder: Path) -> list[Path]:
+    """Writes `ap.png` and `photos-1.png`, ... into a folder; gives their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    bars = folder / "ap.png"
+    _draw_bars([result for result in evaluation.results if result.score_option == "none"], bars)
+    # The model itself, if it was measured.
+    shown = next((result for result in evaluation.results if result.method == "learned"), evaluation.results[0])
+    return [bars, *_draw_photos(evaluation, shown, folder)]
+
+
+def _draw_bars(results: list[Result], path: Path) -> None:
+    """One group of bars a category, the first method's best categories on top."""
+    names = sorted(results[0].ap, key=lambda name: results[0].ap[name])
+    height = 0.8 / len(results)
+    figure = make_figure(9, 1.5 + 0.12 * len(names) * (1 + len(results)))
+    axes = figure.subplots()
+    positions = np.arange(len(names))
+    for number, result in enumerate(results):
+        axes.barh(
+            positions + 0.4 - (number + 0.5) * height,
+            [100 * result.ap[name] for name in names],
+            height,
+            label=f"{result.method} (mAP {100 * result.map:.1f})",
+        )
+    axes.set_yticks(positions, names)
+    axes.set_ylim(-0.6, len(names) - 0.4)
+    axes.set_xlabel("average precision, %")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside upper center", ncols=min(len(results), 3))
+    figure.savefig(path, dpi=100)
+
+
+def _draw_photos(evaluation: Evaluation, result: Result, folder: Path) -> list[Path]:
+    """A row a category: the photos it is surest of (green: right), then its positives that it ranks lowest."""
+    scores = evaluation.scores[result.method, result.score_option]
+    labels = evaluation.benchmark.labels
+    categories = [k for k, name in enumerate(evaluation.categories) if name in result.ap]
+    paths = []
+    for page, start in enumerate(range(0, len(categories), CATEGORIES_PER_PAGE), start=1):
+        rows = categories[start : start + CATEGORIES_PER_PAGE]
+        figure = make_figure(12, 2 * len(rows) + 0.6)
+        figure.suptitle(f"{result.method}: surest photos (green: right), then positives that it ranks lowest")
+        grid = figure.subplots(len(rows), 2 * PHOTOS_PER_SIDE, squeeze=False)
+        for axes, k in zip(grid, rows, strict=True):
+            order = np.argsort(-scores[:, k], kind="stable")
+            order = order[labels[order, k] >= 0]
+            rank = {int(row): position for position, row in enumerate(order, start=1)}
+            missed = [int(row) for row in order if labels[row, k] == 1][::-1][:PHOTOS_PER_SIDE]
+            shown = [int(row) for row in order[:PHOTOS_PER_SIDE]] + missed
+            name = evaluation.categories[k]
+            axes[0].set_ylabel(f"{name}\nAP {100 * result.ap[name]:.0f}", fontsize=9)
+            for place, box in enumerate(axes):
+                box.set_xticks([])
+                box.set_yticks([])
+                if place < len(shown):
+                    _draw_photo(box, evaluation, shown[place], bool(labels[shown[place], k] == 1), rank)
+                else:
+                    box.set_frame_on(False)
+        path = folder / f"photos-{page}.png"
+        figure.savefig(path, dpi=80)
+        paths.append(path)
+    return paths
+
+
+def _draw_photo(box: Any, evaluation: Evaluation, row: int, right: bool, rank: dict[int, int]) -> None:
+    photo = evaluation.benchmark.photos[row].open()
+    photo.thumbnail((240, 240))
+    box.imshow(photo)
+    box.set_title(f"rank {rank[row]}", fontsize=8)
+    for spine in box.spines.values():
+        spine.set_color("tab:green" if right else "tab:red")
+        spine.set_linewidth(3)

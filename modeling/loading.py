@@ -1,0 +1,26 @@
+"""Loading a model for a command, with errors that fit in a line."""
+
+from __future__ import annotations
+
+from wordsight.errors import InvalidInputError
+
+from .modeling_wordsight import WordsightForMultiLabelImageClassification
+
+
+def load_model(model: str, revision: str | None = None) -> WordsightForMultiLabelImageClassification:
+    """What `from_pretrained` gives.
+
+    Args:
+        model: folder or Hub id.
+        revision: its revision on the Hub.
+
+    Raises:
+        InvalidInputError: there is no such model.
+    """
+    try:
+        return WordsightForMultiLabelImageClassification.from_pretrained(model, revision=revision or "main")
+    except OSError as error:
+        raise InvalidInputError(
+            f"The model {model!r} can't be loaded: {str(error).splitlines()[0]} Give the folder that `wordsight train "
+            "--out` wrote, or a Hub id."
+        ) from error
