@@ -15,7 +15,7 @@ ENCODER_DEFAULTS: dict[str, dict[str, Any]] = {
     "offline": {
         "learning_rate": 3e-3,
         "epochs": 10,
-        "batch_size": 128,
+        "batch_size": 256,
         "noise": 8.0,
         "prior_weight": 1.0,
         "mean_shift": True,
@@ -56,7 +56,7 @@ class TrainingConfig:
 
     learning_rate: float = 3e-3
     epochs: int = 10
-    batch_size: int = 128
+    batch_size: int = 256
     gradient_accumulation_steps: int = 1
     noise: float = 8.0
     prior_weight: float = 1.0
