@@ -1,7 +1,8 @@
-"""`wordsight calibrate`: what unlabelled photos say of a model's scores, kept in its checkpoint."""
+"""Calibration: what unlabelled photos say of a model's scores, kept in its checkpoint."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +15,10 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 from transformers.image_utils import load_image
 
-from wordsight.errors import InvalidInputError
+from wordsight.errors import InvalidInputError, writing
 from wordsight.progress import progress_bar
 
+from .loading import load_model
 from .modeling_wordsight import WordsightForMultiLabelImageClassification
 from .score_options import (
     SCORE_OPTIONS,
@@ -30,6 +32,7 @@ from .score_options import (
 
 # Means and variances are streamed over all photos; directions and thresholds come from a sample of so many.
 MAX_KEPT = 10_000
+SIDE_FILES = ("README.md", "training_log.json", "knowledge.json")
 
 
 @dataclass(frozen=True)
@@ -161,6 +164,39 @@ def calibrate(
     config.score_threshold, config.score_scale = threshold.tolist(), scale.tolist()
     config.validate()
     return gathered
+
+
+def calibrate_checkpoint(
+    model: str, photos: Sequence[Path], use: str = "none", out: Path | None = None, batch_size: int = 32
+) -> tuple[PhotoScores, Path]:
+    """`calibrate` from folder to folder.
+
+    Args:
+        model: folder or Hub id.
+        photos: photos, and folders of photos.
+        use: the score option from now on.
+        out: folder for the calibrated model; by default the model's own.
+        batch_size: photos at a time.
+
+    Returns:
+        What was gathered, and the folder that holds the calibrated model.
+
+    Raises:
+        InvalidInputError: as `calibrate`, or a model on the Hub without a folder for the result.
+    """
+    source = Path(model)
+    if out is None and not source.is_dir():
+        raise InvalidInputError(f"Name a folder for the calibrated model: {model} is on the Hub. Give --out.")
+    found = find_photos(photos)
+    loaded = load_model(model)
+    gathered = calibrate(loaded, found, use, batch_size)  # type: ignore[arg-type]
+    target = out or source
+    with writing(target, "run the same command again"):
+        loaded.save_pretrained(target)
+        for name in SIDE_FILES:
+            if (source / name).is_file() and target.resolve() != source.resolve():
+                shutil.copy2(source / name, target / name)
+    return gathered, target
 
 
 def _statistics(gathered: PhotoScores, members: Sequence[Sequence[int]]) -> ScoreStatistics:

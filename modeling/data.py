@@ -75,7 +75,28 @@ def load_training_texts(path: Path, validation_share: float, templates: bool, se
             f"{path} holds no two sentences that mention a category: nothing to learn from. Write more with "
             "`wordsight describe --sentences N`."
         )
-    texts = list(dataset["text"])
+    return split_texts(list(dataset["text"]), labels, knowledge, validation_share, templates, seed)
+
+
+def split_texts(
+    texts: list[str],
+    labels: NDArray[np.int8],
+    knowledge: Knowledge,
+    validation_share: float,
+    templates: bool,
+    seed: int,
+) -> TrainingTexts:
+    """Parts labelled sentences for training and validation; see `load_training_texts`.
+
+    Args:
+        texts: N sentences; those without a label are left out.
+        labels: (N, K) multi-hot.
+        knowledge: of the K categories.
+        validation_share: share of the sentences to hold out.
+        templates: whether to add template sentences to the training part.
+        seed: seed of the split.
+    """
+    usable = np.flatnonzero(labels.any(axis=1))
     names = [category.name for category in knowledge.categories]
     missing = [name for name, count in zip(names, labels.sum(axis=0), strict=True) if not count]
     if missing:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import networkx as nx
 import numpy as np
@@ -13,6 +14,13 @@ from sklearn.cluster import AgglomerativeClustering
 from sklearn.metrics import silhouette_score
 
 from wordsight.errors import InvalidInputError
+
+from .features import sentence_features
+
+if TYPE_CHECKING:
+    from wordsight.description_gen import Knowledge
+
+    from .encoders import TextEncoder
 
 Groups = list[list[str]]
 MAX_GROUPS = 50  # tried; each try is a clustering
@@ -42,20 +50,16 @@ def attribute_groups(names: Sequence[str], embeddings: NDArray[np.float32], num_
     return _in_order([[names[i] for i in np.flatnonzero(assignment == g)] for g in np.unique(assignment)], names)
 
 
-def cooccurrence_groups(
-    names: Sequence[str], answers: Mapping[str, Mapping[str, float]], labels: NDArray[np.integer], seed: int = 0
-) -> Groups:
-    """Communities of the graph of categories that are seen together (METHOD.md, section 2), by modularity (Louvain).
+def cooccurrence_graph(
+    names: Sequence[str], answers: Mapping[str, Mapping[str, float]], labels: NDArray[np.integer]
+) -> nx.Graph:
+    """Graph of categories, weighted by how often two are seen together (METHOD.md, section 2).
 
     Args:
         names: K category names.
         answers: what the LLM said of a category's company: name -> other name -> weight in [0, 1]; both directions
             add up.
         labels: (N, K) multi-hot labels of the sentences. Two categories add the cosine of their columns.
-        seed: seed of the Louvain algorithm.
-
-    Returns:
-        The groups, each category in exactly one, in the order of their first member.
     """
     together = labels.T.astype(np.float64) @ labels
     counts = np.maximum(np.sqrt(np.diag(together)), 1)
@@ -67,8 +71,38 @@ def cooccurrence_groups(
             said = (answers.get(first, {}).get(second, 0.0) + answers.get(second, {}).get(first, 0.0)) / 2
             if weight := float(weights[i, j]) + said:
                 graph.add_edge(first, second, weight=weight)
+    return graph
+
+
+def cooccurrence_groups(graph: nx.Graph, seed: int = 0) -> Groups:
+    """Communities of the graph of categories that are seen together (METHOD.md, section 2), by modularity (Louvain).
+
+    Args:
+        graph: see `cooccurrence_graph`.
+        seed: seed of the Louvain algorithm.
+
+    Returns:
+        The groups, each category in exactly one, in the order of their first member.
+    """
+    names = list(graph)
     communities = nx.community.louvain_communities(graph, weight="weight", seed=seed)
-    return _in_order([sorted(group, key=list(names).index) for group in communities], names)
+    return _in_order([sorted(group, key=names.index) for group in communities], names)
+
+
+def looks(knowledge: Knowledge, encoder: TextEncoder) -> NDArray[np.float32]:
+    """Embeddings (K, D) of what each category looks like: its name and its attribute answers as one text."""
+    texts = [". ".join([c.name, *knowledge.attributes.get(c.name, [])]) for c in knowledge.categories]
+    embeddings: NDArray[np.float32] = sentence_features(texts, encoder, progress=False).pooled.numpy()
+    return embeddings
+
+
+def write_groups(attribute: Groups, cooccurrence: Groups, path: Path) -> None:
+    """Writes what `read_groups` reads, one group a line, for a person to edit."""
+    blocks = [
+        f'  "{kind}": [\n' + ",\n".join(f"    {json.dumps(group, ensure_ascii=False)}" for group in groups) + "\n  ]"
+        for kind, groups in (("attribute_groups", attribute), ("cooccurrence_groups", cooccurrence))
+    ]
+    path.write_text("{\n" + ",\n".join(blocks) + "\n}\n", encoding="utf-8")
 
 
 def read_groups(path: Path) -> tuple[Groups | None, Groups | None]:

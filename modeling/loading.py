@@ -1,6 +1,9 @@
-"""Loading a model for a command, with errors that fit in a line."""
+"""What commands begin with: the processes that were launched, and a model, with errors that fit in a line."""
 
 from __future__ import annotations
+
+import torch
+from accelerate import Accelerator
 
 from wordsight.errors import InvalidInputError
 
@@ -24,3 +27,8 @@ def load_model(model: str, revision: str | None = None) -> WordsightForMultiLabe
             f"The model {model!r} can't be loaded: {str(error).splitlines()[0]} Give the folder that `wordsight train "
             "--out` wrote, or a Hub id."
         ) from error
+
+
+def make_accelerator() -> Accelerator:
+    """The processes that were launched; on a CPU, torchrun's are taken for what they are."""
+    return Accelerator(cpu=not torch.accelerator.is_available())

@@ -69,6 +69,23 @@ class PromptTokens(nn.Module):
                 drawn = weight[ids].unsqueeze(0)
             tokens.copy_(drawn)
 
+    @torch.no_grad()
+    def adopt(self, known: PromptTokens) -> None:
+        """Takes over the tokens of a model with fewer categories, in the same groups; only new ones stay trainable.
+
+        Args:
+            known: the tokens of the first categories.
+        """
+        for level, tokens in self.levels.items():
+            old = known.levels[level]
+            tokens[: len(old)] = old
+            if level == "category":
+                new = torch.arange(len(tokens), device=tokens.device) >= len(old)
+                # Without gradient, and so without a step (weight decay is the caller's to leave off).
+                tokens.register_hook(lambda gradient, new=new: gradient * new.to(gradient)[:, None, None])
+            else:
+                tokens.requires_grad_(False)
+
 
 class HierarchicalPrompts(nn.Module):
     """The prompt tokens of both branches: all that a wordsight model learns."""
@@ -77,6 +94,11 @@ class HierarchicalPrompts(nn.Module):
         super().__init__()
         self.global_branch = PromptTokens(config)
         self.local_branch = PromptTokens(config)
+
+    def adopt(self, known: HierarchicalPrompts) -> None:
+        """See `PromptTokens.adopt`."""
+        self.global_branch.adopt(known.global_branch)
+        self.local_branch.adopt(known.local_branch)
 
     def num_tokens(self) -> dict[str, int]:
         """How many tokens of each level are learned, both branches together."""

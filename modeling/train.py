@@ -109,9 +109,7 @@ def train_prompts(
     model = trainer.model()
     if accelerator.is_main_process:
         with writing(out, "go on with --resume"):
-            _save(model, data, config, history, out)
-        for path in checkpoints(out):
-            shutil.rmtree(path)
+            save_model(model, data, config, history, out)
     for tracker in accelerator.trackers:
         tracker.finish()
     accelerator.wait_for_everyone()
@@ -124,19 +122,18 @@ def _model_config(
     """The configuration that follows from categories, knowledge and encoder."""
     from accelerate.utils import broadcast_object_list
 
-    from .features import sentence_features
-    from .hierarchy import attribute_groups, cooccurrence_groups, read_groups
+    from .hierarchy import attribute_groups, cooccurrence_graph, cooccurrence_groups, looks, read_groups
 
     knowledge, names = data.knowledge, data.names
     own_attribute, own_cooccurrence = read_groups(groups) if groups else (None, None)
-    looks = [". ".join([name, *knowledge.attributes.get(name, [])]) for name in names]
-    embeddings = sentence_features(looks, text_encoder, progress=False).pooled.numpy()
+    embeddings = looks(knowledge, text_encoder)
     # Found once and sent to all: processes must not differ by a rounding in how categories are grouped.
     found: list[Any] = [None, None]
     if accelerator.is_main_process:
         found = [
             own_attribute or attribute_groups(names, embeddings),
-            own_cooccurrence or cooccurrence_groups(names, knowledge.co_occurrence, data.train_labels, seed),
+            own_cooccurrence
+            or cooccurrence_groups(cooccurrence_graph(names, knowledge.co_occurrence, data.train_labels), seed),
         ]
     broadcast_object_list(found)
     try:
@@ -173,21 +170,25 @@ def _saved_name(encoder: str) -> str:
     return str(Path(encoder).resolve()) if Path(encoder).is_dir() else encoder
 
 
-def _save(
+def save_model(
     model: WordsightForMultiLabelImageClassification,
     data: TrainingTexts,
     config: TrainingConfig,
     history: list[dict[str, float]],
     out: Path,
 ) -> None:
-    """Model, training log, what the LLM said, and the card."""
+    """Writes the model, the training log, what the LLM said, and the card; drops checkpoints."""
     from wordsight.model_cards import write_model_card
+
+    from .trainer import checkpoints
 
     model.save_pretrained(out)
     log = {"training": config.to_dict(), "history": history}
     (out / "training_log.json").write_text(json.dumps(log, indent=2), encoding="utf-8")
     data.knowledge.save(out / "knowledge.json")
     write_model_card(model.config, log, out)
+    for path in checkpoints(out):
+        shutil.rmtree(path)
 
 
 def warn_if_fewer_processes(running: int) -> None:

@@ -111,6 +111,7 @@ class PromptTrainer:
         text_encoder: the frozen text encoder.
         accelerator: processes, device, precision and trackers.
         out: folder for checkpoints (and, in the end, the model).
+        base: prompts of a model with fewer categories to go on from; only new categories' own tokens are learned.
     """
 
     def __init__(
@@ -121,6 +122,7 @@ class PromptTrainer:
         text_encoder: TextEncoder,
         accelerator: Accelerator,
         out: Path,
+        base: HierarchicalPrompts | None = None,
     ) -> None:
         self.model_config, self.config, self.texts = model_config, training_config, texts
         self.accelerator, self.out = accelerator, out
@@ -132,8 +134,13 @@ class PromptTrainer:
             branch.initialise(text_encoder.embedding, template, generator)
         if not any(parameter.numel() for parameter in network.parameters()):
             raise InvalidInputError("All token counts are 0: nothing to learn. Give at least one level tokens.")
+        if base is not None:
+            network.prompts.adopt(base)
+        trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        if not trainable:
+            raise InvalidInputError("The model has no tokens of a category's own: nothing to learn for new ones.")
         optimizer = torch.optim.AdamW(
-            network.parameters(), lr=training_config.learning_rate, weight_decay=training_config.weight_decay
+            trainable, lr=training_config.learning_rate, weight_decay=training_config.weight_decay
         )
         self.steps_per_epoch = -(-len(texts.train_texts) // training_config.batch_size)
         steps = self.steps_per_epoch * training_config.epochs

