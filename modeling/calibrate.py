@@ -124,6 +124,7 @@ def score_photos(
     return PhotoScores(read, unreadable, scaler, torch.cat(logits), torch.cat(compound_logits))
 
 
+@torch.no_grad()
 def calibrate(
     model: WordsightForMultiLabelImageClassification,
     photos: Sequence[Path],
@@ -201,7 +202,8 @@ def calibrate_checkpoint(
 
 def _statistics(gathered: PhotoScores, members: Sequence[Sequence[int]]) -> ScoreStatistics:
     """Streamed moments of all photos, fusion directions of the sample."""
-    mean, std = (torch.from_numpy(moment).float() for moment in (gathered.scaler.mean_, gathered.scaler.var_**0.5))
+    unbiased = gathered.scaler.var_ * gathered.photos / (gathered.photos - 1)
+    mean, std = (torch.from_numpy(moment).float() for moment in (gathered.scaler.mean_, unbiased**0.5))
     sample = torch.cat([gathered.logits, gathered.compound_logits], dim=1)
     sample = standardize_categories(standardize_images(sample, gathered.logits), mean, std)
     categories = len(members)

@@ -75,6 +75,13 @@ def load_training_texts(path: Path, validation_share: float, templates: bool, se
             f"{path} holds no two sentences that mention a category: nothing to learn from. Write more with "
             "`wordsight describe --sentences N`."
         )
+    names = [category.name for category in knowledge.categories]
+    missing = [name for name, count in zip(names, labels.sum(axis=0), strict=True) if not count]
+    if missing:
+        remedy = "They are learned from template sentences alone" if templates else "They learn from others' sentences"
+        warnings.warn(
+            f"No sentence mentions {', '.join(missing)}. {remedy}; add synonyms or write more sentences.", stacklevel=2
+        )
     return split_texts(list(dataset["text"]), labels, knowledge, validation_share, templates, seed)
 
 
@@ -97,13 +104,6 @@ def split_texts(
         seed: seed of the split.
     """
     usable = np.flatnonzero(labels.any(axis=1))
-    names = [category.name for category in knowledge.categories]
-    missing = [name for name, count in zip(names, labels.sum(axis=0), strict=True) if not count]
-    if missing:
-        remedy = "They are learned from template sentences alone" if templates else "They learn from others' sentences"
-        warnings.warn(
-            f"No sentence mentions {', '.join(missing)}. {remedy}; add synonyms or write more sentences.", stacklevel=2
-        )
     order = np.random.default_rng(seed).permutation(usable)
     held_out = max(1, round(len(order) * validation_share))
     validation, train = sorted(order[:held_out]), sorted(order[held_out:])
@@ -111,5 +111,7 @@ def split_texts(
     if templates:
         extra = template_sentences(knowledge.categories)
         train_texts += [text for text, _ in extra]
-        train_labels = np.concatenate([train_labels, np.eye(len(names), dtype=np.int8)[[index for _, index in extra]]])
+        train_labels = np.concatenate(
+            [train_labels, np.eye(labels.shape[1], dtype=np.int8)[[index for _, index in extra]]]
+        )
     return TrainingTexts(train_texts, train_labels, [texts[i] for i in validation], labels[validation], knowledge)

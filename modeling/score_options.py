@@ -102,7 +102,8 @@ def fit_fusion_weights(scores: Tensor, compound_scores: Tensor, members: Sequenc
     for k, compounds in enumerate(members):
         if compounds:
             features = _sorted_features(scores[:, k], compound_scores[:, list(compounds)])
-            direction = PCA(n_components=1).fit(features.double().numpy()).components_[0]
+            with np.errstate(invalid="ignore"):  # scores that never differ have no variance to explain
+                direction = PCA(n_components=1).fit(features.double().numpy()).components_[0]
             direction = direction * (np.sign(direction.mean()) or 1.0) / np.abs(direction).sum()
             weights[k, -len(direction) :] = torch.from_numpy(direction)
         else:

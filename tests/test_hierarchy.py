@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from wordsight.errors import InvalidInputError
-from wordsight.modeling.hierarchy import attribute_groups, cooccurrence_groups, read_groups
+from wordsight.modeling.hierarchy import attribute_groups, cooccurrence_graph, cooccurrence_groups, read_groups
 
 NAMES = ["cat", "spoon", "dog", "fork", "horse", "knife"]
 ANIMALS, CUTLERY = ["cat", "dog", "horse"], ["spoon", "fork", "knife"]
@@ -36,16 +36,19 @@ def test_few_categories_make_one_group(embeddings, count):
 def test_categories_seen_together_share_a_group():
     answers = {"cat": {"spoon": 0.9}, "spoon": {"dog": 0.8}, "fork": {"knife": 1.0}, "horse": {"knife": 0.7}}
     no_sentence = np.zeros((0, 6), dtype=np.int8)
-    assert cooccurrence_groups(NAMES, answers, no_sentence) == [["cat", "spoon", "dog"], ["fork", "horse", "knife"]]
+    assert cooccurrence_groups(cooccurrence_graph(NAMES, answers, no_sentence)) == [
+        ["cat", "spoon", "dog"],
+        ["fork", "horse", "knife"],
+    ]
 
 
 def test_sentences_count_as_well():
     rows = [[1, 0, 1, 0, 1, 0], [1, 0, 1, 0, 0, 0], [0, 1, 0, 1, 0, 1], [0, 1, 0, 1, 0, 0]]
-    assert cooccurrence_groups(NAMES, {}, np.array(rows * 3, dtype=np.int8)) == [ANIMALS, CUTLERY]
+    assert cooccurrence_groups(cooccurrence_graph(NAMES, {}, np.array(rows * 3, dtype=np.int8))) == [ANIMALS, CUTLERY]
 
 
 def test_each_category_has_one_group_even_alone():
-    groups = cooccurrence_groups(NAMES, {}, np.zeros((0, 6), dtype=np.int8))
+    groups = cooccurrence_groups(cooccurrence_graph(NAMES, {}, np.zeros((0, 6), dtype=np.int8)))
     assert groups == [[name] for name in NAMES]
 
 

@@ -99,10 +99,10 @@ def load_benchmark(
         notes.append(_complain(f"{len(missing)} of {len(photos)} photos are not there", missing, strict))
     if not there:
         raise InvalidInputError(f"{path} lists {len(photos)} photos, but none is there. Is it the right folder?")
-    index = {name.casefold(): k for k, category in reversed([*enumerate(categories)]) for name in category.all_names}
-    index |= {category.name.casefold(): k for k, category in enumerate(categories)}
+    index = {_key(name): k for k, category in reversed([*enumerate(categories)]) for name in category.all_names}
+    index |= {_key(category.name): k for k, category in enumerate(categories)}
     used = dict.fromkeys(known_names) | dict.fromkeys(label for photo in there for label in sorted(photo.present))
-    if unknown := [label for label in used if label.casefold() not in index]:
+    if unknown := [label for label in used if _key(label) not in index]:
         if len(unknown) == len(used):
             raise InvalidInputError(
                 f"The model knows none of the labels in {path} ({_some(unknown)}). Its categories are "
@@ -113,16 +113,21 @@ def load_benchmark(
     sizes = np.zeros_like(labels)
     for row, photo in enumerate(there):
         for label in photo.ignored:
-            if (k := index.get(label.casefold())) is not None:
+            if (k := index.get(_key(label))) is not None:
                 labels[row, k] = IGNORED
         for label in photo.present:
-            if (k := index.get(label.casefold())) is not None:
+            if (k := index.get(_key(label))) is not None:
                 labels[row, k] = PRESENT
                 if label in photo.areas:
                     sizes[row, k] = max(
                         sizes[row, k], 1 + int(np.searchsorted(SIZE_BOUNDS, photo.areas[label], "right"))
                     )
     return Benchmark(name, there, labels, sizes, notes)
+
+
+def _key(label: str) -> str:
+    """Labels are compared without case and spaces: VOC writes "diningtable" for what others call "dining table"."""
+    return "".join(label.casefold().split())
 
 
 def _complain(problem: str, names: list[str], strict: bool) -> str:

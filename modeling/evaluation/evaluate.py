@@ -224,7 +224,8 @@ def _drop_unread(benchmark: Benchmark, read: NDArray[np.bool_], strict: bool) ->
         raise InvalidInputError(note)
     warnings.warn(f"{note} They are left out.", stacklevel=2)
     photos = [photo for photo, fine in zip(benchmark.photos, read, strict=True) if fine]
-    return Benchmark(benchmark.name, photos, benchmark.labels[read], benchmark.sizes[read], [*benchmark.notes, note])
+    labels, sizes = benchmark.labels[read], benchmark.sizes[read]
+    return replace(benchmark, photos=photos, labels=labels, sizes=sizes, notes=[*benchmark.notes, note])
 
 
 def _result(
@@ -265,11 +266,11 @@ def _result(
 def print_table(evaluation: Evaluation) -> None:
     """All results as one table."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     console = Console()
     report = evaluation.report
-    table = Table("method", "scores", "mAP", "95%", "CF1@3", "OF1@3", "CF1", "OF1")
+    table = Table(Column("method", no_wrap=True), "scores", "mAP", "95%", "CF1@3", "OF1@3", "CF1", "OF1")
     for result in evaluation.results:
         low, high = result.interval
         at = result.thresholds

@@ -1,0 +1,225 @@
+"""`wordsight evaluate`: every method against numpy, the command as users run it, one process and two."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from sklearn.metrics import average_precision_score
+from typer.testing import CliRunner
+
+from wordsight import TrainingConfig, WordsightForMultiLabelImageClassification, load_text_encoder, train_prompts
+from wordsight.cli import app
+from wordsight.errors import InvalidInputError
+from wordsight.modeling.category_embeddings import reference_mean
+from wordsight.modeling.evaluation.benchmarks import load_benchmark
+from wordsight.modeling.evaluation.evaluate import evaluate_methods
+from wordsight.modeling.evaluation.methods import MethodFactory, clip_templates
+from wordsight.modeling.evaluation.options import METHODS, parse_methods
+
+from .fixtures.photos import write_photos
+from .fixtures.texts import CATEGORIES
+
+COUNT = 33  # odd, and no whole number of batches of 8
+
+
+@pytest.fixture(scope="module")
+def model_dir(tmp_path_factory, texts_dir, tiny_clip_dir):
+    out = tmp_path_factory.mktemp("measured") / "model"
+    config = TrainingConfig.for_encoder("clip", epochs=2, batch_size=32, prior_weight=0.5, mean_shift=True)
+    train_prompts(texts_dir, out, str(tiny_clip_dir), config=config)
+    return out
+
+
+@pytest.fixture(scope="module")
+def photos_dir(tmp_path_factory):
+    return write_photos(tmp_path_factory.mktemp("labelled") / "photos", COUNT)
+
+
+@pytest.fixture(scope="module")
+def model(model_dir):
+    return WordsightForMultiLabelImageClassification.from_pretrained(model_dir)
+
+
+@pytest.fixture(scope="module")
+def text_encoder(tiny_clip_dir):
+    return load_text_encoder(str(tiny_clip_dir))
+
+
+@pytest.fixture(scope="module")
+def evaluation(model, model_dir, text_encoder, texts_dir, photos_dir, tmp_path_factory):
+    factory = MethodFactory(
+        model, text_encoder, folder=model_dir, texts=texts_dir, peers=tmp_path_factory.mktemp("peers")
+    )
+    methods = [factory.make(name) for name in METHODS]
+    benchmark = load_benchmark(photos_dir, "jsonl", model.config.categories)
+    return evaluate_methods(model, methods, benchmark, batch_size=8), {method.name: method for method in methods}
+
+
+def unit(array):
+    return array / np.linalg.norm(array, axis=-1, keepdims=True)
+
+
+def embed(encoder, texts):
+    """(N, D) in numpy, one text at a time."""
+    rows = []
+    for text in texts:
+        encoded = encoder.tokenizer([text], return_tensors="pt")
+        with torch.no_grad():
+            rows.append(encoder(encoded["input_ids"], encoded["attention_mask"]).pooled[0].double().numpy())
+    return np.stack(rows)
+
+
+def test_zero_shot_embeddings_by_hand(evaluation, text_encoder):
+    _, methods = evaluation
+    names = [category.name for category in CATEGORIES]
+    single = embed(text_encoder, [f"a photo of a {name}." for name in names])
+    np.testing.assert_allclose(methods["zero-shot"].global_embeddings.numpy(), single, atol=1e-5)
+    templates = clip_templates()
+    assert len(templates) == 80 == len(set(templates))
+    of_first = embed(text_encoder, [template.format(names[0]) for template in templates])
+    np.testing.assert_allclose(methods["zero-shot-80"].global_embeddings[0].numpy(), unit(of_first.mean(0)), atol=1e-5)
+    for name in ("zero-shot", "zero-shot-80"):
+        assert methods[name].local_embeddings is None
+        torch.testing.assert_close(methods[f"{name}-local"].local_embeddings, methods[name].global_embeddings)
+
+
+def test_finished_embeddings_by_hand(evaluation, model, text_encoder):
+    """unit(unit(prompt + 0.5 Z) - mean), Z half the name's and half all names' embedding, the mean shrunk."""
+    _, methods = evaluation
+    prompts = methods["prompts"].global_embeddings.double().numpy()
+    names = [embed(text_encoder, [f"a photo of a {name}." for name in category.all_names]) for category in CATEGORIES]
+    prior = unit(np.stack([rows[0] + unit(rows.mean(0)) for rows in names]))
+
+    def shift(embeddings):
+        mean = (embeddings.sum(0) + 20 * reference_mean(text_encoder).double().numpy()) / (len(CATEGORIES) + 20)
+        return unit(embeddings - mean)
+
+    np.testing.assert_allclose(
+        methods["learned"].global_embeddings.numpy(), shift(unit(prompts + 0.5 * prior)), atol=1e-4
+    )
+    np.testing.assert_allclose(methods["names"].global_embeddings.numpy(), shift(prior), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_against_numpy(evaluation, model, photos_dir, name):
+    """Photos one at a time, scores by the formulas of METHOD.md, AP by scikit-learn."""
+    found, methods = evaluation
+    method = methods[name]
+    categories = method.global_embeddings.double().numpy()
+    scores, labels = [], []
+    for line in (photos_dir / "labels.jsonl").read_text().splitlines():
+        row = json.loads(line)
+        photo = Image.open(photos_dir / row["file_name"])
+        pixels = model.image_encoder.image_processor(photo, return_tensors="pt").pixel_values
+        image = model.image_encoder(pixels)
+        score = 4 * categories @ image.pooled[0].double().numpy()
+        if method.local_embeddings is not None:
+            cosines = image.patches[0].double().numpy() @ method.local_embeddings.double().numpy().T
+            weights = np.exp(40 * cosines)
+            score = 0.5 * score + 0.5 * 4 * (weights / weights.sum(0) * cosines).sum(0)
+        scores.append(score)
+        labels.append([category.name in row["labels"] for category in CATEGORIES])
+    scores, labels = np.array(scores), np.array(labels)
+    np.testing.assert_allclose(found.scores[name, "none"], scores, atol=1e-4)
+    result = next(r for r in found.results if (r.method, r.score_option) == (name, "none"))
+    expected = [average_precision_score(labels[:, k], scores[:, k]) for k in range(len(CATEGORIES))]
+    assert result.map == pytest.approx(np.mean(expected), abs=1e-6)
+    assert list(result.ap.values()) == pytest.approx(expected, abs=1e-6)
+
+
+def test_learned_peers_have_their_papers_tokens(evaluation):
+    found, _ = evaluation
+    assert {result.score_option for result in found.results} == {"none", "images", "categories", "sparc"}
+    assert len(found.results) == 4 * len(METHODS)
+    thresholds = {r.method for r in found.results if r.thresholds is not None}
+    assert thresholds == {"flat", "category", "learned"}
+
+
+def test_learned_peer_needs_sentences_and_is_kept(model, model_dir, text_encoder, texts_dir, tmp_path):
+    with pytest.raises(InvalidInputError, match=r"'flat' learns from sentences.*--texts"):
+        MethodFactory(model, text_encoder).make("flat")
+    factory = MethodFactory(model, text_encoder, folder=model_dir, texts=texts_dir, peers=tmp_path)
+    first = factory.make("flat")
+    (folder,) = tmp_path.iterdir()
+    config = json.loads((folder / "config.json").read_text())
+    assert [config[f"num_{level}_tokens"] for level in ("global", "attribute", "cooccurrence", "category")] == [
+        *(16, 0, 0, 0)
+    ]
+    assert config["prior_weight"] == 0
+    stamp = (folder / "model.safetensors").stat().st_mtime_ns
+    torch.testing.assert_close(factory.make("flat").global_embeddings, first.global_embeddings)
+    assert (folder / "model.safetensors").stat().st_mtime_ns == stamp
+
+
+def test_unknown_method_lists_all():
+    assert parse_methods("learned, zero-shot") == ["zero-shot", "learned"]
+    for given in ("learned,best", ""):
+        with pytest.raises(InvalidInputError, match="There are zero-shot, zero-shot-80"):
+            parse_methods(given)
+
+
+def run(model_dir, photos_dir, out, *arguments, processes=1):
+    start = ["-m", "wordsight", "evaluate"]
+    if processes > 1:
+        launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
+        start = [*launcher, "-m", "wordsight.modeling.evaluation.evaluate"]
+    command = [sys.executable, *start, model_dir, "--data", photos_dir, "--json", out, "--batch-size", "8", *arguments]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    return subprocess.run([*map(str, command)], capture_output=True, text=True, env=environment, timeout=300)
+
+
+def test_command_on_one_process_and_on_two(model_dir, photos_dir, tmp_path):
+    """33 photos in batches of 8: the processes have 17 and 16, and every figure is the same to the last bit."""
+    reports = []
+    for processes in (1, 2):
+        out = tmp_path / f"{processes}.json"
+        arguments = ("--methods", "learned,zero-shot-local", "--scores", "all", "--plots", tmp_path / "plots")
+        result = run(model_dir, photos_dir, out, *arguments, processes=processes)
+        assert result.returncode == 0, result.stderr
+        assert result.stdout.count("33 photos, 4 of 4 categories") == 1  # the main process alone prints
+        reports.append(json.loads(out.read_text()))
+    assert reports[0] == reports[1]
+    assert [r["method"] for r in reports[0]["results"]] == ["zero-shot-local"] * 4 + ["learned"] * 4
+    assert {path.name for path in (tmp_path / "plots").iterdir()} == {"ap.png", "photos-1.png"}
+    assert all(Image.open(path).width > 300 for path in (tmp_path / "plots").iterdir())
+
+
+def test_broken_photo_and_category_without_positive(model_dir, tmp_path):
+    folder = write_photos(tmp_path / "photos", 6)
+    (folder / "5.jpg").write_bytes(b"no photo")
+    rows = [json.loads(line) for line in (folder / "labels.jsonl").read_text().splitlines()]
+    for row in rows:
+        row["labels"] = [label for label in row["labels"] if label != "cup"]
+    (folder / "labels.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n")
+    out = tmp_path / "report.json"
+    result = run(model_dir, folder, out)
+    assert result.returncode == 0, result.stderr
+    assert "Warning: 1 of 6 photos can't be read: '5.jpg'. They are left out." in result.stderr
+    assert "Left out of the mean, with fewer than 1 positives: cup." in result.stdout
+    report = json.loads(out.read_text())
+    assert report["photos"] == 5
+    assert report["categories_left_out"] == ["cup"]
+    assert "cup" not in report["results"][0]["ap"]
+    strict = run(model_dir, folder, out, "--strict")
+    assert strict.returncode == 1
+    assert strict.stderr.strip().splitlines()[-1].startswith("Error: 1 of 6 photos can't be read")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--format", "pascal"], "The format 'pascal' is not known; known are jsonl, voc2007"),
+        (["--methods", "best"], "No method 'best'"),
+        (["--scores", "best"], "No score option 'best'"),
+        (["--min-positives", "500"], "No category has 500 positives"),
+    ],
+)
+def test_bad_options(model_dir, photos_dir, arguments, message):
+    result = CliRunner().invoke(app, ["evaluate", str(model_dir), "--data", str(photos_dir), *arguments])
+    assert isinstance(result.exception, InvalidInputError)
+    assert message in str(result.exception)
