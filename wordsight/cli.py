@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from wordsight.errors import InvalidInputError, WordsightError
+from wordsight.modeling.evaluation.ablation import ablate
 from wordsight.modeling.evaluation.evaluate import evaluate
 from wordsight.modeling.groups import groups
 from wordsight.modeling.train import train
@@ -35,6 +36,7 @@ app.add_typer(encoder_app, name="encoder")
 app.command()(train)
 app.command()(evaluate)
 app.command()(groups)
+app.command()(ablate)
 
 
 @app.callback(invoke_without_command=True)
