@@ -19,6 +19,10 @@ SIZE_PROBABILITIES = (0.5, 0.3, 0.2)
 # Half of a group's members are drawn evenly: sentences about unlikely company keep a category's prompt from standing
 # for what it is usually seen with.
 EVEN_SHARE = 0.5
+# Half of the time a category goes by one of its synonyms: sentences vary more, and an ambiguous name ("remote") is
+# asked for in the sense that is meant ("remote control").
+SYNONYM_SHARE = 0.5
+PLAN_VERSION = 2  # counts up when the same number would make another request
 DEFAULT_SCENE = "outdoors"
 SENTENCE_END = re.compile(r"(?<=[.!?])[\"'\u201d]?\s")
 LEAD_IN = re.compile(r"^(?:caption|answer|description|photo|sentence)\s*:\s*", re.IGNORECASE)
@@ -61,6 +65,7 @@ class DescriptionPlan:
 
     def __init__(self, knowledge: Knowledge, questions: Questions) -> None:
         self.knowledge, self.spec = knowledge, questions.descriptions
+        self.categories = knowledge.categories
         self.names = [category.name for category in knowledge.categories]
         number = {name: index for index, name in enumerate(self.names)}
         self.company = np.zeros((len(self.names), len(self.names)))
@@ -81,10 +86,11 @@ class DescriptionPlan:
         attributes = self.knowledge.attributes.get(names[0]) or [f"a typical {names[0]}"]
         attribute = attributes[rng.integers(len(attributes))]
         wording = self.spec.wordings[rng.integers(len(self.spec.wordings))]
+        spoken = [self._spoken(index, rng) for index in asked]
         if several:
-            prefix, content = wording.multiple, self.spec.multiple.format(objects=", ".join(names), scene=scene)
+            prefix, content = wording.multiple, self.spec.multiple.format(objects=", ".join(spoken), scene=scene)
         else:
-            prefix, content = wording.single, self.spec.single.format(name=names[0], attribute=attribute, scene=scene)
+            prefix, content = wording.single, self.spec.single.format(name=spoken[0], attribute=attribute, scene=scene)
         return DescriptionRequest(
             number=number,
             kind="multiple" if several else "single",
@@ -93,6 +99,13 @@ class DescriptionPlan:
             temperature=self.spec.temperatures[rng.integers(len(self.spec.temperatures))],
             seed=int(rng.integers(2**31)),
         )
+
+    def _spoken(self, index: int, rng: np.random.Generator) -> str:
+        """What a category is called in a request."""
+        category = self.categories[index]
+        if category.synonyms and rng.random() < SYNONYM_SHARE:
+            return category.synonyms[rng.integers(len(category.synonyms))]
+        return category.name
 
     def _group(self, anchor: int, rng: np.random.Generator) -> list[int]:
         """2 to 4 categories: the anchor, then others by how often they are seen with it, or evenly."""

@@ -20,7 +20,7 @@ from wordsight.progress import progress_bar
 from .categories import Category, check_categories
 from .client import LLMClient, ask_all
 from .default_llm import default_llm_path
-from .descriptions import DescriptionPlan, DescriptionRequest, answer_record, clean_sentence, fold
+from .descriptions import PLAN_VERSION, DescriptionPlan, DescriptionRequest, answer_record, clean_sentence, fold
 from .knowledge import CoOccurrence, Knowledge, ask_knowledge
 from .labelling import SentenceLabeller
 from .questions import Questions, load_questions
@@ -172,6 +172,7 @@ class _Run:
             "model": model,
             "seed": self.seed,
             "questions": self.questions.fingerprint,
+            "plan": PLAN_VERSION,
             "co_occurrence": self.co_occurrence,
         }
 

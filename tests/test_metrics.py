@@ -7,6 +7,7 @@ from sklearn.metrics import average_precision_score
 from torchmetrics.classification import MultilabelAveragePrecision
 
 from wordsight.modeling.evaluation.metrics import (
+    _resampled_average_precision,
     average_precisions,
     bootstrap_interval,
     f1_scores,
@@ -63,6 +64,14 @@ def test_f1_by_hand():
 
 def test_top_k_takes_the_first_of_equals():
     assert top_k(np.array([[0.1, 0.5, 0.5, 0.5]]), 2).tolist() == [[False, True, True, False]]
+
+
+def test_resampled_average_precision_against_scikit_learn():
+    rng = np.random.default_rng(0)
+    scores, labels = rng.random(40).round(1), (rng.random(40) < 0.3).astype(int)
+    weights = rng.multinomial(40, np.full(40, 1 / 40), size=20)
+    expected = [average_precision_score(labels, scores, sample_weight=weight) for weight in weights]
+    np.testing.assert_allclose(_resampled_average_precision(scores, labels, weights), expected)
 
 
 def test_bootstrap_interval_holds_the_value_and_narrows_with_more_photos():
