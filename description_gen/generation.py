@@ -30,6 +30,7 @@ from .store import AGAIN, AnswerStore
 PROGRESS = ".progress"  # folder for answers and the server's log
 KNOWLEDGE = "knowledge.json"
 MAX_REQUESTS_PER_SENTENCE = 4
+SENTENCES_PER_CATEGORY, MIN_SENTENCES = 50, 2000
 MAX_SCORED_CATEGORIES = 150  # scoring pairs takes a request for each of K * K
 
 
@@ -39,7 +40,7 @@ def generate_texts(
     *,
     llm: str | Path | None = None,
     base_url: str | None = None,
-    sentences: int = 2000,
+    sentences: int | None = None,
     seed: int = 0,
     concurrency: int = 64,
     co_occurrence: Literal["auto"] | CoOccurrence = "auto",
@@ -56,7 +57,7 @@ def generate_texts(
         out: folder for the data set; also gets `knowledge.json`.
         llm: Hub id or folder of an instruct model to serve with vLLM; by default SmolLM2-135M from PyPI.
         base_url: an OpenAI-compatible server that runs already, used instead.
-        sentences: how many usable sentences to write.
+        sentences: how many usable sentences to write; by default 50 a category, and at least 2,000.
         seed: seed of questions and sampling.
         concurrency: requests under way at once.
         co_occurrence: how to find which categories are seen together (see `ask_knowledge`); "auto" takes both ways for
@@ -81,6 +82,8 @@ def generate_texts(
     if co_occurrence == "auto":
         small = llm is None and base_url is None and len(categories) <= MAX_SCORED_CATEGORIES
         co_occurrence = "both" if small else "answers"
+    if sentences is None:
+        sentences = max(MIN_SENTENCES, SENTENCES_PER_CATEGORY * len(categories))
     run = _Run(list(categories), out, load_questions(), sentences, seed, concurrency, co_occurrence, not quiet)
     return asyncio.run(run.generate(llm, base_url))
 

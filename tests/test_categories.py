@@ -45,6 +45,26 @@ def test_missing_file(tmp_path):
         read_categories(tmp_path / "nowhere.txt")
 
 
+def test_common_categories_get_known_synonyms(tmp_path):
+    """Only those that the user gave none, and never another category's name."""
+    path = write(tmp_path, "person, lady\nDog\nbeach ball\nsports ball\nball\nmotorcycle\n")
+    categories = {category.name: category.synonyms for category in read_categories(path)}
+    assert categories["person"] == ("lady",)
+    assert {"puppy", "hound"} <= set(categories["Dog"])
+    assert categories["beach ball"] == ()
+    assert "baseball" in categories["sports ball"]
+    assert not {"ball", "beach ball"} & set(categories["sports ball"])
+    assert "motorbike" in categories["motorcycle"]
+    assert read_categories(path, known_synonyms=False)[1].synonyms == ()
+
+
+def test_shipped_list_by_name_unless_there_is_such_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert len(read_categories("coco")) == 80
+    (tmp_path / "coco").write_text("cat\n")
+    assert [category.name for category in read_categories("coco")] == ["cat"]
+
+
 def test_lists_from_python_are_checked_too():
     with pytest.raises(InvalidInputError, match="'dog' is given twice"):
         check_categories([Category("dog"), Category("wolf", ("dog",))])

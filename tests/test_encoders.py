@@ -1,5 +1,8 @@
 """The encoders' interface, every family through the same tests, and each family's own arithmetic."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -85,6 +88,29 @@ def test_clip_against_the_whole_model(tiny_clip_dir):
     torch.testing.assert_close(image(pixels).pooled, whole.image_embeds)
     assert not any("vision" in name for name, _ in text.named_parameters())
     assert not any("text" in name for name, _ in image.named_parameters())
+
+
+def test_open_clip_checkpoint_in_transformers_format(tiny_clip_dir, tmp_path):
+    """LAION's conversions: GELU, the projection's width in the whole's config alone."""
+    model = CLIPModel.from_pretrained(tiny_clip_dir)
+    model.config.text_config.hidden_act = model.config.vision_config.hidden_act = "gelu"
+    model.save_pretrained(tmp_path)
+    for file in ("tokenizer.json", "tokenizer_config.json", "preprocessor_config.json"):
+        shutil.copy(tiny_clip_dir / file, tmp_path / file)
+    config = json.loads((tmp_path / "config.json").read_text())
+    for half in ("text_config", "vision_config"):
+        config[half].pop("projection_dim", None)
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    whole = CLIPModel.from_pretrained(tmp_path).eval()
+    text, image = load_text_encoder(str(tmp_path)), load_image_encoder(str(tmp_path))
+    ids, mask = inputs(text)
+    pixels = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        expected = whole(input_ids=ids, attention_mask=mask, pixel_values=pixels)
+    torch.testing.assert_close(text(ids, mask).pooled, expected.text_embeds)
+    torch.testing.assert_close(image(pixels).pooled, expected.image_embeds)
+    quick = load_text_encoder(str(tiny_clip_dir))(ids, mask).pooled
+    assert not torch.allclose(text(ids, mask).pooled, quick, atol=1e-4)
 
 
 def test_clip_text_pools_at_the_eos_behind_soft_tokens(tiny_clip_dir):

@@ -241,6 +241,16 @@ def test_plan_is_reproducible_and_balanced():
     assert second.count("dog") > second.count("car") + second.count("cup")  # seen together, so asked together
 
 
+def test_requests_speak_of_synonyms_half_of_the_time():
+    knowledge = Knowledge([Category("person", ("girl", "man")), Category("dog")], "m", 0)
+    plan = DescriptionPlan(knowledge, load_questions())
+    requests = [plan.request(number) for number in range(0, 400, 4)]  # about persons alone
+    assert all(request.asked == ("person",) for request in requests)
+    spoken = [request.messages[-1]["content"].split(".")[0].removeprefix("Object: ") for request in requests]
+    assert set(spoken) == {"person", "girl", "man"}
+    assert 0.35 < spoken.count("person") / len(spoken) < 0.65
+
+
 @pytest.mark.parametrize(
     ("answer", "complete", "sentence"),
     [

@@ -62,7 +62,9 @@ def describe(
     base_url: Annotated[
         str | None, typer.Option(help="An OpenAI-compatible server that runs already; its key in WORDSIGHT_API_KEY.")
     ] = None,
-    sentences: Annotated[int, typer.Option(help="Usable sentences to write.", min=2)] = 2000,
+    sentences: Annotated[
+        int | None, typer.Option(help="Usable sentences to write; by default 50 a category, at least 2000.", min=2)
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of questions and sampling.")] = 0,
     concurrency: Annotated[int, typer.Option(help="Requests under way at once.", min=1)] = 64,
     known_synonyms: Annotated[
