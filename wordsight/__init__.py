@@ -18,9 +18,11 @@ from .version import __version__
 
 if TYPE_CHECKING:
     from wordsight.description_gen import Category, Knowledge, generate_texts, load_texts, read_categories
+    from wordsight.modeling.calibrate import calibrate
     from wordsight.modeling.configuration_training import TrainingConfig
     from wordsight.modeling.configuration_wordsight import WordsightConfig
     from wordsight.modeling.encoders import load_image_encoder, load_text_encoder
+    from wordsight.modeling.extend import extend_model
     from wordsight.modeling.modeling_wordsight import WordsightForMultiLabelImageClassification, WordsightOutput
     from wordsight.modeling.train import train_prompts
     from wordsight.pipelines import MultiLabelImageClassificationPipeline
@@ -33,6 +35,8 @@ _EXPORTS = {
     "WordsightConfig": "wordsight.modeling.configuration_wordsight",
     "WordsightForMultiLabelImageClassification": "wordsight.modeling.modeling_wordsight",
     "WordsightOutput": "wordsight.modeling.modeling_wordsight",
+    "calibrate": "wordsight.modeling.calibrate",
+    "extend_model": "wordsight.modeling.extend",
     "generate_texts": "wordsight.description_gen",
     "load_image_encoder": "wordsight.modeling.encoders",
     "load_text_encoder": "wordsight.modeling.encoders",
@@ -50,6 +54,8 @@ __all__ = [
     "WordsightForMultiLabelImageClassification",
     "WordsightOutput",
     "__version__",
+    "calibrate",
+    "extend_model",
     "generate_texts",
     "load_image_encoder",
     "load_text_encoder",

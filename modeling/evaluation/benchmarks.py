@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -354,11 +353,3 @@ READERS: dict[str, Callable[[Path, str | None], Read]] = {
     "nuswide": _read_nuswide,
     "datasets": _read_datasets,
 }
-
-
-def label_counts(benchmark: Benchmark) -> dict[int, Counter[str]]:
-    """Category number -> how many of its positives have a small, medium or large object."""
-    counts: dict[int, Counter[str]] = {}
-    for row, k in zip(*np.nonzero(benchmark.sizes), strict=True):
-        counts.setdefault(int(k), Counter())[SIZES[benchmark.sizes[row, k] - 1]] += 1
-    return counts
