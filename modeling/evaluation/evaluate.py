@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .methods import Method
 
 TOP = 3
-TRANSDUCTIVE = ("images", "categories", "sparc")
+FILE_WIDTH = 110  # characters of the table, where no terminal sets them
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def evaluate_methods(
     methods: list[Method],
     benchmark: Benchmark,
     *,
-    options: tuple[str, ...] = ("none", *TRANSDUCTIVE),
+    options: tuple[str, ...] = ("none", "images", "categories", "sparc"),
     min_positives: int = 1,
     batch_size: int = 32,
     strict: bool = False,
@@ -269,6 +269,8 @@ def print_table(evaluation: Evaluation) -> None:
     from rich.table import Column, Table
 
     console = Console()
+    if not console.is_terminal:
+        console.width = FILE_WIDTH
     report = evaluation.report
     table = Table(Column("method", no_wrap=True), "scores", "mAP", "95%", "CF1@3", "OF1@3", "CF1", "OF1")
     for result in evaluation.results:
