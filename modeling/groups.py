@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from .hierarchy import Groups
 
+SHOWN_EDGES = 4  # a category, the strongest
+
 
 def groups(
     texts: Annotated[Path, typer.Argument(help="Folder that `wordsight describe` wrote.")],
@@ -117,11 +119,13 @@ def _draw_graph(axes: Axes, graph: nx.Graph, communities: Groups) -> None:
 
     number = {name: index for index, group in enumerate(communities) for name in group}
     colours = [f"C{number[name] % 10}" for name in graph]
-    weights = [graph.edges[edge]["weight"] for edge in graph.edges]
+    # All edges take part in the layout; more than a few a category would hide it.
+    edges = sorted(graph.edges, key=lambda edge: -graph.edges[edge]["weight"])[: SHOWN_EDGES * len(graph)]
+    weights = [graph.edges[edge]["weight"] for edge in edges]
     strongest = max(weights, default=1.0)
     positions = nx.spring_layout(graph, weight="weight", seed=0, k=3 / max(len(graph), 1) ** 0.5)
     nx.draw_networkx_edges(
-        graph, positions, ax=axes, width=[3 * weight / strongest for weight in weights], edge_color="lightgray"
+        graph, positions, edges, ax=axes, width=[3 * weight / strongest for weight in weights], edge_color="lightgray"
     )
     nx.draw_networkx_nodes(graph, positions, ax=axes, node_color=colours, node_size=120)
     nx.draw_networkx_labels(graph, positions, ax=axes, font_size=8, verticalalignment="bottom")
