@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from .loading import load_model, make_accelerator
 from .modeling_wordsight import WordsightForMultiLabelImageClassification
 from .score_options import choose_compounds
 from .train import save_model
-from .trainer import PromptTrainer
+from .trainer import PromptTrainer, checkpoints
 
 
 def extend_model(
@@ -72,6 +73,8 @@ def extend_model(
     text_encoder = load_text_encoder(old.config.encoder, revision=old.config.encoder_revision)
     model_config = extended_config(old.config, data, text_encoder)
     out.mkdir(parents=True, exist_ok=True)
+    for checkpoint in checkpoints(out):  # of a run that was interrupted
+        shutil.rmtree(checkpoint)
     trainer = PromptTrainer(model_config, config, data, text_encoder, make_accelerator(), out, base=old.prompts)
     history = trainer.train()
     model = trainer.model()
