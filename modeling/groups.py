@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wordsight.errors import MissingDependencyError, writing
+from wordsight.errors import writing
+from wordsight.pictures import make_figure
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -87,11 +88,7 @@ def draw_groups(
     Raises:
         MissingDependencyError: matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingDependencyError("Pictures need matplotlib. Run `pip install 'wordsight[demo]'`.") from error
-    figure = Figure(figsize=(16, max(6.0, 0.18 * len(names))), layout="constrained")
+    figure = make_figure(16, max(6.0, 0.18 * len(names)))
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.4))
     _draw_dendrogram(left, names, embeddings, len(attribute))
     _draw_graph(right, graph, cooccurrence)

@@ -13,6 +13,7 @@ from PIL import Image
 from wordsight.cache import fingerprint
 from wordsight.description_gen import default_llm_path, generate_texts, read_categories
 from wordsight.errors import InvalidInputError, MissingDependencyError
+from wordsight.pictures import make_figure
 
 # What stands on each photo, to say in the end how many are right.
 PHOTOS = {
@@ -106,13 +107,9 @@ def load_photos() -> dict[str, Image.Image]:
 
 def draw_labels(photos: dict[str, Image.Image], results: dict[str, list[dict[str, Any]]], path: Path) -> None:
     """One picture: the photos with their five best labels as bars of their scores."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingDependencyError("The demo needs matplotlib. Run `pip install 'wordsight[demo]'`.") from error
     if set(photos) != set(results):
         raise InvalidInputError("Photos and results name different photos.")
-    figure = Figure(figsize=(12, 9), layout="constrained")
+    figure = make_figure(12, 9)
     grid = figure.subplots(4, 3, height_ratios=(3, 1.3, 3, 1.3))
     for index, (name, photo) in enumerate(photos.items()):
         row, column = 2 * (index // 3), index % 3

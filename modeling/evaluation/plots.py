@@ -3,32 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from wordsight.errors import MissingDependencyError
+from wordsight.pictures import make_figure
 
 from .evaluate import Evaluation, Result
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 PHOTOS_PER_SIDE = 3
 CATEGORIES_PER_PAGE = 10
-
-
-def make_figure(width: float, height: float) -> Figure:
-    """A figure that needs no display.
-
-    Raises:
-        MissingDependencyError: matplotlib is not installed.
-    """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingDependencyError("Pictures need matplotlib. Run `pip install 'wordsight[demo]'`.") from error
-    return Figure(figsize=(width, height), layout="constrained")
 
 
 def draw_evaluation(evaluation: Evaluation, folder: Path) -> list[Path]:
