@@ -242,6 +242,8 @@ class WordsightForMultiLabelImageClassification(PreTrainedModel):
         image = self.image_encoder(pixel_values)
         pooled, patches = image.pooled.to(self.dtype), image.patches.to(self.dtype)
         scores_global, scores_local, compound_scores = self.branch_logits(pooled, patches)
+        # K x P comparisons of names: not in each forward of a model that fuses nothing.
+        members = config.compound_members() if config.score_option == "sparc" else []
         mixed = (1 - config.local_weight) * scores_global + config.local_weight * scores_local
         loss = None
         if labels is not None:
@@ -250,9 +252,7 @@ class WordsightForMultiLabelImageClassification(PreTrainedModel):
             )
         output = WordsightOutput(
             loss=loss,
-            logits=apply_score_option(
-                config.score_option, mixed, compound_scores, config.compound_members(), self.score_statistics
-            ),
+            logits=apply_score_option(config.score_option, mixed, compound_scores, members, self.score_statistics),
             global_logits=scores_global,
             local_logits=scores_local,
         )

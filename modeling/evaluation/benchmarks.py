@@ -17,7 +17,7 @@ from PIL import Image
 from wordsight.description_gen.categories import Category
 from wordsight.errors import InvalidInputError
 
-from .options import FORMATS, Format
+from .options import FORMATS
 
 PRESENT, ABSENT, IGNORED = 1, 0, -1
 # COCO's bounds between small, medium and large objects, in pixels of area (cocodataset.org/#detection-eval).
@@ -71,7 +71,7 @@ class Benchmark:
 
 def load_benchmark(
     path: Path | str,
-    data_format: Format,
+    data_format: str,
     categories: Sequence[Category],
     *,
     split: str | None = None,

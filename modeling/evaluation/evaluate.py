@@ -351,10 +351,7 @@ def evaluate(
     warn_if_fewer_processes(accelerator.num_processes)
     loaded = load_model(model, revision)
     config = loaded.config
-    categories = config.categories
-    if data_format not in FORMATS:
-        raise InvalidInputError(f"The format {data_format!r} is not known; known are {', '.join(FORMATS)}.")
-    benchmark = load_benchmark(data, data_format, categories, split=split, strict=strict)
+    benchmark = load_benchmark(data, data_format, config.categories, split=split, strict=strict)
     folder = Path(model) if Path(model).is_dir() else None
     factory = MethodFactory(
         loaded,
