@@ -25,10 +25,10 @@ from .score_options import (
     ScoreOption,
     ScoreStatistics,
     apply_score_option,
-    fit_fusion_weights,
     standardize_categories,
     standardize_images,
 )
+from .score_statistics import fit_fusion_weights
 
 # Means and variances are streamed over all photos; directions and thresholds come from a sample of so many.
 MAX_KEPT = 10_000

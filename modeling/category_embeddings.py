@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -113,3 +114,8 @@ def shift_mean(embeddings: Tensor, reference: Tensor) -> Tensor:
     """
     mean = (embeddings.sum(dim=0) + REFERENCE_STRENGTH * reference) / (len(embeddings) + REFERENCE_STRENGTH)
     return F.normalize(embeddings - mean, dim=-1)
+
+
+def compound_text(names: Sequence[str]) -> str:
+    """The compound prompt of some categories: "a photo of a cat and a dog."."""
+    return f"a photo of a {' and a '.join(names)}."

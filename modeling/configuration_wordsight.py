@@ -2,13 +2,34 @@
 
 # No postponed annotations here: @strict checks the types of fields only when they are real types.
 import math
-from typing import Any, Literal
+import os
+from typing import TYPE_CHECKING, Any, Literal
 
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
-from wordsight.description_gen.categories import Category
+from wordsight.errors import InvalidInputError
 from wordsight.version import __version__
+
+if TYPE_CHECKING:
+    from wordsight.description_gen.categories import Category
+
+TASK = "multi-label-image-classification"
+# Of checkpoints. 1 (wordsight 0.1) did not say so, and its configs lack what this one fills in by default.
+FORMAT_VERSION = 2
+# False in the copy of this file that goes with a pushed model, for people who have not installed wordsight.
+INSTALLED = __name__.startswith("wordsight.")
+
+
+class RegisteredPipelines(dict[str, dict[str, Any]]):
+    """A model's custom pipelines where wordsight is installed: they name the task, but no code of a repository is used.
+
+    transformers takes the task from the keys, and asks to trust the repository's code for tasks that are `in` it. Those
+    that are not, it looks up among the registered ones, where wordsight's own pipeline is.
+    """
+
+    def __contains__(self, task: object) -> bool:
+        return False
 
 
 @strict
@@ -50,6 +71,7 @@ class WordsightConfig(PreTrainedConfig):
         calibration_photos: number of unlabelled photos behind the score statistics in the checkpoint.
         provenance: where the training sentences come from (LLM, seed, numbers, dataset).
         wordsight_version: version that wrote the checkpoint.
+        format_version: format of the checkpoint.
 
     Raises:
         StrictDataclassError: (from huggingface_hub) a value is invalid; the message names the field.
@@ -90,9 +112,36 @@ class WordsightConfig(PreTrainedConfig):
     calibration_photos: int = 0
     provenance: dict[str, Any] | None = None
     wordsight_version: str = __version__
+    format_version: int = FORMAT_VERSION
+
+    # No field, and so never saved.
+    custom_pipelines = RegisteredPipelines({TASK: {"pt": ["AutoModelForImageClassification"]}}) if INSTALLED else {}
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> "WordsightConfig":
+        """As in transformers, for any format up to this wordsight's.
+
+        Raises:
+            InvalidInputError: the checkpoint is of a newer format; the message says which version reads it.
+        """
+        found = config_dict.get("format_version", 1)
+        if not isinstance(found, int) or found > FORMAT_VERSION:
+            needed = config_dict.get("wordsight_version", "the newest")
+            raise InvalidInputError(
+                f"This checkpoint has format {found}, and wordsight {__version__} reads up to {FORMAT_VERSION}. It needs "
+                f"wordsight {needed} or newer: pip install --upgrade wordsight."
+            )
+        return super().from_dict(config_dict | {"format_version": FORMAT_VERSION}, **kwargs)
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> None:
+        """As in transformers, in this wordsight's format."""
+        self.wordsight_version, self.format_version = __version__, FORMAT_VERSION
+        super().save_pretrained(save_directory, **kwargs)
 
     def __post_init__(self, **kwargs: Any) -> None:
         """Fills in what follows from other fields: `label2id`, one group where none is given, the problem type."""
+        if INSTALLED:  # the code in a repository is for those who have not
+            kwargs = {key: value for key, value in kwargs.items() if key not in {"auto_map", "custom_pipelines"}}
         self.problem_type = self.problem_type or "multi_label_classification"
         super().__post_init__(**kwargs)
         self.label2id = {name: index for index, name in self.labels_by_index().items()}
@@ -120,8 +169,10 @@ class WordsightConfig(PreTrainedConfig):
         return list(self.labels_by_index().values())
 
     @property
-    def categories(self) -> list[Category]:
+    def categories(self) -> "list[Category]":
         """The K categories with their synonyms, in the order of the logits."""
+        from wordsight.description_gen.categories import Category
+
         synonyms = self.synonyms or {}
         return [Category(name, tuple(synonyms.get(name, ()))) for name in self.category_names]
 

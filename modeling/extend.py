@@ -23,7 +23,7 @@ from .encoders import TextEncoder, load_text_encoder
 from .hierarchy import cooccurrence_graph, looks
 from .loading import load_model, make_accelerator
 from .modeling_wordsight import WordsightForMultiLabelImageClassification
-from .score_options import choose_compounds
+from .score_statistics import choose_compounds
 from .train import save_model
 from .trainer import PromptTrainer, checkpoints
 

@@ -12,17 +12,23 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.utils import ModelOutput
+from transformers.utils.hub import resolve_revision
 
-from .category_embeddings import CategoryEmbedder
+from .checks import check_encoder, check_safetensors, check_tensors
 from .configuration_wordsight import WordsightConfig
-from .encoders import ImageEncoder, load_image_encoder
-from .features import sentence_features
+from .encoders.base import ImageEncoder
+from .encoders.loading import load_image_encoder
 from .prompts import HierarchicalPrompts
-from .score_options import ScoreStatistics, apply_score_option, compound_text
+from .score_options import ScoreStatistics, apply_score_option
 from .scoring import global_logits, local_logits, position_logits, ranking_loss
 
 if TYPE_CHECKING:
+    from huggingface_hub import CommitInfo
+
     from .encoders import TextEncoder
+
+# Keywords of `from_pretrained` that hold for the encoder as well.
+HUB_KEYWORDS = ("token", "cache_dir", "local_files_only", "force_download")
 
 
 @dataclass
@@ -123,37 +129,100 @@ class WordsightForMultiLabelImageClassification(PreTrainedModel):
                 encoder as well, which takes the model's dtype and device.
 
         Raises:
-            InvalidInputError: the encoder can't be found.
+            InvalidInputError: the checkpoint is damaged, is no safetensors or of a newer format, or its encoder can't be
+                loaded or is named by a path where it may not be.
             OSError: the checkpoint can't be found.
         """
-        loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
-        model = loaded[0] if isinstance(loaded, tuple) else loaded
+        source = os.fspath(pretrained_model_name_or_path)
+        if kwargs.get("use_safetensors") is False:
+            raise InvalidInputError("use_safetensors=False is not possible: wordsight opens no pickles.")
+        if not Path(source).is_dir():
+            shared = {key: kwargs[key] for key in HUB_KEYWORDS[:3] if kwargs.get(key) is not None}
+            revision = resolve_revision(source, kwargs.get("revision"), **shared)
+            # The commit itself: all files are of one state, and no bot is asked to convert a pickle on "main".
+            kwargs["revision"] = getattr(revision, "resolved", revision) or "main"
+        wants_report = kwargs.pop("output_loading_info", False)
+        ignores_shapes = kwargs.pop("ignore_mismatched_sizes", False)
+        kwargs |= {"use_safetensors": True, "output_loading_info": True, "ignore_mismatched_sizes": True}
+        try:
+            model, report = super().from_pretrained(source, *args, **kwargs)
+        except OSError as error:
+            check_safetensors(source, error)
+            raise
+        check_tensors(model, report | ({"mismatched_keys": ()} if ignores_shapes else {}), source)
         if image_encoder is None:
-            shared = {key: kwargs.get(key) for key in ("token", "cache_dir", "local_files_only", "force_download")}
             image_encoder = load_image_encoder(
-                model.config.encoder,
+                check_encoder(model.config.encoder, source),
                 patch_embeddings=model.config.patch_embeddings,
                 revision=model.config.encoder_revision,
                 dtype=model.dtype,
-                **shared,
+                **{key: kwargs.get(key) for key in HUB_KEYWORDS},
             )
         model.image_encoder = image_encoder.to(model.device)
-        return loaded
+        return (model, report) if wants_report else model
 
     def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> None:  # type: ignore[override]
         """Writes prompts, category embeddings, config and image processor; never the encoder.
 
         Args:
             save_directory: the folder, made if need be.
-            kwargs: as for transformers' `save_pretrained`.
+            kwargs: as for transformers' `save_pretrained`; with `push_to_hub=True`, those of `push_to_hub` as well.
         """
+        push, repo_id = kwargs.pop("push_to_hub", False), kwargs.pop("repo_id", Path(save_directory).name)
+        names = ("commit_message", "commit_description", "private", "token", "revision", "create_pr")
+        push_kwargs = {key: kwargs.pop(key) for key in names if key in kwargs} if push else {}
         state = kwargs.pop("state_dict", None) or self.state_dict()
         learned = {key: value for key, value in state.items() if not key.startswith("image_encoder.")}
-        # Before the weights are written and, with push_to_hub=True, the folder is uploaded.
-        if self.image_encoder is not None:
-            Path(save_directory).mkdir(parents=True, exist_ok=True)
-            self.image_encoder.image_processor.save_pretrained(save_directory)
         super().save_pretrained(save_directory, state_dict=learned, **kwargs)
+        if self.image_encoder is not None:
+            self.image_encoder.image_processor.save_pretrained(save_directory)
+        if push:
+            self.push_to_hub(repo_id, **push_kwargs)
+
+    def push_to_hub(  # type: ignore[override]
+        self,
+        repo_id: str,
+        *,
+        commit_message: str | None = None,
+        commit_description: str | None = None,
+        private: bool | None = None,
+        token: bool | str | None = None,
+        revision: str | None = None,
+        create_pr: bool = False,
+        max_shard_size: int | str | None = None,
+        tags: list[str] | None = None,
+    ) -> CommitInfo:
+        """Pushes the model to the Hub in one commit: all that `save_pretrained` writes, what the language model said,
+        the training log, the model card, and the code by which it works where wordsight is not installed.
+
+        Args:
+            repo_id: "user/name"; made if it is not there.
+            commit_message: of the commit.
+            commit_description: of the commit.
+            private: whether the repository is private, if it is made.
+            token: a token, by default the one of `hf auth login` or `HF_TOKEN`.
+            revision: branch to push to; made if it is not there.
+            create_pr: whether to open a pull request instead.
+            max_shard_size: taken for transformers' sake; a model of some hundred kB is one file.
+            tags: tags for the model card, beside wordsight's own.
+
+        Raises:
+            HubError: the Hub refused or did not answer; the message says what to do, and whether a retry is safe.
+            InvalidInputError: the model's encoder is a folder on this machine.
+        """
+        from wordsight.hub import push_model
+
+        return push_model(
+            self,
+            repo_id,
+            commit_message=commit_message,
+            commit_description=commit_description,
+            private=private,
+            token=token,
+            revision=revision,
+            create_pr=create_pr,
+            tags=tags or [],
+        )
 
     @torch.no_grad()
     def update_category_embeddings(self, text_encoder: TextEncoder) -> None:
@@ -162,6 +231,9 @@ class WordsightForMultiLabelImageClassification(PreTrainedModel):
         Args:
             text_encoder: the text half of the encoder that the config names.
         """
+        from .category_embeddings import CategoryEmbedder, compound_text
+        from .features import sentence_features
+
         global_embeddings, local_embeddings = CategoryEmbedder(self.config, text_encoder)(self.prompts)
         self.global_embeddings.copy_(global_embeddings)
         self.local_embeddings.copy_(local_embeddings)

@@ -5,21 +5,15 @@ All three are SPARC's (arXiv 2502.16911, sections 2.1 to 2.3).
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from sklearn.decomposition import PCA
 from torch import Tensor
 
 ScoreOption = Literal["none", "images", "categories", "sparc"]
 SCORE_OPTIONS: tuple[ScoreOption, ...] = get_args(ScoreOption)
-COMPOUNDS_PER_CATEGORY = 4
-MAX_COMPOUND_SIZE = 3
 EPSILON = 1e-6  # of a standard deviation: scores that never differ stay 0
 
 
@@ -75,51 +69,14 @@ def fuse_compounds(
     fused = scores.clone()
     for k, compounds in enumerate(members):
         if compounds:
-            features = _sorted_features(scores[:, k], compound_scores[:, list(compounds)])
+            features = sorted_features(scores[:, k], compound_scores[:, list(compounds)])
             fused[:, k] = 0.5 * features @ weights[k, -features.shape[1] :].to(features) + 0.5 * scores[:, k]
     return fused
 
 
-def _sorted_features(score: Tensor, compounds: Tensor) -> Tensor:
+def sorted_features(score: Tensor, compounds: Tensor) -> Tensor:
+    """A category's scores (N,) behind its compounds' (N, C), which are sorted: (N, C + 1)."""
     return torch.cat([compounds.sort(dim=1).values, score.unsqueeze(1)], dim=1)
-
-
-def fit_fusion_weights(scores: Tensor, compound_scores: Tensor, members: Sequence[Sequence[int]]) -> Tensor:
-    """First principal direction of each category's sorted compound scores and own score, over photos (section 2.3).
-
-    The direction's sign makes the mean weight positive, its absolute weights sum to 1.
-
-    Args:
-        scores: (N, K), standardised; N at least 2.
-        compound_scores: (N, P), standardised.
-        members: for each of the K categories, the numbers of its compounds.
-
-    Returns:
-        (K, C + 1), with C the largest number of compounds of a category.
-    """
-    longest = max(map(len, members), default=0)
-    weights = torch.zeros(scores.shape[1], longest + 1)
-    for k, compounds in enumerate(members):
-        if compounds:
-            features = _sorted_features(scores[:, k], compound_scores[:, list(compounds)])
-            with np.errstate(invalid="ignore"):  # scores that never differ have no variance to explain
-                direction = PCA(n_components=1).fit(features.double().numpy()).components_[0]
-            direction = direction * (np.sign(direction.mean()) or 1.0) / np.abs(direction).sum()
-            weights[k, -len(direction) :] = torch.from_numpy(direction)
-        else:
-            weights[k, -1] = 1.0
-    return weights
-
-
-def fit_statistics(scores: Tensor, compound_scores: Tensor, members: Sequence[Sequence[int]]) -> ScoreStatistics:
-    """All statistics of N photos' logits (N, K) and compound logits (N, P), photos in memory."""
-    compounds = standardize_images(compound_scores, scores)
-    scores = standardize_images(scores)
-    moments = (scores.mean(dim=0), scores.std(dim=0), compounds.mean(dim=0), compounds.std(dim=0))
-    weights = fit_fusion_weights(
-        standardize_categories(scores, *moments[:2]), standardize_categories(compounds, *moments[2:]), members
-    )
-    return ScoreStatistics(*moments, weights)
 
 
 def apply_score_option(
@@ -150,27 +107,3 @@ def apply_score_option(
     compounds = standardize_images(compound_scores, scores)
     compounds = standardize_categories(compounds, statistics.compound_mean, statistics.compound_std)
     return fuse_compounds(standardized, compounds, members, statistics.fusion_weights)
-
-
-def choose_compounds(labels: NDArray[np.integer]) -> list[list[int]]:
-    """The sets of 2 or 3 categories that sentences mention together most often, about 4 for each category.
-
-    Args:
-        labels: (N, K) multi-hot labels of the sentences.
-
-    Returns:
-        P sets of category numbers; rarer sets come in only where a category would have too few.
-    """
-    sets = Counter(tuple(np.flatnonzero(row).tolist()) for row in labels if 2 <= int(row.sum()) <= MAX_COMPOUND_SIZE)
-    used: Counter[int] = Counter()
-    chosen = []
-    for members, _ in sets.most_common():
-        if any(used[k] < COMPOUNDS_PER_CATEGORY for k in members):
-            chosen.append(list(members))
-            used.update(members)
-    return chosen
-
-
-def compound_text(names: Sequence[str]) -> str:
-    """The compound prompt of some categories: "a photo of a cat and a dog."."""
-    return f"a photo of a {' and a '.join(names)}."

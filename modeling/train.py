@@ -146,7 +146,7 @@ def _model_config(
 
 def _config_of(data: TrainingTexts, width: int, dim: int, attribute: Groups, cooccurrence: Groups) -> WordsightConfig:
     from .configuration_wordsight import WordsightConfig
-    from .score_options import choose_compounds
+    from .score_statistics import choose_compounds
 
     return WordsightConfig(
         id2label=dict(enumerate(data.names)),

@@ -3,11 +3,11 @@
 from transformers import AutoModelForImageClassification
 from transformers.pipelines import PIPELINE_REGISTRY
 
+from wordsight.modeling.configuration_wordsight import TASK
+
 from .multi_label_image_classification import MultiLabelImageClassificationPipeline
 
 __all__ = ["TASK", "MultiLabelImageClassificationPipeline"]
-
-TASK = "multi-label-image-classification"
 
 PIPELINE_REGISTRY.register_pipeline(
     TASK,

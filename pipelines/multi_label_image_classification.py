@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
-from datasets import Dataset, IterableDataset
 from PIL import UnidentifiedImageError
 from transformers import ImageClassificationPipeline
 from transformers.image_utils import load_image
@@ -63,9 +63,15 @@ class MultiLabelImageClassificationPipeline(ImageClassificationPipeline):
         """Labels one photo or many; see the class."""
         if isinstance(inputs, list) and not inputs:
             return []
-        if isinstance(inputs, Dataset | IterableDataset):
+        # A `datasets` object can only be given once the package is imported, and who lacks it needs no more than that.
+        datasets = sys.modules.get("datasets")
+        if datasets is not None and isinstance(inputs, datasets.Dataset | datasets.IterableDataset):
             inputs = (example for example in inputs)
         return super().__call__(inputs, **kwargs)
+
+    def push_to_hub(self, *args: Any, **kwargs: Any) -> Any:
+        """Pushes the model; a pipeline is no more than it. Arguments are those of the model's `push_to_hub`."""
+        return self.model.push_to_hub(*args, **kwargs)
 
     def preprocess(self, image: Any, timeout: float | None = None) -> Any:  # type: ignore[override]
         """One photo to `pixel_values` (1, 3, H, W); an error names the photo."""

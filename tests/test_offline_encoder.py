@@ -100,9 +100,9 @@ def test_same_padding_by_hand(size, kernel, stride):
 
 
 def test_state_dict_is_the_packages(whole):
-    from wordsight.modeling.encoders.offline.build import IMAGE_FILE, IMAGE_PACKAGE, _package_path
+    from wordsight.modeling.encoders.offline.packages import IMAGE_FILE, IMAGE_PACKAGE, package_path
 
-    weights = torch.load(_package_path(IMAGE_PACKAGE, IMAGE_FILE), weights_only=True)
+    weights = torch.load(package_path(IMAGE_PACKAGE, IMAGE_FILE), weights_only=True)
     assert set(EfficientNetLite0().state_dict()) == set(weights) - {"_fc.weight", "_fc.bias"}
 
 

@@ -11,7 +11,9 @@ from wordsight import TrainingConfig, WordsightForMultiLabelImageClassification,
 from wordsight.cli import app
 from wordsight.errors import InvalidInputError
 from wordsight.modeling.calibrate import calibrate, find_photos, match_thresholds, score_photos
-from wordsight.modeling.score_options import apply_score_option, choose_compounds, compound_text, fit_statistics
+from wordsight.modeling.category_embeddings import compound_text
+from wordsight.modeling.score_options import apply_score_option
+from wordsight.modeling.score_statistics import choose_compounds, fit_statistics
 
 from .fixtures.photos import write_photos
 

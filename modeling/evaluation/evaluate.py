@@ -100,7 +100,8 @@ def evaluate_methods(
     import numpy as np
     import torch
 
-    from ..score_options import apply_score_option, fit_statistics
+    from ..score_options import apply_score_option
+    from ..score_statistics import fit_statistics
     from .benchmarks import SIZES
     from .metrics import bootstrap_interval
 

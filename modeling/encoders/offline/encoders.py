@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 from transformers import AutoImageProcessor, AutoTokenizer
 
 from ..base import ImageEmbeddings, ImageEncoder, TextEmbeddings, TextEncoder, split_loading_kwargs
+from .configuration_offline import OfflineEncoderConfig
 from .modeling_offline import OfflineTextModel, OfflineVisionModel
+from .packages import built_encoder, fill_image_half, offline_image_processor
 
 
 class OfflineTextEncoder(TextEncoder):
@@ -37,6 +40,15 @@ class OfflineImageEncoder(ImageEncoder):
         model_kwargs, hub_kwargs = split_loading_kwargs(kwargs)
         model = OfflineVisionModel.from_pretrained(name, **model_kwargs, **hub_kwargs)
         return cls(model, AutoImageProcessor.from_pretrained(name, **hub_kwargs))
+
+    @classmethod
+    def from_packages(cls, dtype: torch.dtype | None = None) -> OfflineImageEncoder:
+        """The image half of the encoder in the cache or, where there is none, straight from the package's weights."""
+        if built_encoder().is_dir():
+            return cls.from_pretrained(str(built_encoder()), **({} if dtype is None else {"dtype": dtype}))
+        model = OfflineVisionModel(OfflineEncoderConfig())
+        fill_image_half(model.vision_model)
+        return cls(model.to(dtype or torch.float32), offline_image_processor())
 
     def encode(self, pixel_values: Tensor) -> ImageEmbeddings:
         """Images (B, 3, H, W) as unit vectors."""

@@ -1,0 +1,102 @@
+"""What a checkpoint must be before it is used: of safetensors, fitting its config, finite, with an encoder of its own kind.
+
+A checkpoint may come from a stranger: what it names is not opened, and what it holds is not computed with, before it is
+known to be what it says.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import validate_repo_id
+from torch import nn
+
+from wordsight.errors import InvalidInputError
+
+SHOWN = 5  # names in a message
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+
+
+def check_encoder(encoder: str, source: str) -> str:
+    """The name by which a checkpoint's encoder is loaded.
+
+    Args:
+        encoder: what the config names.
+        source: the checkpoint: a folder, or a Hub id.
+
+    Raises:
+        InvalidInputError: a checkpoint from the Hub names a path, which would be one on the reader's machine, or a
+            folder names a path that leads out of it. An absolute path in a local folder is what training with a local
+            encoder writes, and is kept.
+    """
+    remedy = "Train with an encoder that has a Hub id, or give yours with image_encoder=load_image_encoder(...)."
+    if Path(source).is_dir():
+        if not encoder.startswith("."):
+            return encoder
+        inside = (Path(source) / encoder).resolve()
+        if not inside.is_relative_to(Path(source).resolve()):
+            raise InvalidInputError(f"{source} names its encoder by a path outside of it: {encoder!r}. {remedy}")
+        return str(inside)
+    try:
+        validate_repo_id(encoder)
+    except HFValidationError as error:
+        raise InvalidInputError(
+            f"{source} names its encoder by a path outside the repository: {encoder!r}. {remedy}"
+        ) from error
+    return encoder
+
+
+def check_safetensors(source: str, error: OSError) -> None:
+    """Says of a checkpoint without safetensors that nothing else is loaded.
+
+    Raises:
+        InvalidInputError: that is what the error is about.
+    """
+    if "model.safetensors" not in str(error):
+        return
+    found = [path.name for path in Path(source).glob("*") if path.suffix in PICKLES] if Path(source).is_dir() else []
+    instead = f" It has {', '.join(sorted(found))}, which is not opened:" if found else " Nothing else is opened:"
+    raise InvalidInputError(
+        f"{source} holds no model.safetensors.{instead} a pickle can run code when it is loaded. Save the model anew "
+        "with save_pretrained."
+    ) from error
+
+
+def check_tensors(model: nn.Module, report: dict[str, Any], source: str) -> None:
+    """Compares what was loaded with what the config asks for.
+
+    Args:
+        model: the model as loaded, without its encoder.
+        report: transformers' loading report.
+        source: the checkpoint, for the message.
+
+    Raises:
+        InvalidInputError: tensors are missing, too many, of another shape, or hold NaN or infinity.
+    """
+    problems = [
+        ("are missing", sorted(report["missing_keys"])),
+        ("are not known", sorted(report["unexpected_keys"])),
+        (
+            "have another shape",
+            [f"{name} ({list(a)}, not {list(b)})" for name, a, b in sorted(report["mismatched_keys"])],
+        ),
+    ]
+    for what, names in problems:
+        if names:
+            raise InvalidInputError(
+                f"The tensors of {source} do not fit its config: {_some(names)} {what}. The files are damaged or of "
+                "different models: train or download the model again."
+            )
+    parameters = [(name, tensor) for name, tensor in model.named_parameters() if not tensor.is_meta]
+    if broken := [name for name, tensor in parameters if not bool(torch.isfinite(tensor).all())]:
+        raise InvalidInputError(
+            f"{source} holds values that are not finite: {_some(broken)}. Its training went wrong, or the file is "
+            "damaged: train or download the model again."
+        )
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")

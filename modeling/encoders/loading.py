@@ -1,0 +1,109 @@
+"""Loads the half of an encoder that is needed, by the family that its config names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+from transformers import PreTrainedConfig
+from transformers.utils import logging
+
+from wordsight.errors import InvalidInputError
+
+from .base import ImageEncoder, TextEncoder
+from .clip import CLIPImageEncoder, CLIPTextEncoder
+from .offline.encoders import OfflineImageEncoder, OfflineTextEncoder
+from .siglip import SiglipImageEncoder, SiglipTextEncoder
+
+OFFLINE = "offline"
+TEXT_ENCODERS: dict[str, Any] = {
+    "clip": CLIPTextEncoder,
+    "siglip": SiglipTextEncoder,
+    "wordsight-offline": OfflineTextEncoder,
+}
+IMAGE_ENCODERS: dict[str, Any] = {
+    "clip": CLIPImageEncoder,
+    "siglip": SiglipImageEncoder,
+    "wordsight-offline": OfflineImageEncoder,
+}
+
+
+def load_text_encoder(name: str, **kwargs: Any) -> TextEncoder:
+    """The text half of an encoder, frozen.
+
+    Args:
+        name: Hub id, path, or "offline".
+        kwargs: as for transformers' `from_pretrained`: revision, token, cache_dir, local_files_only, dtype.
+
+    Raises:
+        InvalidInputError: no encoder is there, or it is of a family that wordsight does not know.
+    """
+    from .offline.build import cached_offline_encoder
+
+    path, kwargs = name, _given(kwargs)
+    if name == OFFLINE:
+        path = str(cached_offline_encoder())
+        kwargs.pop("revision", None)
+    family = _family(name, path, TEXT_ENCODERS, kwargs)
+    with _quiet_loading():
+        encoder: TextEncoder = TEXT_ENCODERS[family].from_pretrained(path, **kwargs)
+    return encoder
+
+
+def load_image_encoder(name: str, patch_embeddings: Literal["value", "plain"] = "value", **kwargs: Any) -> ImageEncoder:
+    """The image half of an encoder, frozen; arguments and errors as for `load_text_encoder`.
+
+    Args:
+        name: Hub id, path, or "offline".
+        patch_embeddings: for ViT encoders, where patch embeddings come from (see `WordsightConfig`).
+        kwargs: as for transformers' `from_pretrained`.
+    """
+    kwargs = _given(kwargs)
+    if name == OFFLINE:
+        with _quiet_loading():
+            return OfflineImageEncoder.from_packages(dtype=kwargs.get("dtype"))
+    family = _family(name, name, IMAGE_ENCODERS, kwargs)
+    with _quiet_loading():
+        encoder: ImageEncoder = IMAGE_ENCODERS[family].from_pretrained(
+            name, patch_embeddings=patch_embeddings, **kwargs
+        )
+    return encoder
+
+
+@contextmanager
+def _quiet_loading() -> Iterator[None]:
+    """Hides transformers' report of the other half's weights, which are left out on purpose."""
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _given(kwargs: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in kwargs.items() if value is not None}
+
+
+def _family(name: str, path: str, families: dict[str, Any], kwargs: dict[str, Any]) -> str:
+    """The encoder's model type.
+
+    Read from the config as it is: an encoder's own code is never asked for, let alone run.
+    """
+    hub_kwargs = {key: value for key, value in kwargs.items() if key != "dtype"}
+    try:
+        family: str = PreTrainedConfig.get_config_dict(path, **hub_kwargs)[0].get("model_type", "unknown")
+    except (OSError, ValueError) as error:
+        raise InvalidInputError(
+            f"The encoder {name!r} can't be loaded: {str(error).splitlines()[0]} Give a Hub id that you can reach, "
+            f"the path of a saved encoder, or {OFFLINE!r}."
+        ) from error
+    if family not in families:
+        raise InvalidInputError(
+            f"The encoder {name!r} is a {family!r} model; supported are {', '.join(sorted(families))}."
+        )
+    return family
