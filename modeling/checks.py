@@ -1,4 +1,4 @@
-"""What a checkpoint must be before it is used: of safetensors, fitting its config, finite, with an encoder of its own kind.
+"""What a checkpoint must be before it is used: of safetensors, fitting its config, finite, with a proper encoder.
 
 A checkpoint may come from a stranger: what it names is not opened, and what it holds is not computed with, before it is
 known to be what it says.

@@ -128,8 +128,8 @@ class WordsightConfig(PreTrainedConfig):
         if not isinstance(found, int) or found > FORMAT_VERSION:
             needed = config_dict.get("wordsight_version", "the newest")
             raise InvalidInputError(
-                f"This checkpoint has format {found}, and wordsight {__version__} reads up to {FORMAT_VERSION}. It needs "
-                f"wordsight {needed} or newer: pip install --upgrade wordsight."
+                f"This checkpoint has format {found}, and wordsight {__version__} reads up to {FORMAT_VERSION}. "
+                f"It needs wordsight {needed} or newer: pip install --upgrade wordsight."
             )
         return super().from_dict(config_dict | {"format_version": FORMAT_VERSION}, **kwargs)
 

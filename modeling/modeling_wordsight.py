@@ -14,6 +14,8 @@ from transformers import PreTrainedModel
 from transformers.utils import ModelOutput
 from transformers.utils.hub import resolve_revision
 
+from wordsight.errors import InvalidInputError
+
 from .checks import check_encoder, check_safetensors, check_tensors
 from .configuration_wordsight import WordsightConfig
 from .encoders.base import ImageEncoder
@@ -129,7 +131,7 @@ class WordsightForMultiLabelImageClassification(PreTrainedModel):
                 encoder as well, which takes the model's dtype and device.
 
         Raises:
-            InvalidInputError: the checkpoint is damaged, is no safetensors or of a newer format, or its encoder can't be
+            InvalidInputError: the checkpoint is damaged, no safetensors or of a newer format, or its encoder can't be
                 loaded or is named by a path where it may not be.
             OSError: the checkpoint can't be found.
         """
@@ -192,8 +194,10 @@ class WordsightForMultiLabelImageClassification(PreTrainedModel):
         max_shard_size: int | str | None = None,
         tags: list[str] | None = None,
     ) -> CommitInfo:
-        """Pushes the model to the Hub in one commit: all that `save_pretrained` writes, what the language model said,
-        the training log, the model card, and the code by which it works where wordsight is not installed.
+        """Pushes the model to the Hub, in one commit.
+
+        With what `save_pretrained` writes go what the language model said, the training log, the model card, and the
+        code by which the model works where wordsight is not installed.
 
         Args:
             repo_id: "user/name"; made if it is not there.
