@@ -23,6 +23,7 @@ from .default_llm import default_llm_path
 from .descriptions import PLAN_VERSION, DescriptionPlan, DescriptionRequest, answer_record, clean_sentence, fold
 from .knowledge import CoOccurrence, Knowledge, ask_knowledge
 from .labelling import SentenceLabeller
+from .published import PUBLISHED
 from .questions import Questions, load_questions
 from .server import LLMServer, model_name
 from .store import AGAIN, AnswerStore
@@ -281,7 +282,13 @@ class _Run:
 def _drop(out: Path) -> None:
     """Removes what `generate_texts` wrote into a folder, and nothing else."""
     shutil.rmtree(out / PROGRESS, ignore_errors=True)
-    for path in (out / KNOWLEDGE, out / "dataset_info.json", out / "state.json", *out.glob("data-*.arrow")):
+    for path in (
+        out / KNOWLEDGE,
+        out / PUBLISHED,
+        out / "dataset_info.json",
+        out / "state.json",
+        *out.glob("data-*.arrow"),
+    ):
         path.unlink(missing_ok=True)
 
 
@@ -296,7 +303,8 @@ def _save_dataset(dataset: Dataset, out: Path) -> None:
     finally:
         if shown:
             enable_progress_bar()
-    (out / KNOWLEDGE).unlink(missing_ok=True)
+    for outdated in (out / KNOWLEDGE, out / PUBLISHED):
+        outdated.unlink(missing_ok=True)
     for old in out.glob("data-*.arrow"):
         old.unlink()
     for path in partial.iterdir():

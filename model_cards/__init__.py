@@ -1,5 +1,6 @@
-"""Model cards."""
+"""Cards: what a model or a data set of sentences is, told to others."""
 
-from .card import write_model_card
+from .card import render_model_card, write_model_card
+from .texts_card import render_texts_card
 
-__all__ = ["write_model_card"]
+__all__ = ["render_model_card", "render_texts_card", "write_model_card"]

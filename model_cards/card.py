@@ -1,51 +1,224 @@
-"""The model card that goes with a checkpoint."""
+"""The model card that goes with a checkpoint: what is in the folder, told to others."""
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from huggingface_hub import ModelCard, ModelCardData
+import yaml
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+
+from wordsight.description_gen import Knowledge
+from wordsight.errors import InvalidInputError, MissingDependencyError
+from wordsight.modeling.side_files import (
+    CARD,
+    CATEGORIES_PICTURE,
+    CURVE_PICTURE,
+    KNOWLEDGE,
+    TRAINING_LOG,
+    read_evaluations,
+    read_json,
+)
+
+from .edits import keep_edits, sign
 
 if TYPE_CHECKING:
     from wordsight.modeling.configuration_wordsight import WordsightConfig
 
+TAGS = ("multi-label", "multi-label-image-classification", "prompt-learning", "zero-shot")
+METRICS = {"mAP": ("map", None), "CF1@3": ("top", "cf1"), "OF1@3": ("top", "of1")}
+# wordsight's own parts are all Apache-2.0; of other encoders and language models only the user can know.
+OWN_LICENSE, OWN_LLM = "apache-2.0", "SmolLM2"
 
-def write_model_card(config: WordsightConfig, training_log: dict[str, Any], out: Path) -> Path:
-    """Writes `README.md` beside a model.
+
+def write_model_card(folder: Path) -> Path:
+    """Writes `README.md` and its pictures beside a model, from the files there; keeps what a person changed in it.
 
     Args:
-        config: the model's configuration.
-        training_log: settings and history of the training run.
-        out: the model's folder.
+        folder: a model's folder.
+
+    Raises:
+        InvalidInputError: the metadata of the card that is there is no valid YAML.
     """
-    on_hub = config.encoder != "offline" and not Path(config.encoder).is_absolute()
+    draw_pictures(folder)
+    path = folder / CARD
+    fresh = render_model_card(folder)
+    path.write_text(renewed(path, fresh), encoding="utf-8")
+    return path
+
+
+def renewed(path: Path, fresh: str) -> str:
+    """A fresh card with what a person changed in the one at a path, if there is one.
+
+    Raises:
+        InvalidInputError: the metadata of the card that is there is no valid YAML.
+    """
+    if not path.is_file():
+        return fresh
+    try:
+        return keep_edits(path.read_text(encoding="utf-8"), fresh)
+    except (ValueError, yaml.YAMLError) as error:
+        raise InvalidInputError(f"The metadata at the top of {path} is no valid YAML: {error}. Mend it.") from error
+
+
+def draw_pictures(folder: Path) -> None:
+    """Draws training curve and average precisions, as far as the folder knows them and matplotlib is there."""
+    from .charts import draw_average_precisions, draw_training_curve
+
+    log, evaluations = read_json(folder / TRAINING_LOG), read_evaluations(folder)
+    try:
+        if history := log.get("history"):
+            draw_training_curve(history, folder / CURVE_PICTURE)
+        measured = {f"{e['benchmark']} (mAP {100 * e['map']:.1f})": e["ap"] for e in evaluations}
+        series = measured or {"held-out sentences": log.get("validation_ap", {})}
+        if any(series.values()):
+            draw_average_precisions(series, folder / CATEGORIES_PICTURE)
+    except MissingDependencyError as error:
+        warnings.warn(f"The model card has no pictures. {error}", stacklevel=2)
+
+
+def render_model_card(
+    folder: Path,
+    repo_id: str | None = None,
+    *,
+    datasets: Sequence[str] = (),
+    tags: Sequence[str] = (),
+    license: str | None = None,  # noqa: A002, the metadata's own name for it
+) -> str:
+    """The card of a model, signed (see `edits.py`).
+
+    Args:
+        folder: the model's folder, with its config and, as far as they are there, training log, knowledge, evaluations
+            and pictures.
+        repo_id: the model's id on the Hub.
+        datasets: Hub ids of the sentences.
+        tags: beside wordsight's own.
+        license: the Hub's id of a licence.
+    """
+    from wordsight.modeling.configuration_wordsight import WordsightConfig
+
+    config = WordsightConfig.from_pretrained(folder)
+    log, evaluations = read_json(folder / TRAINING_LOG), read_evaluations(folder)
+    knowledge = Knowledge.load(folder / KNOWLEDGE) if (folder / KNOWLEDGE).is_file() else None
+    provenance = config.provenance or {}
+    datasets = list(dict.fromkeys([*datasets, *([provenance["dataset"]] if provenance.get("dataset") else [])]))
+    offline = config.encoder == "offline"
+    on_hub = not offline and not Path(config.encoder).is_absolute()
+    is_own = offline and OWN_LLM in str(provenance.get("language_model"))
+    name = repo_id.split("/")[-1] if repo_id else folder.resolve().name
     data = ModelCardData(
+        license=license or (OWN_LICENSE if is_own else None),
         library_name="wordsight",
         pipeline_tag="image-classification",
-        tags=["multi-label", "prompt-learning", "zero-shot"],
+        tags=list(dict.fromkeys([*TAGS, *tags])),
         base_model=config.encoder if on_hub else None,
+        base_model_relation="adapter" if on_hub else None,
+        datasets=datasets or None,
+        metrics=["map", "f1"],
+        model_name=name if evaluations else None,
+        eval_results=[result for evaluation in evaluations for result in _eval_results(evaluation)] or None,
     )
-    attribute, cooccurrence = config.group_index("attribute_groups"), config.group_index("cooccurrence_groups")
-    categories = [
-        {
-            "name": name,
-            "synonyms": ", ".join((config.synonyms or {}).get(name, [])),
-            "attribute_group": attribute[index] + 1,
-            "cooccurrence_group": cooccurrence[index] + 1,
-        }
-        for index, name in enumerate(config.category_names)
-    ]
     card = ModelCard.from_template(
         data,
-        template_str=(files(__package__) / "template.md").read_text(encoding="utf-8"),
+        template_str="---\n{{ card_data }}\n---\n\n" + (files(__package__) / "template.md").read_text(encoding="utf-8"),
+        title=f"Multi-label image classification: {_shortened(config.category_names)}",
         config=config,
-        categories=categories,
-        provenance=config.provenance or {},
-        training=training_log["training"],
-        final=training_log["history"][-1],
+        categories=_category_rows(config),
+        encoder_link=_link(config.encoder) if on_hub else f"`{config.encoder}`",
+        kilobytes=round((folder / "model.safetensors").stat().st_size / 1000),
+        repo_id=repo_id or folder.name,
+        offline=offline,
+        calibration_photos=config.calibration_photos,
+        score_option=config.score_option,
+        knowledge=knowledge,
+        example=knowledge.categories[0] if knowledge else None,
+        rounds=_rounds(knowledge) if knowledge else [],
+        provenance=provenance,
+        datasets=datasets,
+        training=log.get("training"),
+        final=(log.get("history") or [None])[-1],
+        evaluations=evaluations,
+        curve=CURVE_PICTURE if (folder / CURVE_PICTURE).is_file() else None,
+        chart=CATEGORIES_PICTURE if (folder / CATEGORIES_PICTURE).is_file() else None,
     )
-    path = out / "README.md"
-    card.save(path)
-    return path
+    return sign(str(card))
+
+
+def _link(encoder: str) -> str:
+    return f"[`{encoder}`](https://huggingface.co/{encoder})"
+
+
+def _eval_results(evaluation: dict[str, Any]) -> list[EvalResult]:
+    """The figures in percent, as the Hub shows them."""
+    slug = "".join(c if c.isalnum() else "-" for c in evaluation["benchmark"].lower()).strip("-")
+    return [
+        EvalResult(
+            task_type="image-classification",
+            task_name="Multi-label image classification",
+            dataset_type=slug,
+            dataset_name=evaluation["benchmark"],
+            metric_type="f1" if part else "map",
+            metric_name=metric,
+            metric_value=round(100 * (evaluation[field][part] if part else evaluation[field]), 2),
+        )
+        for metric, (field, part) in METRICS.items()
+    ]
+
+
+def _category_rows(config: WordsightConfig) -> list[dict[str, Any]]:
+    groups = {
+        field: {name: group for group in getattr(config, field) for name in group}
+        for field in ("attribute_groups", "cooccurrence_groups")
+    }
+    return [
+        {
+            "name": _cell(category.name),
+            "synonyms": _cell(", ".join(category.synonyms)),
+            "attribute_group": _company(category.name, groups["attribute_groups"]),
+            "cooccurrence_group": _company(category.name, groups["cooccurrence_groups"]),
+            "threshold": threshold,
+        }
+        for category, threshold in zip(config.categories, config.score_threshold or [], strict=True)
+    ]
+
+
+def _company(name: str, groups: dict[str, list[str]]) -> str:
+    return _cell(_shortened([other for other in groups[name] if other != name]))
+
+
+def _cell(text: str) -> str:
+    """Text that breaks no table."""
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def _shortened(names: Sequence[str], shown: int = 5) -> str:
+    return ", ".join(names[:shown]) + (f" and {len(names) - shown} more" if len(names) > shown else "")
+
+
+def _rounds(knowledge: Knowledge) -> list[dict[str, Any]]:
+    """The questions of each round, with numbers of answers and those about the first category."""
+    from wordsight.description_gen.questions import load_questions
+
+    questions = load_questions()
+    name = knowledge.categories[0].name
+    together = knowledge.co_occurrence
+    company = sorted(together.get(name, {}), key=lambda other: -together[name][other])
+    wordings = " / ".join(wording.single[0]["content"] for wording in questions.descriptions.wordings)
+    rounds: list[tuple[str, str, Mapping[str, Any], list[str]]] = [
+        ("looks", questions.attributes.prefix[0]["content"], knowledge.attributes, knowledge.attributes.get(name, [])),
+        ("scenes", questions.scenes.prefix[0]["content"], knowledge.scenes, knowledge.scenes.get(name, [])),
+        ("company", questions.company.prefix[0]["content"], together, company),
+    ]
+    rows = [
+        {
+            "name": kind,
+            "question": _cell(question),
+            "answers": sum(len(items) for items in answers.values()),
+            "example": _cell(_shortened(example, 3)),
+        }
+        for kind, question, answers, example in rounds
+    ]
+    return [*rows, {"name": "sentences", "question": wordings, "answers": "", "example": ""}]

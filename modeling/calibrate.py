@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from torch import Tensor
 from transformers.image_utils import load_image
 
 from wordsight.errors import InvalidInputError, writing
+from wordsight.model_cards import write_model_card
 from wordsight.progress import progress_bar
 
 from .loading import load_model
@@ -29,10 +29,10 @@ from .score_options import (
     standardize_images,
 )
 from .score_statistics import fit_fusion_weights
+from .side_files import copy_side_files
 
 # Means and variances are streamed over all photos; directions and thresholds come from a sample of so many.
 MAX_KEPT = 10_000
-SIDE_FILES = ("README.md", "training_log.json", "knowledge.json")
 
 
 @dataclass(frozen=True)
@@ -194,9 +194,8 @@ def calibrate_checkpoint(
     target = out or source
     with writing(target, "run the same command again"):
         loaded.save_pretrained(target)
-        for name in SIDE_FILES:
-            if (source / name).is_file() and target.resolve() != source.resolve():
-                shutil.copy2(source / name, target / name)
+        copy_side_files(source, target)
+        write_model_card(target)
     return gathered, target
 
 

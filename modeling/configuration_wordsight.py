@@ -133,10 +133,10 @@ class WordsightConfig(PreTrainedConfig):
             )
         return super().from_dict(config_dict | {"format_version": FORMAT_VERSION}, **kwargs)
 
-    def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> None:
+    def save_pretrained(self, save_directory: str | os.PathLike[str], *args: Any, **kwargs: Any) -> None:
         """As in transformers, in this wordsight's format."""
         self.wordsight_version, self.format_version = __version__, FORMAT_VERSION
-        super().save_pretrained(save_directory, **kwargs)
+        super().save_pretrained(save_directory, *args, **kwargs)
 
     def __post_init__(self, **kwargs: Any) -> None:
         """Fills in what follows from other fields: `label2id`, one group where none is given, the problem type."""

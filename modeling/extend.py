@@ -24,6 +24,7 @@ from .hierarchy import cooccurrence_graph, looks
 from .loading import load_model, make_accelerator
 from .modeling_wordsight import WordsightForMultiLabelImageClassification
 from .score_statistics import choose_compounds
+from .side_files import TRAINING_LOG
 from .train import save_model
 from .trainer import PromptTrainer, checkpoints
 
@@ -56,10 +57,10 @@ def extend_model(
         )
     if out.resolve() == model_folder.resolve():
         raise InvalidInputError("Name another folder for the extended model: --out.")
-    log = model_folder / "training_log.json"
-    if not log.is_file():
-        raise InvalidInputError(f"{model_folder} lacks training_log.json, which says how its prompts were learned.")
-    config = TrainingConfig(**json.loads(log.read_text(encoding="utf-8"))["training"])
+    log_path = model_folder / TRAINING_LOG
+    if not log_path.is_file():
+        raise InvalidInputError(f"{model_folder} lacks {TRAINING_LOG}, which says how its prompts were learned.")
+    config = TrainingConfig(**json.loads(log_path.read_text(encoding="utf-8"))["training"])
     # Weight decay would change tokens that get no gradient.
     config = replace(config, weight_decay=0.0, epochs=epochs or config.epochs)
     dataset, told = load_texts(texts)
@@ -76,11 +77,11 @@ def extend_model(
     for checkpoint in checkpoints(out):  # of a run that was interrupted
         shutil.rmtree(checkpoint)
     trainer = PromptTrainer(model_config, config, data, text_encoder, make_accelerator(), out, base=old.prompts)
-    history = trainer.train()
+    log = trainer.train()
     model = trainer.model()
     keep_old_categories(model, old)
     with writing(out, "run the same command again"):
-        save_model(model, data, config, history, out)
+        save_model(model, data.knowledge, log, out)
     return model
 
 

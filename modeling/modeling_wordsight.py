@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -84,6 +84,8 @@ class WordsightForMultiLabelImageClassification(PreTrainedModel):
     compound_mean: nn.Parameter
     compound_std: nn.Parameter
     fusion_weights: nn.Parameter
+    # The commit on the Hub that `from_pretrained` loaded.
+    revision: str | None = None
 
     def __init__(self, config: WordsightConfig, image_encoder: ImageEncoder | None = None) -> None:
         super().__init__(config)
@@ -118,7 +120,7 @@ class WordsightForMultiLabelImageClassification(PreTrainedModel):
         cls,
         pretrained_model_name_or_path: str | os.PathLike[str],
         *args: Any,
-        image_encoder: ImageEncoder | None = None,
+        image_encoder: ImageEncoder | Literal[False] | None = None,
         **kwargs: Any,
     ) -> WordsightForMultiLabelImageClassification:
         """Loads a checkpoint and the image half of the encoder that its config names.
@@ -126,7 +128,7 @@ class WordsightForMultiLabelImageClassification(PreTrainedModel):
         Args:
             pretrained_model_name_or_path: Hub id or folder.
             args: passed on to transformers.
-            image_encoder: an encoder that is loaded already, to be used instead.
+            image_encoder: an encoder that is loaded already, to be used instead; False to load none.
             kwargs: as for transformers' `from_pretrained`; `token`, `cache_dir` and `local_files_only` hold for the
                 encoder as well, which takes the model's dtype and device.
 
@@ -147,10 +149,11 @@ class WordsightForMultiLabelImageClassification(PreTrainedModel):
         ignores_shapes = kwargs.pop("ignore_mismatched_sizes", False)
         kwargs |= {"use_safetensors": True, "output_loading_info": True, "ignore_mismatched_sizes": True}
         try:
-            model, report = super().from_pretrained(source, *args, **kwargs)
+            loaded: Any = super().from_pretrained(source, *args, **kwargs)
         except OSError as error:
             check_safetensors(source, error)
             raise
+        model, report = loaded
         check_tensors(model, report | ({"mismatched_keys": ()} if ignores_shapes else {}), source)
         if image_encoder is None:
             image_encoder = load_image_encoder(
@@ -160,8 +163,9 @@ class WordsightForMultiLabelImageClassification(PreTrainedModel):
                 dtype=model.dtype,
                 **{key: kwargs.get(key) for key in HUB_KEYWORDS},
             )
-        model.image_encoder = image_encoder.to(model.device)
-        return (model, report) if wants_report else model
+        model.image_encoder = image_encoder.to(model.device) if image_encoder else None
+        model.revision = kwargs.get("revision")
+        return loaded if wants_report else model  # type: ignore[no-any-return]
 
     def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> None:  # type: ignore[override]
         """Writes prompts, category embeddings, config and image processor; never the encoder.
@@ -214,18 +218,11 @@ class WordsightForMultiLabelImageClassification(PreTrainedModel):
             HubError: the Hub refused or did not answer; the message says what to do, and whether a retry is safe.
             InvalidInputError: the model's encoder is a folder on this machine.
         """
-        from wordsight.hub import push_model
+        from wordsight.hub import Destination, push_model
 
+        to = Destination(repo_id, "model", private, token, revision, create_pr)
         return push_model(
-            self,
-            repo_id,
-            commit_message=commit_message,
-            commit_description=commit_description,
-            private=private,
-            token=token,
-            revision=revision,
-            create_pr=create_pr,
-            tags=tags or [],
+            self, to, commit_message=commit_message, commit_description=commit_description, tags=tags or ()
         )
 
     @torch.no_grad()

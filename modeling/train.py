@@ -19,6 +19,8 @@ from .configuration_training import TrainingConfig
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
+    from wordsight.description_gen import Knowledge
+
     from .configuration_wordsight import WordsightConfig
     from .data import TrainingTexts
     from .encoders import TextEncoder
@@ -67,6 +69,8 @@ def train_prompts(
     from accelerate import Accelerator
     from accelerate.utils import set_seed
 
+    from wordsight.description_gen.published import published_as
+
     from .data import load_training_texts
     from .encoders import load_text_encoder
     from .trainer import PromptTrainer, checkpoints
@@ -95,7 +99,8 @@ def train_prompts(
         text_encoder = load_text_encoder(encoder, revision=revision)
     text_encoder.to(accelerator.device)
     model_config = _model_config(data, text_encoder, accelerator, groups, config.seed)
-    model_config.encoder, model_config.encoder_revision = _saved_name(encoder), revision
+    model_config.encoder, model_config.encoder_revision = _saved_name(encoder), _pinned(encoder, revision)
+    model_config.provenance = (model_config.provenance or {}) | published_as(Path(texts))
     model_config.prior_weight, model_config.mean_shift = config.prior_weight, config.mean_shift
     model_config.update(dict(zip(TOKEN_FIELDS, tokens, strict=True)) if tokens else {})
     model_config.validate()
@@ -105,11 +110,11 @@ def train_prompts(
         print(f"Learning {counts} tokens (both branches) from {len(data.train_texts)} sentences.")
     if report_to:
         accelerator.init_trackers("runs", config=config.to_dict())
-    history = trainer.train(resume=resume)
+    log = trainer.train(resume=resume)
     model = trainer.model()
     if accelerator.is_main_process:
         with writing(out, "go on with --resume"):
-            save_model(model, data, config, history, out)
+            save_model(model, data.knowledge, log, out)
     for tracker in accelerator.trackers:
         tracker.finish()
     accelerator.wait_for_everyone()
@@ -170,23 +175,38 @@ def _saved_name(encoder: str) -> str:
     return str(Path(encoder).resolve()) if Path(encoder).is_dir() else encoder
 
 
+def _pinned(encoder: str, revision: str | None) -> str | None:
+    """The encoder's commit on the Hub: prompts fit the weights that they were learned for, and no others."""
+    from transformers.utils.hub import resolve_revision
+
+    if encoder == "offline":
+        return None
+    found = resolve_revision(encoder, revision)
+    return getattr(found, "resolved", found)
+
+
 def save_model(
     model: WordsightForMultiLabelImageClassification,
-    data: TrainingTexts,
-    config: TrainingConfig,
-    history: list[dict[str, float]],
+    knowledge: Knowledge,
+    log: dict[str, Any],
     out: Path,
 ) -> None:
-    """Writes the model, the training log, what the LLM said, and the card; drops checkpoints."""
+    """Writes the model, the training log, what the LLM said, and the card; drops checkpoints.
+
+    Figures of an earlier model in the same folder go with that model.
+    """
     from wordsight.model_cards import write_model_card
 
+    from .side_files import CATEGORIES_PICTURE, EVALUATION, KNOWLEDGE, TRAINING_LOG
     from .trainer import checkpoints
 
     model.save_pretrained(out)
-    log = {"training": config.to_dict(), "history": history}
-    (out / "training_log.json").write_text(json.dumps(log, indent=2), encoding="utf-8")
-    data.knowledge.save(out / "knowledge.json")
-    write_model_card(model.config, log, out)
+    model.config.name_or_path = str(out)
+    for stale in (EVALUATION, CATEGORIES_PICTURE):
+        (out / stale).unlink(missing_ok=True)
+    (out / TRAINING_LOG).write_text(json.dumps(log, indent=2), encoding="utf-8")
+    knowledge.save(out / KNOWLEDGE)
+    write_model_card(out)
     for path in checkpoints(out):
         shutil.rmtree(path)
 

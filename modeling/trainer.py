@@ -28,7 +28,7 @@ from .configuration_training import TrainingConfig
 from .configuration_wordsight import WordsightConfig
 from .data import TrainingTexts
 from .encoders import TextEncoder, load_image_encoder
-from .evaluation.metrics import mean_average_precision
+from .evaluation.metrics import average_precisions, mean_average_precision
 from .features import SentenceFeatures, sentence_features
 from .modeling_wordsight import WordsightForMultiLabelImageClassification
 from .prompts import HierarchicalPrompts
@@ -155,14 +155,15 @@ class PromptTrainer:
         network: PromptEncoder = self.accelerator.unwrap_model(self.network)
         return network.prompts
 
-    def train(self, resume: bool = False) -> list[dict[str, float]]:
+    def train(self, resume: bool = False) -> dict[str, Any]:
         """Runs all epochs that are left; a checkpoint is written after each.
 
         Args:
             resume: whether to go on from the last checkpoint in `out`, if there is one.
 
         Returns:
-            One record an epoch: epoch, loss, learning_rate, validation_map.
+            The training log: "training", the settings; "history", one record an epoch (epoch, loss, learning_rate,
+            validation_map); "validation_ap", average precision on held-out sentences by category, where one has it.
         """
         if resume:
             self._load_checkpoint()
@@ -191,8 +192,14 @@ class PromptTrainer:
                 self.state.epoch = epoch + 1
                 self.accelerator.log({k: v for k, v in record.items() if k != "epoch"}, step=epoch + 1)
                 self._save_checkpoint()
-        self.calibration = fit_calibration(self.validation_logits(validation), self.texts.validation_labels)
-        return self.state.history
+        logits, labels = self.validation_logits(validation), self.texts.validation_labels
+        self.calibration = fit_calibration(logits, labels)
+        precisions = zip(self.texts.names, average_precisions(logits, labels).tolist(), strict=True)
+        return {
+            "training": self.config.to_dict(),
+            "history": self.state.history,
+            "validation_ap": {name: value for name, value in precisions if not np.isnan(value)},
+        }
 
     def _train_epoch(self, epoch: int, features: SentenceFeatures, bar: tqdm[Any]) -> float:
         """One pass over the sentences; the mean loss of a sentence."""

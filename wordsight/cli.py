@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from wordsight.errors import InvalidInputError, WordsightError
+from wordsight.hub.commands import push, push_texts
 from wordsight.modeling.evaluation.ablation import ablate
 from wordsight.modeling.evaluation.evaluate import evaluate
 from wordsight.modeling.groups import groups
@@ -37,6 +38,8 @@ app.command()(train)
 app.command()(evaluate)
 app.command()(groups)
 app.command()(ablate)
+app.command()(push)
+app.command()(push_texts)
 
 
 @app.callback(invoke_without_command=True)

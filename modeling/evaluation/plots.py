@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from wordsight.model_cards.charts import draw_average_precisions
 from wordsight.pictures import make_figure
 
 from .evaluate import Evaluation, Result
@@ -19,32 +20,11 @@ def draw_evaluation(evaluation: Evaluation, folder: Path) -> list[Path]:
     """Writes `ap.png` and `photos-1.png`, ... into a folder; gives their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     bars = folder / "ap.png"
-    _draw_bars([result for result in evaluation.results if result.score_option == "none"], bars)
+    results = [result for result in evaluation.results if result.score_option == "none"]
+    draw_average_precisions({f"{result.method} (mAP {100 * result.map:.1f})": result.ap for result in results}, bars)
     # The model itself, if it was measured.
     shown = next((result for result in evaluation.results if result.method == "learned"), evaluation.results[0])
     return [bars, *_draw_photos(evaluation, shown, folder)]
-
-
-def _draw_bars(results: list[Result], path: Path) -> None:
-    """One group of bars a category, the first method's best categories on top."""
-    names = sorted(results[0].ap, key=lambda name: results[0].ap[name])
-    height = 0.8 / len(results)
-    figure = make_figure(9, 1.5 + 0.12 * len(names) * (1 + len(results)))
-    axes = figure.subplots()
-    positions = np.arange(len(names))
-    for number, result in enumerate(results):
-        axes.barh(
-            positions + 0.4 - (number + 0.5) * height,
-            [100 * result.ap[name] for name in names],
-            height,
-            label=f"{result.method} (mAP {100 * result.map:.1f})",
-        )
-    axes.set_yticks(positions, names)
-    axes.set_ylim(-0.6, len(names) - 0.4)
-    axes.set_xlabel("average precision, %")
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside upper center", ncols=min(len(results), 3))
-    figure.savefig(path, dpi=100)
 
 
 def _draw_photos(evaluation: Evaluation, result: Result, folder: Path) -> list[Path]:

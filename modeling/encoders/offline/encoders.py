@@ -45,10 +45,11 @@ class OfflineImageEncoder(ImageEncoder):
     def from_packages(cls, dtype: torch.dtype | None = None) -> OfflineImageEncoder:
         """The image half of the encoder in the cache or, where there is none, straight from the package's weights."""
         if built_encoder().is_dir():
-            return cls.from_pretrained(str(built_encoder()), **({} if dtype is None else {"dtype": dtype}))
+            return cls.from_pretrained(str(built_encoder()), dtype=dtype or torch.float32)
         model = OfflineVisionModel(OfflineEncoderConfig())
         fill_image_half(model.vision_model)
-        return cls(model.to(dtype or torch.float32), offline_image_processor())
+        half: OfflineVisionModel = model.to(dtype=dtype or torch.float32)  # type: ignore[call-arg]
+        return cls(half, offline_image_processor())
 
     def encode(self, pixel_values: Tensor) -> ImageEmbeddings:
         """Images (B, 3, H, W) as unit vectors."""

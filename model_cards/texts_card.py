@@ -1,0 +1,57 @@
+"""The card of a data set of sentences."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from huggingface_hub import DatasetCard, DatasetCardData
+
+from .card import OWN_LICENSE, OWN_LLM
+from .edits import sign
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from wordsight.description_gen import Knowledge
+
+SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+
+
+def render_texts_card(
+    dataset: Dataset,
+    knowledge: Knowledge,
+    repo_id: str,
+    license: str | None = None,  # noqa: A002, the metadata's own name for it
+) -> str:
+    """The card, signed (see `edits.py`).
+
+    Args:
+        dataset: the sentences, with `labels` (multi-hot, K).
+        knowledge: what the language model said of the K categories.
+        repo_id: the data set's id on the Hub.
+        license: the Hub's id of a licence.
+    """
+    counts = [sum(column) for column in zip(*dataset["labels"], strict=True)]
+    data = DatasetCardData(
+        license=license or (OWN_LICENSE if OWN_LLM in knowledge.model else None),
+        task_categories=["text-classification", "image-classification"],
+        task_ids=["multi-label-image-classification", "multi-label-classification"],
+        size_categories=next((size for limit, size in SIZES if len(dataset) < limit), "n>1M"),
+        pretty_name=f"Sentences about {len(knowledge.categories)} categories",
+        tags=["wordsight", "synthetic"],
+        configs=[{"config_name": "default", "data_files": [{"split": "train", "path": "data/train-*.parquet"}]}],
+    )
+    card = DatasetCard.from_template(
+        data,
+        template_str="---\n{{ card_data }}\n---\n\n"
+        + (files(__package__) / "texts_template.md").read_text(encoding="utf-8"),
+        knowledge=knowledge,
+        sentences=len(dataset),
+        repo_id=repo_id,
+        categories=[
+            {"name": category.name, "synonyms": ", ".join(category.synonyms), "sentences": count}
+            for category, count in zip(knowledge.categories, counts, strict=True)
+        ],
+    )
+    return sign(str(card))

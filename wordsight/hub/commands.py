@@ -1,0 +1,73 @@
+"""`wordsight push` and `wordsight push-texts`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Private = Annotated[
+    bool | None,
+    typer.Option("--private/--public", help="Who may see the repository, if it is made.", show_default=False),
+]
+CreatePr = Annotated[bool, typer.Option("--create-pr", help="Open a pull request instead of changing the branch.")]
+Revision = Annotated[str | None, typer.Option(help="Branch to push to; made if it is not there.")]
+License = Annotated[str | None, typer.Option(help="The Hub's id of a licence, such as apache-2.0.")]
+Message = Annotated[str | None, typer.Option(help="Message of the commit.")]
+
+
+def push(
+    model: Annotated[Path, typer.Argument(help="Folder of the trained model.")],
+    repo: Annotated[str, typer.Argument(help="Repository on the Hub: user/name.")],
+    private: Private = None,
+    create_pr: CreatePr = False,
+    revision: Revision = None,
+    encoder: Annotated[
+        str | None, typer.Option(help="Hub id of the encoder, where the model was trained with a local folder.")
+    ] = None,
+    dataset: Annotated[
+        list[str] | None, typer.Option(help="Hub id of the sentences (see push-texts), to be linked from the card.")
+    ] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="Tag for the card; may be given several times.")] = None,
+    license: License = None,  # noqa: A002, the option's name
+    message: Message = None,
+) -> None:
+    """Push a model to the Hub: prompts, config, card and the code to use it without wordsight; never the encoder.
+
+    The token is that of `hf auth login` or HF_TOKEN. What you edit in the card, here or on the Hub, is kept.
+
+    Example: wordsight push my-model user/my-model --dataset user/my-texts
+    """
+    from . import Destination, push_checkpoint
+
+    to = Destination(repo, "model", private, None, revision, create_pr)
+    commit = push_checkpoint(
+        model, to, encoder=encoder, datasets=dataset or (), tags=tag or (), license=license, commit_message=message
+    )
+    typer.echo(f"{'Pull request' if create_pr else 'Pushed'}: {commit.pr_url or commit.commit_url}")
+    typer.echo(f'Use: pipeline("multi-label-image-classification", model="{commit.repo_url.repo_id}")')
+
+
+def push_texts(
+    texts: Annotated[Path, typer.Argument(help="Folder that `wordsight describe` wrote.")],
+    repo: Annotated[str, typer.Argument(help="Data set repository on the Hub: user/name.")],
+    private: Private = None,
+    create_pr: CreatePr = False,
+    revision: Revision = None,
+    license: License = None,  # noqa: A002, the option's name
+    message: Message = None,
+) -> None:
+    """Push sentences to the Hub as a data set: parquet, what the language model said, and a card.
+
+    Models trained on the folder afterwards link to it; for one that is trained already, `wordsight push --dataset`.
+
+    Example: wordsight push-texts my-texts user/my-texts
+    """
+    from . import Destination
+    from . import push_texts as push_folder
+
+    to = Destination(repo, "dataset", private, None, revision, create_pr)
+    commit = push_folder(texts, to, license=license, commit_message=message)
+    typer.echo(f"{'Pull request' if create_pr else 'Pushed'}: {commit.pr_url or commit.commit_url}")
+    typer.echo(f'Use: datasets.load_dataset("{commit.repo_url.repo_id}", split="train")')
