@@ -165,7 +165,7 @@ class WordsightForMultiLabelImageClassification(PreTrainedModel):
             )
         model.image_encoder = image_encoder.to(model.device) if image_encoder else None
         model.revision = kwargs.get("revision")
-        return loaded if wants_report else model  # type: ignore[no-any-return]
+        return loaded if wants_report else model
 
     def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> None:  # type: ignore[override]
         """Writes prompts, category embeddings, config and image processor; never the encoder.

@@ -1,9 +1,35 @@
 """Shared fixtures: real parts, small where they can be."""
 
 import os
+import tempfile
 
-# No test may reach for a hub; set before huggingface_hub reads it.
-os.environ["HF_HUB_OFFLINE"] = "1"
+import pytest
+
+from tests.hub.server import LoopbackHub
+
+# Before huggingface_hub reads its environment: no test may reach for a hub but for the one on loopback, nor use the
+# token or fill the caches of whoever runs the tests. That hub has no Xet storage.
+HUB = LoopbackHub().start()
+SCRATCH = tempfile.TemporaryDirectory(prefix="wordsight-tests-")
+os.environ |= {
+    "HF_ENDPOINT": HUB.endpoint,
+    "HF_HUB_DISABLE_XET": "1",
+    "HF_HUB_CACHE": f"{SCRATCH.name}/hub",
+    "HF_MODULES_CACHE": f"{SCRATCH.name}/modules",
+    "HF_DATASETS_CACHE": f"{SCRATCH.name}/datasets",
+    "HF_TOKEN_PATH": f"{SCRATCH.name}/token",
+}
+for name in ("HF_TOKEN", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+    os.environ.pop(name, None)
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 pytest_plugins = ["tests.fixtures.encoders", "tests.fixtures.texts", "tests.fixtures.vllm"]
+
+
+@pytest.fixture
+def hub():
+    """The Hub, healthy and with an empty log; repositories of other tests may be there."""
+    HUB.faults.clear()
+    HUB.requests.clear()
+    yield HUB
+    HUB.faults.clear()
