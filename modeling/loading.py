@@ -25,7 +25,7 @@ def load_model(model: str, revision: str | None = None) -> WordsightForMultiLabe
     except OSError as error:
         raise InvalidInputError(
             f"The model {model!r} can't be loaded: {str(error).splitlines()[0]} Give the folder that `wordsight train "
-            "--out` wrote, or a Hub id."
+            "--out` wrote, or a Hub id; for a private one, log in with `hf auth login` or set HF_TOKEN."
         ) from error
 
 

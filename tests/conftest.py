@@ -23,7 +23,7 @@ for name in ("HF_TOKEN", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
     os.environ.pop(name, None)
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-pytest_plugins = ["tests.fixtures.encoders", "tests.fixtures.texts", "tests.fixtures.vllm"]
+pytest_plugins = [f"tests.fixtures.{name}" for name in ("bare", "encoders", "published", "texts", "vllm")]
 
 
 @pytest.fixture

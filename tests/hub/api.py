@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
 
 from . import cards
 from .access import Access
@@ -33,8 +34,6 @@ async def whoami(request: Request) -> dict[str, Any]:
 
 @router.post("/validate-yaml")
 async def validate_yaml(request: Request) -> Any:
-    from fastapi.responses import JSONResponse
-
     body = await request.json()
     if found := cards.problems(body["content"]):
         return JSONResponse({"errors": [{"message": message} for message in found], "warnings": []}, 400)
@@ -43,15 +42,17 @@ async def validate_yaml(request: Request) -> Any:
 
 
 @router.post("/repos/create")
-async def create(request: Request) -> dict[str, str]:
+async def create(request: Request) -> Any:
     access, body = Access.of(request), await request.json()
     namespace = body.get("organization") or access.logged_in().name
     user = access.create(namespace)
     kind, repo_id = body.get("type", "model"), f"{namespace}/{body['name']}"
-    private = bool(body.get("private")) or body.get("visibility") == "private"
-    access.storage.create(kind, repo_id, private, user.name)
     prefix = "" if kind == "model" else f"{kind}s/"
-    return {"url": f"{base_url(request)}/{prefix}{repo_id}", "name": repo_id}
+    answer = {"url": f"{base_url(request)}/{prefix}{repo_id}", "name": repo_id}
+    if access.storage.find(kind, repo_id):
+        return JSONResponse(answer | {"error": "You already created this repo"}, 409)
+    access.storage.create(kind, repo_id, body.get("visibility") == "private", user.name)
+    return answer
 
 
 @router.delete("/repos/delete")

@@ -149,8 +149,6 @@ class Storage:
         self.objects: dict[str, bytes] = {}  # sha256 -> content
 
     def create(self, kind: str, repo_id: str, private: bool, author: str) -> Repository:
-        if (kind, repo_id) in self.repositories:
-            raise StorageError(409, None, "You already created this repo")
         repository = Repository(kind, repo_id, private, START + timedelta(hours=len(self.repositories)))
         repository.commit("main", {".gitattributes": Blob(GITATTRIBUTES.encode())}, "initial commit", "", author)
         self.repositories[kind, repo_id] = repository

@@ -1,0 +1,373 @@
+"""Push and pull over real HTTP: what goes there, what comes back, and what a user sees when something goes wrong."""
+
+import hashlib
+import json
+import re
+import shutil
+import sys
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+import torch
+from datasets import load_dataset
+from huggingface_hub import CommitOperationAdd, HfApi, ModelCard
+from transformers import AutoConfig, AutoModel, AutoModelForImageClassification, pipeline
+
+from wordsight import WordsightConfig, WordsightForMultiLabelImageClassification
+from wordsight.description_gen import read_categories
+from wordsight.description_gen.published import published_as
+from wordsight.errors import InvalidInputError
+from wordsight.hub import Destination, HubError, push_checkpoint, push_texts, upload
+from wordsight.modeling.configuration_training import TrainingConfig
+from wordsight.modeling.train import train_prompts
+
+from .fixtures.published import ENCODER, run_elsewhere
+from .fixtures.texts import write_texts
+from .hub.faults import Fault
+from .test_cli import wordsight
+
+TASK = "multi-label-image-classification"
+LABEL = f"""
+import json, sys, wordsight
+from transformers import pipeline
+labeller = pipeline("{TASK}", model=sys.argv[1])
+print(json.dumps(labeller(sys.argv[2])))
+"""
+
+
+def digests(folder):
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
+
+
+@pytest.fixture
+def api(hub):
+    return HfApi(token=hub.tokens["write"])
+
+
+@pytest.fixture
+def to(hub, request):
+    """A repository that is not there yet."""
+    name = re.sub(r"\W+", "-", request.node.name)[:80].strip("-")
+    return Destination(f"alice/{name}", token=hub.tokens["write"])
+
+
+@pytest.fixture
+def at_once(monkeypatch):
+    monkeypatch.setattr(upload, "WAITS", (0.01, 0.01, 0.01))
+
+
+@pytest.fixture(scope="module")
+def expected(published, photo_path):
+    return pipeline(TASK, model=str(published.folder))(str(photo_path))
+
+
+def test_what_is_pushed(published, api):
+    files = set(api.list_repo_files(published.repo_id))
+    assert files == {
+        ".gitattributes",
+        "README.md",
+        "categories.png",
+        "config.json",
+        "configuration_wordsight.py",
+        "knowledge.json",
+        "model.safetensors",
+        "modeling_wordsight.py",
+        "pipeline_wordsight.py",
+        "preprocessor_config.json",
+        "training_curve.png",
+        "training_log.json",
+    }
+    assert len(api.list_repo_commits(published.repo_id)) == 2, "the initial one, and one for all of it"
+    config = WordsightConfig.from_pretrained(published.folder)
+    assert config.encoder_revision == api.model_info(ENCODER).sha, "prompts fit one state of the encoder"
+
+
+def test_fresh_process_and_cache_give_the_same_scores(published, photo_path, expected, tmp_path):
+    result = run_elsewhere(sys.executable, LABEL, tmp_path, published.repo_id, photo_path)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout) == expected
+    offline = run_elsewhere(sys.executable, LABEL, tmp_path, published.repo_id, photo_path, HF_HUB_OFFLINE="1")
+    assert json.loads(offline.stdout) == expected
+
+
+def test_loading_arguments(published, hub, photo_path, expected, tmp_path):
+    assert isinstance(AutoConfig.from_pretrained(published.repo_id), WordsightConfig)
+    online = AutoModel.from_pretrained(published.repo_id, cache_dir=tmp_path, token=hub.tokens["read"])
+    assert {path.name for path in tmp_path.glob("models--*")} == {"models--alice--pets", "models--alice--tiny-clip"}
+    count = len(hub.requests)
+    local = AutoModelForImageClassification.from_pretrained(
+        published.repo_id, cache_dir=tmp_path, local_files_only=True
+    )
+    assert len(hub.requests) == count, "local_files_only asked the Hub"
+    assert torch.equal(online.global_embeddings, local.global_embeddings)
+    half = AutoModel.from_pretrained(published.repo_id, dtype=torch.bfloat16, device_map="auto")
+    assert half.dtype == half.image_encoder.model.dtype == torch.bfloat16
+    labeller = pipeline(TASK, model=published.repo_id, dtype=torch.float32, device_map="cpu", token=hub.tokens["read"])
+    assert labeller(str(photo_path)) == expected
+
+
+@pytest.mark.parametrize("trust", [None, True])
+def test_where_wordsight_is_installed_its_own_code_is_used(published, photo_path, expected, trust):
+    labeller = pipeline(model=published.repo_id, trust_remote_code=trust)  # not even the task is needed
+    assert type(labeller).__module__ == "wordsight.pipelines.multi_label_image_classification"
+    assert type(labeller.model) is WordsightForMultiLabelImageClassification
+    assert labeller(str(photo_path)) == expected
+
+
+def test_model_in_memory_is_pushed_with_the_files_it_came_with(published, api, hub, to):
+    model = WordsightForMultiLabelImageClassification.from_pretrained(published.repo_id)
+    with torch.no_grad():
+        model.global_embeddings.copy_(torch.nn.functional.normalize(-model.global_embeddings, dim=-1))
+    commit = model.push_to_hub(to.repo_id, token=hub.tokens["write"], commit_message="Turned", tags=["turned"])
+    assert api.list_repo_commits(to.repo_id)[0].title == "Turned" and commit.repo_url.repo_id == to.repo_id
+    assert set(api.list_repo_files(to.repo_id)) == set(api.list_repo_files(published.repo_id))
+    pulled = WordsightForMultiLabelImageClassification.from_pretrained(to.repo_id)
+    assert torch.equal(pulled.global_embeddings, model.global_embeddings)
+    assert "turned" in ModelCard.load(to.repo_id).data.tags
+    labeller = pipeline(TASK, model=str(published.folder))
+    assert labeller.push_to_hub(f"{to.repo_id}-2", token=hub.tokens["write"]).repo_url.repo_id == f"{to.repo_id}-2"
+
+
+def test_save_pretrained_can_push(published, api, to, tmp_path):
+    model = WordsightForMultiLabelImageClassification.from_pretrained(published.folder)
+    model.save_pretrained(tmp_path / "here", push_to_hub=True, repo_id=to.repo_id, token=to.token, private=True)
+    assert (tmp_path / "here" / "model.safetensors").exists() and api.model_info(to.repo_id).private
+
+
+def test_branches_and_pull_requests(published, api, hub, to, photo_path, expected):
+    folder = published.folder
+    push_checkpoint(folder, Destination(to.repo_id, token=to.token, revision="trial"))
+    assert api.list_repo_files(to.repo_id) == [".gitattributes"]
+    assert pipeline(TASK, model=to.repo_id, revision="trial")(str(photo_path)) == expected
+    stranger = Destination(to.repo_id, token=hub.tokens["other"], create_pr=True)
+    commit = push_checkpoint(folder, stranger)
+    assert commit.pr_url.endswith(f"{to.repo_id}/discussions/1")
+    assert pipeline(TASK, model=to.repo_id, revision="refs/pr/1")(str(photo_path)) == expected
+    api.merge_pull_request(to.repo_id, 1)
+    assert pipeline(TASK, model=to.repo_id)(str(photo_path)) == expected
+    old = api.list_repo_commits(to.repo_id)[-1].commit_id
+    with pytest.raises(ValueError, match="Unrecognized model"):
+        AutoConfig.from_pretrained(to.repo_id, revision=old)
+
+
+def test_private_repository(published, hub, to, photo_path, tmp_path):
+    push_checkpoint(published.folder, Destination(to.repo_id, private=True, token=to.token))
+    AutoConfig.from_pretrained(to.repo_id, token=hub.tokens["read"], cache_dir=tmp_path)
+    with pytest.raises(OSError, match="private repository"):
+        AutoConfig.from_pretrained(to.repo_id, cache_dir=tmp_path / "other")
+    result = wordsight("predict", to.repo_id, photo_path)
+    assert result.returncode == 1 and result.stdout == ""
+    last = result.stderr.strip().splitlines()[-1]
+    assert last.startswith(f"Error: The model '{to.repo_id}' can't be loaded") and "HF_TOKEN" in last
+
+
+def test_twenty_categories_are_under_a_megabyte(hub, to, tmp_path):
+    categories = read_categories(Path(str(files("wordsight") / "data" / "demo_categories.txt")))
+    names = [category.name for category in categories]
+    sentences = [f"A {a} and a {b} in a room." for a, b in zip(names, names[1:] + names[:1], strict=True)] * 2
+    texts = write_texts(tmp_path / "texts", categories, sentences)
+    train_prompts(texts, tmp_path / "model", "offline", config=TrainingConfig.for_encoder("offline", epochs=1))
+    hub.requests.clear()
+    push_checkpoint(tmp_path / "model", to)
+    assert len(names) == 20 and 100_000 < hub.uploaded_bytes() < 1_000_000
+
+
+def test_a_second_push_of_the_same_is_no_commit(published, api, to):
+    first = push_checkpoint(published.folder, to)
+    assert push_checkpoint(published.folder, to).oid == first.oid
+
+
+def test_texts_and_the_model_that_links_them(api, hub, tmp_path, texts_dir):
+    texts = tmp_path / "texts"
+    shutil.copytree(texts_dir, texts)
+    result = wordsight("push-texts", texts, "alice/pet-texts", "--private", env=cli_environment(hub))
+    assert result.returncode == 0, result.stderr
+    assert 'load_dataset("alice/pet-texts", split="train")' in result.stdout
+    loaded = load_dataset("alice/pet-texts", split="train", token=hub.tokens["write"], cache_dir=str(tmp_path / "c"))
+    assert loaded.num_rows == 72 and set(loaded.column_names) >= {"text", "labels"}
+    assert set(api.list_repo_files("alice/pet-texts", repo_type="dataset")) == {
+        ".gitattributes",
+        "README.md",
+        "data/train-00000-of-00001.parquet",
+        "knowledge.json",
+    }
+    assert published_as(texts) == {"dataset": "alice/pet-texts"}
+    train_prompts(texts, tmp_path / "model", ENCODER, config=TrainingConfig.for_encoder(ENCODER, epochs=1))
+    result = wordsight("push", tmp_path / "model", "alice/linked", "--license", "mit", env=cli_environment(hub))
+    assert result.returncode == 0, result.stderr
+    card = ModelCard.load("alice/linked")
+    assert card.data.datasets == ["alice/pet-texts"] and "https://huggingface.co/datasets/alice/pet-texts" in card.text
+    assert card.data.license == "mit"
+    again = push_texts(texts, Destination("alice/pet-texts", token=hub.tokens["write"]))
+    assert (
+        again.oid == api.dataset_info("alice/pet-texts").sha
+        and len(api.list_repo_commits("alice/pet-texts", repo_type="dataset")) == 2
+    )
+
+
+def cli_environment(hub, token="write"):
+    import os
+
+    return os.environ | {"HF_TOKEN": hub.tokens.get(token, token)}
+
+
+def test_command_line_shows_no_token(published, hub, to):
+    result = wordsight("push", published.folder, to.repo_id, env=cli_environment(hub))
+    assert result.returncode == 0, result.stderr
+    assert f"/{to.repo_id}/commit/" in result.stdout
+    refused = wordsight("push", published.folder, to.repo_id, env=cli_environment(hub, "hf_forged"))
+    assert refused.returncode == 1
+    (line,) = [line for line in refused.stderr.splitlines() if line.startswith("Error:")]
+    assert "does not accept the token" in line and "hf auth login" in line
+    shown = result.stdout + result.stderr + refused.stdout + refused.stderr
+    assert hub.tokens["write"] not in shown and "hf_forged" not in shown
+
+
+# --- what goes wrong
+
+
+@pytest.mark.parametrize(
+    ("token", "message"),
+    [
+        ("hf_forged", "does not accept the token"),
+        (False, "wants a token"),
+        ("read", "may not write to alice/.*write permission"),
+        ("other", "may not write to alice/.*--create-pr"),
+    ],
+    ids=["forged", "none", "read-only", "stranger"],
+)
+def test_refused(published, hub, to, api, token, message):
+    before = digests(published.folder)
+    api.create_repo(to.repo_id)
+    hub.requests.clear()
+    with pytest.raises(HubError, match=message) as raised:
+        push_checkpoint(published.folder, Destination(to.repo_id, token=hub.tokens.get(token, token)))
+    assert raised.value.retry_is_safe
+    assert not any(secret in str(raised.value) for secret in ["hf_forged", *hub.tokens.values()])
+    posts = [record.path for record in hub.requests if record.method in ("POST", "PUT")]
+    assert len(posts) == len(set(posts)), "a refusal is not tried again"
+    assert digests(published.folder) == before
+    assert api.list_repo_files(to.repo_id) == [".gitattributes"]
+
+
+def test_wrong_names(published, to, at_once):
+    with pytest.raises(InvalidInputError, match="'a b' is no name of a repository"):
+        push_checkpoint(published.folder, Destination("a b", token=to.token))
+    with pytest.raises(HubError, match="no such revision"):
+        push_checkpoint(published.folder, Destination(to.repo_id, token=to.token, revision="refs/pr/9"))
+    with pytest.raises(InvalidInputError, match=r"holds no model \(no config.json\)"):
+        push_checkpoint(published.folder.parent, to)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("POST", "/repos/create", status=502),
+        Fault("POST", "/commit/", status=503),
+        Fault("POST", "/commit/", times=2, status=500),
+        Fault("POST", "/commit/", cut="before"),
+        Fault("POST", "/commit/", cut="after"),  # it landed: there must not be a second one
+        Fault("PUT", "/lfs/", cut="before"),
+        Fault("GET", "/api/models/", status=504),
+    ],
+    ids=lambda fault: f"{fault.path}-{fault.status or fault.cut}".strip("/"),
+)
+def test_passing_faults_are_overcome_with_one_commit(published, hub, to, api, at_once, fault):
+    hub.storage.objects.clear()  # what other tests uploaded would not be uploaded again
+    hub.faults.append(fault)
+    push_checkpoint(published.folder, to)
+    assert fault.times == 0
+    assert len(api.list_repo_commits(to.repo_id)) == 2
+
+
+@pytest.mark.parametrize("cut", [None, "before"])
+def test_lasting_faults_publish_nothing(published, hub, to, api, at_once, cut):
+    before = digests(published.folder)
+    hub.faults.append(Fault("POST", "/commit/", times=None, status=None if cut else 500, cut=cut))
+    with pytest.raises(HubError, match=r"Nothing is half-published.*safe to run the same command again") as raised:
+        push_checkpoint(published.folder, to)
+    assert raised.value.retry_is_safe
+    hub.faults.clear()
+    assert api.list_repo_files(to.repo_id) == [".gitattributes"]
+    assert digests(published.folder) == before
+    push_checkpoint(published.folder, to)
+    assert len(api.list_repo_commits(to.repo_id)) == 2
+
+
+def test_a_hub_that_hangs(published, hub, to, at_once, monkeypatch):
+    monkeypatch.setattr(upload, "REQUEST_TIMEOUT", 0.3)
+    hub.faults.append(Fault("POST", "/commit/", times=None, delay=1.0, cut="before"))
+    with pytest.raises(HubError, match="did not answer in time"):
+        push_checkpoint(published.folder, to)
+
+
+def test_a_pull_request_is_not_opened_twice(published, hub, to, api, at_once):
+    api.create_repo(to.repo_id)
+    hub.faults.append(Fault("POST", "/commit/", cut="after"))
+    with pytest.raises(HubError, match="may have been opened all the same") as raised:
+        push_checkpoint(published.folder, Destination(to.repo_id, token=to.token, create_pr=True))
+    assert not raised.value.retry_is_safe
+    assert len(list(api.get_repo_discussions(to.repo_id))) == 1
+
+
+def test_somebody_else_was_faster(published, hub, to, api):
+    hub.faults.append(Fault("POST", "/commit/", status=412))
+    with pytest.raises(HubError, match=r"changed by somebody else at the same time.*safe"):
+        push_checkpoint(published.folder, to)
+
+
+def test_the_card_is_not_accepted(published, to, api, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(published.folder, folder)
+    card = folder / "README.md"
+    card.write_text(card.read_text().replace("library_name: wordsight", "library_name: wordsight\nlicense: my-own"))
+    with pytest.raises(InvalidInputError, match=r"does not accept the card: .*license.*Mend README.md"):
+        push_checkpoint(folder, to)
+    card.write_text("---\n{[\n---\n")
+    with pytest.raises(InvalidInputError, match="no valid YAML"):
+        push_checkpoint(folder, to)
+
+
+def test_encoder_of_this_machine(published, tiny_clip_dir, to, tmp_path, photo_path, expected):
+    folder = tmp_path / "model"
+    shutil.copytree(published.folder, folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"encoder": str(tiny_clip_dir), "encoder_revision": None}))
+    with pytest.raises(InvalidInputError, match=r"encoder is a folder on this machine.*--encoder user/encoder"):
+        push_checkpoint(folder, to)
+    push_checkpoint(folder, to, encoder=ENCODER)
+    pulled = pipeline(TASK, model=to.repo_id)
+    assert pulled.model.config.encoder == ENCODER and pulled(str(photo_path)) == expected
+
+
+def test_download_that_is_cut_is_taken_up_again(published, hub, photo_path, expected, tmp_path):
+    size = Path(published.folder, "model.safetensors").stat().st_size
+    hub.faults.append(Fault("GET", "^/lfs/", cut=size // 2))
+    model = AutoModel.from_pretrained(published.repo_id, cache_dir=tmp_path)
+    assert hub.faults[0].times == 0
+    assert torch.equal(model.global_embeddings, AutoModel.from_pretrained(published.folder).global_embeddings)
+
+
+def test_edits_survive(published, api, to, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(published.folder, folder)
+    push_checkpoint(folder, to)
+
+    def edit_on_hub(change):
+        text = change(ModelCard.load(to.repo_id).content)
+        api.create_commit(to.repo_id, [CommitOperationAdd("README.md", text.encode())], commit_message="By hand")
+
+    edit_on_hub(lambda text: text.replace("pipeline_tag:", "license: mit\npipeline_tag:") + "\nWritten on the Hub.\n")
+    log = json.loads((folder / "training_log.json").read_text())
+    log["training"]["epochs"] = 77
+    (folder / "training_log.json").write_text(json.dumps(log))
+    push_checkpoint(folder, to)
+    card = ModelCard.load(to.repo_id)
+    assert "Written on the Hub." in card.text and card.data.license == "mit"
+    assert "| epochs | 77 |" in card.text, "what is generated is renewed"
+    local = folder / "README.md"
+    local.write_text(local.read_text() + "\nWritten here.\n")
+    with pytest.warns(UserWarning, match="edited both here and on the Hub"):
+        push_checkpoint(folder, to)
+    assert "Written on the Hub." in ModelCard.load(to.repo_id).text

