@@ -12,10 +12,9 @@ from typing import Any, Literal
 
 import numpy as np
 from datasets import Dataset, Features, List, Value, load_from_disk
-from datasets.utils.logging import disable_progress_bar, enable_progress_bar, is_progress_bar_enabled
 
 from wordsight.errors import InvalidInputError, writing
-from wordsight.progress import progress_bar
+from wordsight.progress import no_datasets_bars, progress_bar
 
 from .categories import Category, check_categories
 from .client import LLMClient, ask_all
@@ -296,13 +295,8 @@ def _save_dataset(dataset: Dataset, out: Path) -> None:
     """Saves beside, then moves in place, so that a kill leaves the old files or the new ones."""
     partial = out / PROGRESS / "dataset"
     shutil.rmtree(partial, ignore_errors=True)
-    shown = is_progress_bar_enabled()
-    disable_progress_bar()  # a bar for a second's work
-    try:
+    with no_datasets_bars():
         dataset.save_to_disk(str(partial))
-    finally:
-        if shown:
-            enable_progress_bar()
     for outdated in (out / KNOWLEDGE, out / PUBLISHED):
         outdated.unlink(missing_ok=True)
     for old in out.glob("data-*.arrow"):

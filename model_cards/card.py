@@ -23,7 +23,7 @@ from wordsight.modeling.side_files import (
     read_json,
 )
 
-from .edits import keep_edits, sign
+from .edits import is_own_words, keep_edits, sign
 
 if TYPE_CHECKING:
     from wordsight.modeling.configuration_wordsight import WordsightConfig
@@ -58,8 +58,11 @@ def renewed(path: Path, fresh: str) -> str:
     """
     if not path.is_file():
         return fresh
+    existing = path.read_text(encoding="utf-8")
+    if is_own_words(existing):
+        warnings.warn(f"{path} is not wordsight's and stays as it is; delete it to have it written anew.", stacklevel=3)
     try:
-        return keep_edits(path.read_text(encoding="utf-8"), fresh)
+        return keep_edits(existing, fresh)
     except (ValueError, yaml.YAMLError) as error:
         raise InvalidInputError(f"The metadata at the top of {path} is no valid YAML: {error}. Mend it.") from error
 

@@ -93,6 +93,11 @@ def for_push(fresh: str, local: str | None, published: str | None) -> tuple[str,
     return _compose(metadata, text, record), conflict
 
 
+def is_own_words(card: str) -> bool:
+    """Whether a card has text, and none of it is wordsight's."""
+    return bool(card.strip()) and not BLOCK.search(card.replace("\r\n", "\n"))
+
+
 def _edits(card: str) -> str:
     """A hash of what a person wrote in a card: it does not change when blocks or metadata are generated anew."""
 

@@ -140,6 +140,13 @@ def test_names_that_would_break_a_table(folder):
     assert r"| cat | a\|b, c |" in render_model_card(folder)
 
 
+def test_a_card_of_ones_own_stays_and_that_is_said(folder):
+    (folder / "README.md").write_text("# Mine\n")
+    with pytest.warns(UserWarning, match="stays as it is; delete it"):
+        write_model_card(folder)
+    assert "# Mine" in (folder / "README.md").read_text() and "arXiv" not in (folder / "README.md").read_text()
+
+
 def test_folder_with_nothing_but_the_model(folder):
     for path in folder.iterdir():
         if path.name not in ("config.json", "model.safetensors", "preprocessor_config.json"):

@@ -57,7 +57,7 @@ def test_what_is_saved(trained, tiny_clip_dir):
     names = {path.name for path in trained.iterdir()}
     assert names == {
         *("config.json", "model.safetensors", "preprocessor_config.json"),
-        *("README.md", "training_log.json", "knowledge.json"),
+        *("README.md", "training_log.json", "knowledge.json", "training_curve.png", "categories.png"),
     }
     model = WordsightForMultiLabelImageClassification.from_pretrained(trained)
     assert model.config.category_names == [category.name for category in CATEGORIES]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from tqdm import tqdm
@@ -30,3 +32,17 @@ def progress_bar(desc: str, total: int, unit: str, enabled: bool = True, initial
         mininterval=interval,
         dynamic_ncols=True,
     )
+
+
+@contextmanager
+def no_datasets_bars() -> Iterator[None]:
+    """Hides the bars of `datasets`, where they would show a second's work."""
+    from datasets.utils.logging import disable_progress_bar, enable_progress_bar, is_progress_bar_enabled
+
+    shown = is_progress_bar_enabled()
+    disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            enable_progress_bar()

@@ -8,11 +8,11 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 from huggingface_hub import CommitInfo, hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError
+from huggingface_hub.errors import EntryNotFoundError, HFValidationError
 from transformers.utils.hub import resolve_revision
 
 from wordsight.description_gen import load_texts
@@ -25,13 +25,11 @@ from wordsight.model_cards.edits import for_push
 from wordsight.modeling.configuration_wordsight import WordsightConfig
 from wordsight.modeling.modeling_wordsight import WordsightForMultiLabelImageClassification
 from wordsight.modeling.side_files import SIDE_FILES, copy_side_files
+from wordsight.progress import no_datasets_bars
 
 from .errors import explained
 from .remote_code import CONFIG_ENTRIES, write_remote_code
 from .upload import CARD, Destination, push_files
-
-if TYPE_CHECKING:
-    from datasets import Dataset
 
 # Nothing else of a folder goes along: it may hold checkpoints, peers of an evaluation, or a user's own files.
 MODEL_FILES = ("config.json", "model.safetensors", "preprocessor_config.json")
@@ -61,7 +59,8 @@ def push_model(
     """
     with tempfile.TemporaryDirectory() as folder:
         model.save_pretrained(folder)
-        _fetch_side_files(model, Path(folder), to.token)
+        with explained(model.config.name_or_path or to.repo_id, "the Hub"):
+            _fetch_side_files(model, Path(folder), to.token)
         return push_checkpoint(
             Path(folder), to, commit_message=commit_message, commit_description=commit_description, tags=tags
         )
@@ -152,7 +151,8 @@ def push_texts(
     dataset, knowledge = load_texts(folder)
     with tempfile.TemporaryDirectory() as temporary:
         parquet = Path(temporary) / "train.parquet"
-        _write_parquet(dataset, parquet)
+        with no_datasets_bars():
+            dataset.to_parquet(parquet)
 
         def render(repo_id: str) -> str:
             return render_texts_card(dataset, knowledge, repo_id, license)
@@ -214,22 +214,10 @@ def _fetch_side_files(model: WordsightForMultiLabelImageClassification, folder: 
         return
     if Path(source).is_dir():
         copy_side_files(Path(source), folder)
-    else:
-        for name in SIDE_FILES:
-            try:
-                path = hf_hub_download(source, name, revision=model.revision, token=token)
-            except EntryNotFoundError:
-                continue
-            (folder / name).write_bytes(Path(path).read_bytes())
-
-
-def _write_parquet(dataset: Dataset, path: Path) -> None:
-    from datasets.utils.logging import disable_progress_bar, enable_progress_bar, is_progress_bar_enabled
-
-    shown = is_progress_bar_enabled()
-    disable_progress_bar()  # a bar for a second's work
-    try:
-        dataset.to_parquet(path)
-    finally:
-        if shown:
-            enable_progress_bar()
+        return
+    for name in SIDE_FILES:
+        try:
+            path = hf_hub_download(source, name, revision=model.revision, token=token)
+        except (EntryNotFoundError, HFValidationError):  # not there, or a folder that is gone
+            continue
+        (folder / name).write_bytes(Path(path).read_bytes())

@@ -58,7 +58,8 @@ def build_offline_encoder(out: Path | str) -> Path:
         provenance={name: version(name) for name in (IMAGE_PACKAGE, TEXT_PACKAGE)} | {"recipe": RECIPE},
     )
     model = OfflineEncoderModel(config).eval()
-    tokenizer = BertTokenizer.from_pretrained(text_folder)
+    # Said here, since it is saved: else the bytes would depend on whether offline mode is on.
+    tokenizer = BertTokenizer.from_pretrained(text_folder, local_files_only=True)
     sentence_encoder = load_file(text_folder / "model.safetensors")
     model.text_model.encoder.load_state_dict(
         {
