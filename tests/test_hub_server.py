@@ -79,6 +79,78 @@ def test_branches_tags_and_pull_requests(api, repo):
     assert api.get_discussion_details(repo, 1).status == "merged"
 
 
+def test_a_merge_keeps_what_came_to_the_branch_meanwhile(api, hub, repo):
+    push(api, repo, a_txt=b"a", b_txt=b"b")
+    stranger = HfApi(token=hub.tokens["other"])
+    draft = stranger.create_pull_request(repo, "A draft", description="Why not?")
+    assert draft.status == "draft" and draft.git_reference == "refs/pr/1"
+    for change in (CommitOperationAdd("new.txt", b"new"), CommitOperationDelete("b.txt")):
+        stranger.create_commit(repo, [change], commit_message="change", revision="refs/pr/1")
+    push(api, repo, main_txt=b"main")
+    api.merge_pull_request(repo, 1)
+    assert set(api.list_repo_files(repo)) == {".gitattributes", "a.txt", "main.txt", "new.txt"}
+    with pytest.raises(HfHubHTTPError, match="no open pull request"):
+        api.merge_pull_request(repo, 1)
+    late = api.create_commit(repo, [CommitOperationAdd("a.txt", b"x")], commit_message="late", create_pr=True)
+    push(api, repo, a_txt=b"y")
+    assert api.get_discussion_details(repo, late.pr_num).conflicting_files == ["a.txt"]
+    with pytest.raises(HfHubHTTPError, match=r"409|Conflicts"):
+        api.merge_pull_request(repo, late.pr_num)
+    with pytest.raises(HfHubHTTPError, match="403"):
+        stranger.create_commit(
+            repo, [CommitOperationAdd("a.txt", b"z")], commit_message="no", revision=late.pr_revision
+        )
+
+
+def test_discussions(api, hub, repo):
+    talk = HfApi(token=hub.tokens["other"]).create_discussion(repo, "A question", description="Why?")
+    assert not talk.is_pull_request and talk.events[0].content == "Why?"
+    assert api.comment_discussion(repo, talk.num, "So.").author == "alice"
+    assert api.change_discussion_status(repo, talk.num, "closed").new_status == "closed"
+    details = api.get_discussion_details(repo, talk.num)
+    assert details.status == "closed" and [event.type for event in details.events] == [
+        "comment",
+        "comment",
+        "status-change",
+    ]
+    assert [found.num for found in api.get_repo_discussions(repo, discussion_status="closed")] == [talk.num]
+    assert not list(api.get_repo_discussions(repo, discussion_type="pull_request"))
+
+
+def test_refs_and_settings_can_be_changed_back(api, repo):
+    api.create_branch(repo, branch="side/way")
+    api.create_tag(repo, tag="v1")
+    with pytest.raises(HfHubHTTPError, match="409"):
+        api.create_tag(repo, tag="v1")
+    api.delete_branch(repo, branch="side/way")
+    api.delete_tag(repo, tag="v1")
+    refs = api.list_repo_refs(repo)
+    assert [ref.name for ref in refs.branches] == ["main"] and not refs.tags
+    api.update_repo_settings(repo, private=True)
+    with pytest.raises(RepositoryNotFoundError):
+        HfApi(token=False).model_info(repo)
+
+
+def test_what_a_repository_says_of_itself(api, repo):
+    card = b"---\r\nlicense: gemma\r\nlanguage: en\r\nlibrary_name: transformers\r\ndatasets: [a/b]\r\n---\r\n"
+    push(api, repo, README_md=card, w_safetensors=b"w" * 100)
+    assert api.model_info(repo).tags == ["transformers", "en", "dataset:a/b", "license:gemma", "region:us"]
+    assert {file.size for file in api.model_info(repo).siblings} == {None}
+    files = {file.rfilename: file for file in api.model_info(repo, files_metadata=True).siblings}
+    assert files["w.safetensors"].size == files["w.safetensors"].lfs.size == 100
+
+
+def test_what_is_refused_changes_nothing(api, hub, repo):
+    head = api.model_info(repo).sha
+    for gone in ("none.txt", "none/"):
+        with pytest.raises(EntryNotFoundError):
+            api.create_commit(repo, [CommitOperationDelete(gone)], commit_message="no")
+    for revision in (head, "nowhere"):
+        with pytest.raises(HfHubHTTPError):
+            api.create_commit(repo, [CommitOperationAdd("a", b"a")], commit_message="no", revision=revision)
+    assert api.model_info(repo).sha == head
+
+
 def test_who_may_what(api, hub, repo):
     secret = api.create_repo(f"{repo}-secret", private=True).repo_id
     assert api.whoami()["name"] == "alice"

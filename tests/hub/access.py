@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -59,6 +60,11 @@ class Access:
         if user.role != "write" or not (pull_request or self._owns(repository)):
             raise StorageError(403, None, f"You don't have the rights to write to {repo_id}")
         return repository
+
+    def write_ref(self, kind: str, repo_id: str, ref: str) -> Repository:
+        """A repository whose ref may be changed: one's own, or that of a pull request that one opened."""
+        discussion = self.read(kind, repo_id).discussions.get(int(ref[8:]) if re.fullmatch(r"refs/pr/\d+", ref) else 0)
+        return self.write(kind, repo_id, discussion is not None and discussion.author == self.logged_in().name)
 
     def create(self, namespace: str) -> User:
         user = self.logged_in()

@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 
 from . import cards
 from .access import Access
-from .storage import Blob, Commit, Discussion, Repository, StorageError, is_lfs
+from .storage import Blob, Commit, Repository, StorageError, is_lfs
 
 router = APIRouter(prefix="/api")
 KINDS = {"models": "model", "datasets": "dataset", "spaces": "space"}
@@ -65,16 +65,28 @@ async def delete(request: Request) -> dict[str, str]:
 
 
 @router.get(REPO)
-async def info(request: Request, kinds: str, namespace: str, name: str) -> dict[str, Any]:
-    return describe(Access.of(request).read(kind_of(kinds), f"{namespace}/{name}"), "main")
+async def info(request: Request, kinds: str, namespace: str, name: str, blobs: bool = False) -> dict[str, Any]:
+    return describe(Access.of(request).read(kind_of(kinds), f"{namespace}/{name}"), "main", blobs)
 
 
 @router.get(REPO + "/revision/{revision:path}")
-async def info_at(request: Request, kinds: str, namespace: str, name: str, revision: str) -> dict[str, Any]:
-    return describe(Access.of(request).read(kind_of(kinds), f"{namespace}/{name}"), revision)
+async def info_at(
+    request: Request, kinds: str, namespace: str, name: str, revision: str, blobs: bool = False
+) -> dict[str, Any]:
+    return describe(Access.of(request).read(kind_of(kinds), f"{namespace}/{name}"), revision, blobs)
 
 
-def describe(repository: Repository, revision: str) -> dict[str, Any]:
+@router.put(REPO + "/settings")
+async def settings(request: Request, kinds: str, namespace: str, name: str) -> dict[str, Any]:
+    repository = Access.of(request).write(kind_of(kinds), f"{namespace}/{name}")
+    visibility = (await request.json()).get("visibility")
+    if visibility not in ("private", "public"):
+        raise StorageError(400, None, '"visibility" must be "private" or "public"')
+    repository.private = visibility == "private"
+    return {"private": repository.private}
+
+
+def describe(repository: Repository, revision: str, blobs: bool) -> dict[str, Any]:
     commit = repository.at(revision)
     card = commit.files.get("README.md")
     try:
@@ -91,15 +103,22 @@ def describe(repository: Repository, revision: str) -> dict[str, Any]:
         "disabled": False,
         "createdAt": timestamp(repository.created),
         "lastModified": timestamp(commit.date),
-        "tags": data.get("tags", []),
+        "tags": cards.derived_tags(data),
         "cardData": data,
-        "siblings": [
-            {"rfilename": path, "size": len(blob.content), "blobId": blob.oid}
-            for path, blob in sorted(commit.files.items())
-        ],
+        "siblings": [sibling(path, blob, blobs) for path, blob in sorted(commit.files.items())],
     }
     if repository.kind == "model":
         entry |= {key: data[key] for key in ("pipeline_tag", "library_name") if key in data}
+    return entry
+
+
+def sibling(path: str, blob: Blob, blobs: bool) -> dict[str, Any]:
+    """A file as a repository's description lists it: its size only where `blobs` asks for it."""
+    if not blobs:
+        return {"rfilename": path}
+    entry: dict[str, Any] = {"rfilename": path, "size": len(blob.content), "blobId": blob.oid}
+    if blob.sha256:
+        entry["lfs"] = {"sha256": blob.sha256, "size": len(blob.content), "pointerSize": len(blob.pointer)}
     return entry
 
 
@@ -164,23 +183,34 @@ async def refs(request: Request, kinds: str, namespace: str, name: str) -> dict[
     }
 
 
+@router.delete(REPO + "/branch/{ref:path}")
+async def delete_branch(request: Request, kinds: str, namespace: str, name: str, ref: str) -> dict[str, Any]:
+    Access.of(request).write(kind_of(kinds), f"{namespace}/{name}").delete_ref(unquote(ref), is_tag=False)
+    return {}
+
+
+@router.delete(REPO + "/tag/{ref:path}")
+async def delete_tag(request: Request, kinds: str, namespace: str, name: str, ref: str) -> dict[str, Any]:
+    Access.of(request).write(kind_of(kinds), f"{namespace}/{name}").delete_ref(unquote(ref), is_tag=True)
+    return {}
+
+
 @router.post(REPO + "/{what}/{ref:path}", include_in_schema=False)
 async def change(request: Request, kinds: str, namespace: str, name: str, what: str, ref: str) -> Any:
     """All that changes a repository, by the verb in the address."""
     repo_id, ref = f"{namespace}/{name}", unquote(ref)
     access, kind = Access.of(request), kind_of(kinds)
-    proposed = request.query_params.get("create_pr") == "1" or ref.startswith("refs/pr/")
+    proposed = request.query_params.get("create_pr") == "1"
     if what == "branch":
         return make_branch(access.write(kind, repo_id), ref, await request.body())
     if what == "tag":
         return make_tag(access.write(kind, repo_id), ref, await request.json())
     if what == "preupload":
-        return preupload(access.write(kind, repo_id, proposed), ref, await request.json())
+        repository = access.write(kind, repo_id, True) if proposed else access.write_ref(kind, repo_id, ref)
+        return preupload(repository, ref, await request.json())
     if what == "commit":
-        repository = access.write(kind, repo_id, proposed)
+        repository = access.write(kind, repo_id, True) if proposed else access.write_ref(kind, repo_id, ref)
         return commit_to(request, access, repository, ref, await request.body())
-    if what == "discussions":
-        return change_discussion(access, kind, repo_id, ref, await request.body())
     raise StorageError(404, None, "Not Found")
 
 
@@ -193,6 +223,8 @@ def make_branch(repository: Repository, branch: str, body: bytes) -> dict[str, s
 
 
 def make_tag(repository: Repository, revision: str, body: dict[str, Any]) -> dict[str, str]:
+    if body["tag"] in repository.refs:
+        raise StorageError(409, None, f"Reference already exists: {body['tag']}")
     repository.refs[body["tag"]] = repository.at(revision).oid
     repository.tags.add(body["tag"])
     return {}
@@ -214,8 +246,11 @@ def preupload(repository: Repository, revision: str, body: dict[str, Any]) -> di
 
 
 def commit_to(request: Request, access: Access, repository: Repository, revision: str, body: bytes) -> dict[str, Any]:
-    lines = [json.loads(line) for line in body.splitlines() if line.strip()]
-    header, operations = lines[0]["value"], lines[1:]
+    try:
+        lines = [json.loads(line) for line in body.splitlines() if line.strip()]
+        header, operations = lines[0]["value"], lines[1:]
+    except (IndexError, TypeError, ValueError) as error:
+        raise StorageError(400, None, "A commit is lines of JSON, the first of them its header") from error
     author, base = access.logged_in().name, repository.at(revision)
     as_pull_request = request.query_params.get("create_pr") == "1"
     if header.get("parentCommit") not in (None, base.oid) and not as_pull_request:
@@ -239,6 +274,8 @@ def changed_files(access: Access, base: Commit, operations: list[dict[str, Any]]
     files = dict(base.files)
     for operation in operations:
         key, value = operation["key"], operation["value"]
+        if key in ("file", "lfsFile") and not {"", ".", "..", ".git"}.isdisjoint(value["path"].split("/")):
+            raise StorageError(400, None, f"Invalid path: {value['path']}")
         if key == "file":
             files[value["path"]] = Blob(base64.b64decode(value["content"]))
         elif key == "lfsFile":
@@ -246,9 +283,14 @@ def changed_files(access: Access, base: Commit, operations: list[dict[str, Any]]
                 raise StorageError(400, None, f"LFS object {value['oid']} was never uploaded")
             files[value["path"]] = Blob(access.storage.objects[value["oid"]], value["oid"])
         elif key == "deletedFile":
-            del files[value["path"]]
+            if files.pop(value["path"], None) is None:
+                raise StorageError(404, "EntryNotFound", "A file with this name doesn't exist")
         elif key == "deletedFolder":
-            files = {path: blob for path, blob in files.items() if not path.startswith(value["path"].rstrip("/") + "/")}
+            folder = value["path"].rstrip("/") + "/"
+            kept = {path: blob for path, blob in files.items() if not path.startswith(folder)}
+            if len(kept) == len(files):
+                raise StorageError(404, "EntryNotFound", "A folder with this name doesn't exist")
+            files = kept
         else:
             raise StorageError(400, None, f"Unknown operation {key}")
     return files
@@ -267,46 +309,6 @@ async def commits(request: Request, kinds: str, namespace: str, name: str, revis
         }
         for commit in repository.history(revision)
     ]
-
-
-@router.get(REPO + "/discussions")
-async def discussions(request: Request, kinds: str, namespace: str, name: str) -> dict[str, Any]:
-    repository = Access.of(request).read(kind_of(kinds), f"{namespace}/{name}")
-    entries = [discussion_entry(repository, discussion) for discussion in repository.discussions.values()]
-    return {"discussions": entries, "count": len(entries), "start": 0}
-
-
-@router.get(REPO + "/discussions/{num}")
-async def discussion_details(request: Request, kinds: str, namespace: str, name: str, num: int) -> dict[str, Any]:
-    repository = Access.of(request).read(kind_of(kinds), f"{namespace}/{name}")
-    discussion = repository.discussions[num]
-    changes = {"base": discussion.base, "mergeCommitId": discussion.merge_commit}
-    extra = {"events": [], "changes": changes, "filesWithConflicts": [], "diff": ""}
-    return discussion_entry(repository, discussion) | extra
-
-
-def change_discussion(access: Access, kind: str, repo_id: str, ref: str, body: bytes) -> dict[str, Any]:
-    num, _, action = ref.partition("/")
-    repository = access.write(kind, repo_id)
-    if action == "merge":
-        repository.merge(int(num), access.logged_in().name)
-    elif action == "status":
-        repository.discussions[int(num)].status = json.loads(body)["status"]
-    else:
-        raise StorageError(404, None, "Not Found")
-    return {}
-
-
-def discussion_entry(repository: Repository, discussion: Discussion) -> dict[str, Any]:
-    return {
-        "num": discussion.num,
-        "title": discussion.title,
-        "author": {"name": discussion.author},
-        "createdAt": timestamp(discussion.date),
-        "status": discussion.status,
-        "repo": {"name": repository.id, "type": repository.kind},
-        "isPullRequest": True,
-    }
 
 
 def web_path(repository: Repository) -> str:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import unquote
 
+from .access import TOKENS
+
 DEFAULT_MESSAGE = "This server was told to fail"
 
 
@@ -45,6 +47,7 @@ class Record:
     path: str
     range: str | None
     authorized: bool
+    user: str | None = None
     status: int = 0
     request_bytes: int = 0
     response_bytes: int = 0
@@ -63,7 +66,9 @@ class Watcher:
             await self.app(scope, receive, send)
             return
         headers = {name.decode().lower(): value.decode() for name, value in scope["headers"]}
+        owner = TOKENS.get(headers.get("authorization", "").removeprefix("Bearer "))
         record = Record(scope["method"], scope["path"], headers.get("range"), "authorization" in headers)
+        record.user = owner.name if owner else None
         self.requests.append(record)
         fault = self._next_fault(record)
         # A quoted slash is part of a name: "refs%2Fpr%2F1" is one step, which is unquoted where names are looked up.
@@ -98,6 +103,8 @@ class Watcher:
                 await asyncio.sleep(0.05)
                 return
             if fault.status is not None:
+                while (await counted_receive()).get("more_body"):  # a server that fails has read what was sent
+                    pass
                 await self._answer(fault, record, send)
                 return
         await self.app(scope, counted_receive, watched_send)

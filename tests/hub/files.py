@@ -53,7 +53,10 @@ async def verify(request: Request, oid: str) -> dict[str, Any]:
 
 @router.api_route("/lfs/{oid}", methods=["GET", "HEAD"])
 async def stored(request: Request, oid: str) -> Response:
-    return ranged(request, request.app.state.storage.objects[oid], {"etag": f'"{oid}"'})
+    content = request.app.state.storage.objects.get(oid)
+    if content is None:
+        raise StorageError(404, None, "No such object")
+    return ranged(request, content, {"etag": f'"{oid}"'})
 
 
 @router.api_route("/{prefix}/{namespace}/{name}/resolve/{revision}/{path:path}", methods=["GET", "HEAD"])
@@ -76,10 +79,13 @@ async def resolve(
 
 def ranged(request: Request, content: bytes, headers: dict[str, str]) -> Response:
     headers = headers | {"accept-ranges": "bytes"}
-    wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", request.headers.get("range", ""))
-    if wanted is None:
+    wanted = re.fullmatch(r"bytes=(\d*)-(\d*)", request.headers.get("range", ""))
+    if wanted is None or not (wanted[1] or wanted[2]) or (all(wanted.groups()) and int(wanted[2]) < int(wanted[1])):
         return Response(content, headers=headers, media_type="application/octet-stream")
-    start, end = int(wanted[1]), int(wanted[2] or len(content) - 1)
+    if wanted[1]:
+        start, end = int(wanted[1]), int(wanted[2] or len(content) - 1)
+    else:  # the last bytes
+        start, end = max(len(content) - int(wanted[2]), 0), len(content) - 1
     if start >= len(content):
         return Response(status_code=416, headers=headers | {"content-range": f"bytes */{len(content)}"})
     headers |= {"content-range": f"bytes {start}-{min(end, len(content) - 1)}/{len(content)}"}

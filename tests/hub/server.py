@@ -9,7 +9,7 @@ import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
-from . import api, files
+from . import api, discussions, files
 from .access import TOKENS
 from .faults import Fault, Record, Watcher
 from .storage import Storage, StorageError
@@ -19,6 +19,7 @@ def make_app(storage: Storage) -> FastAPI:
     """The app over a storage."""
     app = FastAPI()
     app.state.storage = storage
+    app.include_router(discussions.router)  # first: the API's last route takes any verb
     app.include_router(api.router)
     app.include_router(files.router)
 
@@ -76,6 +77,10 @@ class LoopbackHub:
     def requests(self) -> list[Record]:
         """What was asked so far; may be cleared."""
         return self._watcher.requests
+
+    def clear_log(self) -> None:
+        """Forgets what was asked so far."""
+        self.requests.clear()
 
     def uploaded_bytes(self) -> int:
         """Bytes of all requests' bodies so far."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import unquote
 
 # What the Hub's default .gitattributes has, as far as anybody here pushes it.
@@ -64,18 +64,46 @@ class Commit:
     date: datetime
 
 
+@dataclass(frozen=True)
+class Event:
+    """What somebody did in a discussion, and its number there; `data` is as the client reads it."""
+
+    num: int
+    kind: Literal["comment", "status-change"]
+    author: str
+    date: datetime
+    data: dict[str, Any]
+
+
 @dataclass
 class Discussion:
-    """A pull request."""
+    """A discussion, or a pull request: then it has a base branch, and the commit at which it left it."""
 
     num: int
     title: str
-    description: str
     author: str
-    base: str
     date: datetime
+    base: str | None = None
+    start: str | None = None
     status: Literal["draft", "open", "closed", "merged"] = "open"
     merge_commit: str | None = None
+    events: list[Event] = field(default_factory=list)
+
+    def add(self, kind: Literal["comment", "status-change"], author: str, data: dict[str, Any]) -> Event:
+        """Notes what somebody did."""
+        event = Event(len(self.events), kind, author, self.date + timedelta(minutes=len(self.events)), data)
+        self.events.append(event)
+        return event
+
+    def comment(self, author: str, text: str) -> Event:
+        """Notes what somebody said."""
+        latest = {"raw": text, "html": text, "updatedAt": None, "author": {"name": author}}
+        return self.add("comment", author, {"edited": False, "hidden": False, "latest": latest, "history": []})
+
+    def set_status(self, author: str, status: Literal["open", "closed", "merged"]) -> Event:
+        """Opens, closes or merges it."""
+        self.status = status
+        return self.add("status-change", author, {"status": status})
 
 
 @dataclass
@@ -113,7 +141,9 @@ class Repository:
             commit = self.commits[commit.parent]
 
     def commit(self, ref: str, files: dict[str, Blob], title: str, message: str, author: str) -> Commit:
-        """Puts a new state on a ref."""
+        """Puts a new state on a branch or on a pull request's ref."""
+        if ref in self.tags or ref in self.commits:
+            raise StorageError(400, None, f"{ref} is no branch: nothing can be committed to it")
         parent = self.refs.get(ref)
         number = len(self.commits)
         listing = "".join(f"{path} {blob.oid}\n" for path, blob in sorted(files.items()))
@@ -124,21 +154,58 @@ class Repository:
         self.refs[ref] = oid
         return commit
 
-    def open_pull_request(self, title: str, description: str, author: str, base: str, draft: bool) -> Discussion:
-        """A pull request whose ref starts at the base branch."""
+    def discuss(self, title: str, description: str, author: str) -> Discussion:
+        """A new discussion."""
         num = len(self.discussions) + 1
-        status: Literal["draft", "open"] = "draft" if draft else "open"
-        discussion = Discussion(num, title, description, author, base, START + timedelta(days=num), status)
-        self.refs[f"refs/pr/{num}"] = self.at(base).oid
+        discussion = Discussion(num, title, author, START + timedelta(days=num))
+        discussion.comment(author, description)
         self.discussions[num] = discussion
         return discussion
 
+    def open_pull_request(self, title: str, description: str, author: str, base: str, draft: bool) -> Discussion:
+        """A pull request whose ref starts at the base branch."""
+        start = self.at(base).oid
+        discussion = self.discuss(title, description, author)
+        discussion.base, discussion.start = base, start
+        discussion.status = "draft" if draft else "open"
+        self.refs[f"refs/pr/{discussion.num}"] = start
+        return discussion
+
+    def discussion(self, num: int) -> Discussion:
+        """A discussion that is there."""
+        if num not in self.discussions:
+            raise StorageError(404, None, f"No discussion {num}")
+        return self.discussions[num]
+
+    def proposed(self, discussion: Discussion) -> tuple[dict[str, Blob], list[str]]:
+        """The base branch's files with a pull request's changes, and the paths that both changed since it started."""
+        assert discussion.start is not None and discussion.base is not None
+        before, ours = self.commits[discussion.start].files, self.at(discussion.base).files
+        theirs = self.at(f"refs/pr/{discussion.num}").files
+        changed = {path for path in before.keys() | theirs.keys() if before.get(path) != theirs.get(path)}
+        conflicts = [path for path in sorted(changed) if ours.get(path) not in (before.get(path), theirs.get(path))]
+        kept = {path: blob for path, blob in ours.items() if path not in changed}
+        return kept | {path: theirs[path] for path in changed if path in theirs}, conflicts
+
     def merge(self, num: int, author: str) -> None:
-        """Puts a pull request's state on its base branch."""
-        discussion = self.discussions[num]
-        files = self.at(f"refs/pr/{num}").files
+        """Puts a pull request's changes on its base branch, which may have moved since."""
+        discussion = self.discussion(num)
+        if discussion.base is None or discussion.status not in ("draft", "open"):
+            raise StorageError(400, None, f"{num} is no open pull request")
+        files, conflicts = self.proposed(discussion)
+        if conflicts:
+            raise StorageError(409, None, f"Conflicts in {', '.join(conflicts)}")
         discussion.merge_commit = self.commit(discussion.base, files, discussion.title, "", author).oid
-        discussion.status = "merged"
+        discussion.set_status(author, "merged")
+
+    def delete_ref(self, ref: str, is_tag: bool) -> None:
+        """Takes away a branch or a tag; the commits stay."""
+        if ref not in self.refs or ref.startswith("refs/") or (ref in self.tags) != is_tag:
+            raise StorageError(404, "RevisionNotFound", f"Invalid rev id: {ref}")
+        if ref == "main":
+            raise StorageError(400, None, "The main branch can't be deleted")
+        del self.refs[ref]
+        self.tags.discard(ref)
 
 
 class Storage:
