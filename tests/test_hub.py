@@ -143,6 +143,8 @@ def test_branches_and_pull_requests(published, api, hub, to, photo_path, expecte
     assert pipeline(TASK, model=to.repo_id, revision="trial")(str(photo_path)) == expected
     stranger = Destination(to.repo_id, token=hub.tokens["other"], create_pr=True)
     commit = push_checkpoint(folder, stranger)
+    result = wordsight("push", folder, to.repo_id, "--create-pr", env=cli_environment(hub, "other"))
+    assert "/discussions/2" in result.stdout and 'revision="refs/pr/2"' in result.stdout, result.stderr
     assert commit.pr_url.endswith(f"{to.repo_id}/discussions/1")
     assert pipeline(TASK, model=to.repo_id, revision="refs/pr/1")(str(photo_path)) == expected
     api.merge_pull_request(to.repo_id, 1)

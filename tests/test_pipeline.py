@@ -2,6 +2,8 @@
 
 import functools
 import http.server
+import subprocess
+import sys
 import threading
 
 import datasets
@@ -44,6 +46,16 @@ def photos(tmp_path_factory):
 @pytest.fixture(scope="module")
 def expected(labeller, photos):
     return [labeller(str(path)) for path in photos]
+
+
+def test_nothing_is_complained_of(model_dir, photos):
+    code = (
+        "import sys, wordsight; from transformers import pipeline;"
+        "print(len(pipeline('multi-label-image-classification', model=sys.argv[1])(sys.argv[2])))"
+    )
+    command = [sys.executable, "-c", code, str(model_dir), str(photos[0])]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.stdout.strip() == "4" and "supported" not in result.stderr, result.stderr
 
 
 def test_one_photo_gives_all_labels_sorted(expected):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from huggingface_hub import CommitInfo
 
 Private = Annotated[
     bool | None,
@@ -45,8 +48,7 @@ def push(
     commit = push_checkpoint(
         model, to, encoder=encoder, datasets=dataset or (), tags=tag or (), license=license, commit_message=message
     )
-    typer.echo(f"{'Pull request' if create_pr else 'Pushed'}: {commit.pr_url or commit.commit_url}")
-    typer.echo(f'Use: pipeline("multi-label-image-classification", model="{commit.repo_url.repo_id}")')
+    _report(commit, revision, 'pipeline("multi-label-image-classification", model="{}"{})')
 
 
 def push_texts(
@@ -69,5 +71,12 @@ def push_texts(
 
     to = Destination(repo, "dataset", private, None, revision, create_pr)
     commit = push_folder(texts, to, license=license, commit_message=message)
-    typer.echo(f"{'Pull request' if create_pr else 'Pushed'}: {commit.pr_url or commit.commit_url}")
-    typer.echo(f'Use: datasets.load_dataset("{commit.repo_url.repo_id}", split="train")')
+    _report(commit, revision, 'datasets.load_dataset("{}", split="train"{})')
+
+
+def _report(commit: CommitInfo, revision: str | None, use: str) -> None:
+    """Says where it went and how to use it from there."""
+    typer.echo(f"{'Pull request' if commit.pr_url else 'Pushed'}: {commit.pr_url or commit.commit_url}")
+    where = commit.pr_revision or revision
+    at = f', revision="{where}"' if where else ""
+    typer.echo(f"Use: {use.format(commit.repo_url.repo_id, at)}")
