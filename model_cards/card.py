@@ -56,15 +56,27 @@ def renewed(path: Path, fresh: str) -> str:
     Raises:
         InvalidInputError: the metadata of the card that is there is no valid YAML.
     """
-    if not path.is_file():
+    existing = read_card(path)
+    if existing is None:
         return fresh
-    existing = path.read_text(encoding="utf-8")
     if is_own_words(existing):
         warnings.warn(f"{path} is not wordsight's and stays as it is; delete it to have it written anew.", stacklevel=3)
     try:
         return keep_edits(existing, fresh)
     except (ValueError, yaml.YAMLError) as error:
         raise InvalidInputError(f"The metadata at the top of {path} is no valid YAML: {error}. Mend it.") from error
+
+
+def read_card(path: Path) -> str | None:
+    """The card at a path, if there is one.
+
+    Raises:
+        InvalidInputError: it is no UTF-8 text.
+    """
+    try:
+        return path.read_text(encoding="utf-8") if path.is_file() else None
+    except UnicodeDecodeError as error:
+        raise InvalidInputError(f"{path} is no UTF-8 text: {error}. Save it as UTF-8.") from error
 
 
 def draw_pictures(folder: Path) -> None:

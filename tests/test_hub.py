@@ -334,6 +334,9 @@ def test_the_card_is_not_accepted(published, to, api, tmp_path):
     card.write_text("---\n{[\n---\n")
     with pytest.raises(InvalidInputError, match="no valid YAML"):
         push_checkpoint(folder, to)
+    card.write_bytes("Gr\u00fc\u00dfe".encode("latin-1"))
+    with pytest.raises(InvalidInputError, match=r"README.md is no UTF-8 text"):
+        push_checkpoint(folder, to)
 
 
 def test_encoder_of_this_machine(published, tiny_clip_dir, to, tmp_path, photo_path, expected):

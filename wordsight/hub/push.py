@@ -20,7 +20,7 @@ from wordsight.description_gen.generation import KNOWLEDGE
 from wordsight.description_gen.published import note_published
 from wordsight.errors import InvalidInputError
 from wordsight.model_cards import render_model_card, render_texts_card
-from wordsight.model_cards.card import draw_pictures
+from wordsight.model_cards.card import draw_pictures, read_card
 from wordsight.model_cards.edits import for_push
 from wordsight.modeling.configuration_wordsight import WordsightConfig
 from wordsight.modeling.modeling_wordsight import WordsightForMultiLabelImageClassification
@@ -110,7 +110,7 @@ def push_checkpoint(
         path.write_text(json.dumps(entries, indent=2, sort_keys=True) + "\n", encoding="utf-8")
         code = write_remote_code(stage)
         draw_pictures(stage)
-        local = (stage / CARD).read_text(encoding="utf-8") if (stage / CARD).is_file() else None
+        local = read_card(folder / CARD)
 
         def render(repo_id: str) -> str:
             return render_model_card(stage, repo_id, datasets=datasets, tags=tags, license=license)
