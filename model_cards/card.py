@@ -8,7 +8,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from wordsight.description_gen import Knowledge
@@ -61,10 +60,7 @@ def renewed(path: Path, fresh: str) -> str:
         return fresh
     if is_own_words(existing):
         warnings.warn(f"{path} is not wordsight's and stays as it is; delete it to have it written anew.", stacklevel=3)
-    try:
-        return keep_edits(existing, fresh)
-    except (ValueError, yaml.YAMLError) as error:
-        raise InvalidInputError(f"The metadata at the top of {path} is no valid YAML: {error}. Mend it.") from error
+    return keep_edits(existing, fresh)
 
 
 def read_card(path: Path) -> str | None:
@@ -98,10 +94,7 @@ def draw_pictures(folder: Path) -> None:
 def render_model_card(
     folder: Path,
     repo_id: str | None = None,
-    *,
     datasets: Sequence[str] = (),
-    tags: Sequence[str] = (),
-    license: str | None = None,  # noqa: A002, the metadata's own name for it
 ) -> str:
     """The card of a model, signed (see `edits.py`).
 
@@ -109,9 +102,7 @@ def render_model_card(
         folder: the model's folder, with its config and, as far as they are there, training log, knowledge, evaluations
             and pictures.
         repo_id: the model's id on the Hub.
-        datasets: Hub ids of the sentences.
-        tags: beside wordsight's own.
-        license: the Hub's id of a licence.
+        datasets: Hub ids of the sentences, beside the one under which they were pushed before training.
     """
     from wordsight.modeling.configuration_wordsight import WordsightConfig
 
@@ -125,10 +116,10 @@ def render_model_card(
     is_own = offline and OWN_LLM in str(provenance.get("language_model"))
     name = repo_id.split("/")[-1] if repo_id else folder.resolve().name
     data = ModelCardData(
-        license=license or (OWN_LICENSE if is_own else None),
+        license=OWN_LICENSE if is_own else None,
         library_name="wordsight",
         pipeline_tag="image-classification",
-        tags=list(dict.fromkeys([*TAGS, *tags])),
+        tags=list(TAGS),
         base_model=config.encoder if on_hub else None,
         base_model_relation="adapter" if on_hub else None,
         datasets=datasets or None,
@@ -190,8 +181,8 @@ def _category_rows(config: WordsightConfig) -> list[dict[str, Any]]:
     }
     return [
         {
-            "name": _cell(category.name),
-            "synonyms": _cell(", ".join(category.synonyms)),
+            "name": cell(category.name),
+            "synonyms": cell(", ".join(category.synonyms)),
             "attribute_group": _company(category.name, groups["attribute_groups"]),
             "cooccurrence_group": _company(category.name, groups["cooccurrence_groups"]),
             "threshold": threshold,
@@ -201,10 +192,10 @@ def _category_rows(config: WordsightConfig) -> list[dict[str, Any]]:
 
 
 def _company(name: str, groups: dict[str, list[str]]) -> str:
-    return _cell(_shortened([other for other in groups[name] if other != name]))
+    return cell(_shortened([other for other in groups[name] if other != name]))
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
     """Text that breaks no table."""
     return " ".join(text.split()).replace("|", "\\|")
 
@@ -230,9 +221,9 @@ def _rounds(knowledge: Knowledge) -> list[dict[str, Any]]:
     rows = [
         {
             "name": kind,
-            "question": _cell(question),
+            "question": cell(question),
             "answers": sum(len(items) for items in answers.values()),
-            "example": _cell(_shortened(example, 3)),
+            "example": cell(_shortened(example, 3)),
         }
         for kind, question, answers, example in rounds
     ]

@@ -11,12 +11,20 @@ import json
 import re
 from typing import Any
 
+import yaml
 from huggingface_hub import CardData, RepoCard
 
 from wordsight.cache import fingerprint
+from wordsight.errors import InvalidInputError
 
 BLOCK = re.compile(
     r"<!-- wordsight:begin (?P<name>[\w-]+)(?: (?P<hash>[0-9a-f]+))? -->\n(?P<text>.*?)<!-- wordsight:end -->",
+    re.DOTALL,
+)
+# The card that wordsight 0.1 wrote, which had no blocks.
+_OF_FORMAT_1 = re.compile(
+    r"# Multi-label image classification into \d+ categories, learned from texts\n.*"
+    r"corrected them\. Measure on photos of your own before you rely on it\.",
     re.DOTALL,
 )
 RECORD = re.compile(r"\n*<!-- wordsight:record (?P<json>\{.*?\}) -->\n*")
@@ -40,74 +48,104 @@ def sign(card: str) -> str:
 def keep_edits(existing: str, fresh: str) -> str:
     """A card with what is generated of `fresh` and what a person wrote of `existing`.
 
-    A block that was edited stays as it is, one that was deleted stays away, and so it is with each key of the metadata;
-    tags of both are joined. A card with text but without a block is all a person's: only metadata is added to it.
+    A block that was edited stays as it is, one that was deleted stays away, and so it is with each key of the metadata.
+    A card with text but without a block is all a person's: only metadata is added to it.
 
     Args:
         existing: a card as it is found.
         fresh: a card as `sign` gives it.
 
     Raises:
-        ValueError, yaml.YAMLError: the metadata of `existing` is no YAML mapping.
+        InvalidInputError: the metadata of `existing` is no YAML mapping.
     """
     old_metadata, old_text = _parse(existing)
     new_metadata, new_text = _parse(fresh)
     known = _record(existing)
     metadata = _merge_metadata(old_metadata, new_metadata, known.get("metadata", {}))
-    if not old_text.strip():
+    if not old_text.strip() or _OF_FORMAT_1.fullmatch(old_text.strip()):
         return _compose(metadata, new_text, _record(fresh))
     if not BLOCK.search(old_text):
         return _compose(metadata, old_text)
     return _compose(metadata, _merge_blocks(old_text, new_text, known.get("blocks", [])), _record(fresh))
 
 
-def for_push(fresh: str, local: str | None, published: str | None) -> tuple[str, bool]:
+def for_push(
+    fresh: str, local: str | None, published: str | None, given: dict[str, Any] | None = None
+) -> tuple[str, bool]:
     """The card to publish, of what was generated, what was edited here and what was edited on the Hub.
+
+    Its record says what a person had written here ("local"), and what is published if nobody edits it there ("pushed").
 
     Args:
         fresh: a card as `sign` gives it.
         local: the card in the model's folder.
         published: the card that is on the Hub.
+        given: metadata that is asked for with this push; it counts as a person's, and is added to lists.
 
     Returns:
         The card, and whether both were edited since the last push, so that the Hub's was kept and edits in the folder
         wait for a person.
 
     Raises:
-        ValueError, yaml.YAMLError: the metadata of a card is no YAML mapping.
+        InvalidInputError: the metadata of a card is no YAML mapping.
     """
     mine = keep_edits(local, fresh) if local is not None else fresh
-    card, conflict = mine, False
+    card, changed_there, conflict, record = mine, False, False, {}
     if published is not None:
-        # What a person had written here when the published card was pushed.
-        pushed = _record(published).get("local")
-        changed_here = _edits(mine) != (pushed or _edits(fresh))
-        changed_there = _edits(published) != pushed and bool(_parse(published)[1].strip())
-        conflict = changed_here and changed_there
-        if conflict or not changed_here:
-            card = keep_edits(published, fresh)
-        elif pushed is None:  # a repository made on the Hub, with metadata alone
-            card = keep_edits(published, mine)
+        record = _record(published)
+        changed_here = _edits(mine) != record.get("local", _edits(fresh))
+        changed_there = _edits(published) != record.get("pushed")
+        has_words = bool(_parse(published)[1].strip())
+        conflict = changed_here and changed_there and has_words and _edits(mine) != _edits(published)
+        is_theirs = conflict or not changed_here
+        card = keep_edits(published, fresh) if is_theirs else _with_metadata_of(mine, published)
     metadata, text = _parse(card)
-    record = _record(card) | {"local": _edits(mine)} if BLOCK.search(text) else None
-    return _compose(metadata, text, record), conflict
+    for key, value in (given or {}).items():
+        metadata[key] = list(dict.fromkeys([*metadata.get(key, []), *value])) if isinstance(value, list) else value
+    own = _record(card) if BLOCK.search(text) else {}
+    card = _compose(metadata, text, own)
+    # Edits that are on the Hub alone stay different from what this side knows.
+    pushed = record.get("pushed", "") if changed_there and (conflict or not changed_here) else _edits(card)
+    return _compose(metadata, text, own | {"local": _edits(mine), "pushed": pushed}), conflict
+
+
+def linked_datasets(card: str) -> list[str]:
+    """The data sets that a card's metadata names."""
+    named = _parse(card)[0].get("datasets") or []
+    return [named] if isinstance(named, str) else list(named)
 
 
 def is_own_words(card: str) -> bool:
     """Whether a card has text, and none of it is wordsight's."""
-    return bool(card.strip()) and not BLOCK.search(card.replace("\r\n", "\n"))
+    _, text = _parse(card)
+    return bool(text.strip()) and not BLOCK.search(text) and not _OF_FORMAT_1.fullmatch(text.strip())
+
+
+def _with_metadata_of(mine: str, published: str) -> str:
+    """A card with those keys that a person set in the published one, and nobody set here."""
+    metadata, text = _parse(mine)
+    theirs, here = _changed_metadata(published), _changed_metadata(mine)
+    merged = metadata | {key: value for key, value in theirs.items() if key not in here}
+    return _compose(merged, text, _record(mine))
+
+
+def _changed_metadata(card: str) -> dict[str, Any]:
+    """The keys whose values are not as they were generated."""
+    known = _record(card).get("metadata", {})
+    return {key: value for key, value in _parse(card)[0].items() if known.get(key) != _hash(value)}
 
 
 def _edits(card: str) -> str:
     """A hash of what a person wrote in a card: it does not change when blocks or metadata are generated anew."""
-
-    def name_if_untouched(block: re.Match[str]) -> str:
-        return f"<{block['name']}>" if _hash(block["text"]) == block["hash"] else block["text"]
-
     metadata, text = _parse(card)
-    known = _record(card).get("metadata", {})
-    changed = {key: value for key, value in metadata.items() if known.get(key) != _hash(value)}
-    return _hash([BLOCK.sub(name_if_untouched, text).strip(), changed, sorted(known.keys() - metadata.keys())])
+    record = _record(card)
+    words = BLOCK.sub(lambda block: "" if _hash(block["text"]) == block["hash"] else block["text"], text).split()
+    left = {block["name"] for block in BLOCK.finditer(text)}
+    deleted = [
+        *sorted(record.get("metadata", {}).keys() - metadata.keys()),
+        *sorted({*record.get("blocks", [])} - left),
+    ]
+    return _hash([words, _changed_metadata(card), deleted])
 
 
 def _merge_blocks(old: str, new: str, known: list[str]) -> str:
@@ -135,8 +173,15 @@ def _merge_metadata(old: dict[str, Any], new: dict[str, Any], known: dict[str, s
 
 
 def _parse(card: str) -> tuple[dict[str, Any], str]:
-    """Metadata, and text without the record."""
-    parsed = RepoCard(card.replace("\r\n", "\n"), ignore_metadata_errors=True)
+    """Metadata, and text without the record.
+
+    Raises:
+        InvalidInputError: the metadata is no YAML mapping of names.
+    """
+    try:
+        parsed = RepoCard(card.replace("\r\n", "\n"), ignore_metadata_errors=True)
+    except (ValueError, TypeError, yaml.YAMLError) as error:
+        raise InvalidInputError(f"The metadata at the top of README.md is no valid YAML: {error}. Mend it.") from error
     return parsed.data.to_dict(), RECORD.sub("\n", parsed.text)
 
 

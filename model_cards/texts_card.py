@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from huggingface_hub import DatasetCard, DatasetCardData
 
-from .card import OWN_LICENSE, OWN_LLM
+from .card import OWN_LICENSE, OWN_LLM, cell
 from .edits import sign
 
 if TYPE_CHECKING:
@@ -18,23 +18,17 @@ if TYPE_CHECKING:
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
 
-def render_texts_card(
-    dataset: Dataset,
-    knowledge: Knowledge,
-    repo_id: str,
-    license: str | None = None,  # noqa: A002, the metadata's own name for it
-) -> str:
+def render_texts_card(dataset: Dataset, knowledge: Knowledge, repo_id: str) -> str:
     """The card, signed (see `edits.py`).
 
     Args:
         dataset: the sentences, with `labels` (multi-hot, K).
         knowledge: what the language model said of the K categories.
         repo_id: the data set's id on the Hub.
-        license: the Hub's id of a licence.
     """
     counts = [sum(column) for column in zip(*dataset["labels"], strict=True)]
     data = DatasetCardData(
-        license=license or (OWN_LICENSE if OWN_LLM in knowledge.model else None),
+        license=OWN_LICENSE if OWN_LLM in knowledge.model else None,
         task_categories=["text-classification", "image-classification"],
         task_ids=["multi-label-image-classification", "multi-label-classification"],
         size_categories=next((size for limit, size in SIZES if len(dataset) < limit), "n>1M"),
@@ -50,7 +44,7 @@ def render_texts_card(
         sentences=len(dataset),
         repo_id=repo_id,
         categories=[
-            {"name": category.name, "synonyms": ", ".join(category.synonyms), "sentences": count}
+            {"name": cell(category.name), "synonyms": cell(", ".join(category.synonyms)), "sentences": count}
             for category, count in zip(knowledge.categories, counts, strict=True)
         ],
     )

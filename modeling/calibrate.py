@@ -29,7 +29,7 @@ from .score_options import (
     standardize_images,
 )
 from .score_statistics import fit_fusion_weights
-from .side_files import copy_side_files
+from .side_files import copy_side_files, drop_figures
 
 # Means and variances are streamed over all photos; directions and thresholds come from a sample of so many.
 MAX_KEPT = 10_000
@@ -195,6 +195,7 @@ def calibrate_checkpoint(
     with writing(target, "run the same command again"):
         loaded.save_pretrained(target)
         copy_side_files(source, target)
+        drop_figures(target)  # they are of the scores before
         write_model_card(target)
     return gathered, target
 

@@ -20,6 +20,15 @@ SHOWN = 5  # names in a message
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
+def is_hub_name(encoder: str) -> bool:
+    """Whether an encoder is named as one on the Hub is ("offline" is so, too), and not by a path."""
+    try:
+        validate_repo_id(encoder)
+    except HFValidationError:
+        return False
+    return True
+
+
 def check_encoder(encoder: str, source: str) -> str:
     """The name by which a checkpoint's encoder is loaded.
 
@@ -33,20 +42,16 @@ def check_encoder(encoder: str, source: str) -> str:
             encoder writes, and is kept.
     """
     remedy = "Train with an encoder that has a Hub id, or give yours with image_encoder=load_image_encoder(...)."
+    if is_hub_name(encoder):
+        return encoder
     if Path(source).is_dir():
-        if not encoder.startswith("."):
+        if Path(encoder).is_absolute():
             return encoder
         inside = (Path(source) / encoder).resolve()
         if not inside.is_relative_to(Path(source).resolve()):
             raise InvalidInputError(f"{source} names its encoder by a path outside of it: {encoder!r}. {remedy}")
         return str(inside)
-    try:
-        validate_repo_id(encoder)
-    except HFValidationError as error:
-        raise InvalidInputError(
-            f"{source} names its encoder by a path outside the repository: {encoder!r}. {remedy}"
-        ) from error
-    return encoder
+    raise InvalidInputError(f"{source} names its encoder by a path outside the repository: {encoder!r}. {remedy}")
 
 
 def check_safetensors(source: str, error: OSError) -> None:

@@ -154,17 +154,21 @@ class WordsightForMultiLabelImageClassification(PreTrainedModel):
             check_safetensors(source, error)
             raise
         model, report = loaded
+        if Path(source).is_dir():
+            model.config.name_or_path = str(Path(source).resolve())
+        else:
+            model.revision = kwargs["revision"]
+        model.config.encoder = check_encoder(model.config.encoder, source)
         check_tensors(model, report | ({"mismatched_keys": ()} if ignores_shapes else {}), source)
         if image_encoder is None:
             image_encoder = load_image_encoder(
-                check_encoder(model.config.encoder, source),
+                model.config.encoder,
                 patch_embeddings=model.config.patch_embeddings,
                 revision=model.config.encoder_revision,
                 dtype=model.dtype,
                 **{key: kwargs.get(key) for key in HUB_KEYWORDS},
             )
         model.image_encoder = image_encoder.to(model.device) if image_encoder else None
-        model.revision = kwargs.get("revision")
         return loaded if wants_report else model
 
     def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> None:  # type: ignore[override]
@@ -175,7 +179,7 @@ class WordsightForMultiLabelImageClassification(PreTrainedModel):
             kwargs: as for transformers' `save_pretrained`; with `push_to_hub=True`, those of `push_to_hub` as well.
         """
         push, repo_id = kwargs.pop("push_to_hub", False), kwargs.pop("repo_id", Path(save_directory).name)
-        names = ("commit_message", "commit_description", "private", "token", "revision", "create_pr")
+        names = ("commit_message", "commit_description", "private", "token", "revision", "create_pr", "tags")
         push_kwargs = {key: kwargs.pop(key) for key in names if key in kwargs} if push else {}
         state = kwargs.pop("state_dict", None) or self.state_dict()
         learned = {key: value for key, value in state.items() if not key.startswith("image_encoder.")}

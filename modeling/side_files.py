@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +19,17 @@ CURVE_PICTURE, CATEGORIES_PICTURE = "training_curve.png", "categories.png"
 SIDE_FILES = (CARD, TRAINING_LOG, KNOWLEDGE, EVALUATION, CURVE_PICTURE, CATEGORIES_PICTURE)
 
 
-def copy_side_files(source: Path, target: Path) -> None:
-    """Copies those of `SIDE_FILES` that are in a model's folder to another one."""
-    for name in SIDE_FILES:
+def copy_side_files(source: Path, target: Path, names: Sequence[str] = SIDE_FILES) -> None:
+    """Copies files that are in a model's folder to another one, as far as they are there."""
+    for name in names:
         if (source / name).is_file() and source.resolve() != target.resolve():
             shutil.copy2(source / name, target / name)
+
+
+def drop_figures(folder: Path) -> None:
+    """Removes what was measured of another model, or of this one with other scores."""
+    for name in (EVALUATION, CATEGORIES_PICTURE):
+        (folder / name).unlink(missing_ok=True)
 
 
 def read_json(path: Path) -> dict[str, Any]:

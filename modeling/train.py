@@ -197,13 +197,12 @@ def save_model(
     """
     from wordsight.model_cards import write_model_card
 
-    from .side_files import CATEGORIES_PICTURE, EVALUATION, KNOWLEDGE, TRAINING_LOG
+    from .side_files import KNOWLEDGE, TRAINING_LOG, drop_figures
     from .trainer import checkpoints
 
     model.save_pretrained(out)
     model.config.name_or_path = str(out)
-    for stale in (EVALUATION, CATEGORIES_PICTURE):
-        (out / stale).unlink(missing_ok=True)
+    drop_figures(out)
     (out / TRAINING_LOG).write_text(json.dumps(log, indent=2), encoding="utf-8")
     knowledge.save(out / KNOWLEDGE)
     write_model_card(out)

@@ -7,11 +7,14 @@ import pytest
 from huggingface_hub import ModelCard, ModelCardData
 from PIL import Image
 
+from wordsight.errors import InvalidInputError
 from wordsight.hub import Destination, push_checkpoint
 from wordsight.model_cards import render_model_card, write_model_card
 from wordsight.model_cards.edits import for_push, keep_edits, sign
+from wordsight.modeling.calibrate import calibrate_checkpoint
 
 from .fixtures.photos import write_photos
+from .test_checks import OLD
 from .test_cli import wordsight
 
 FIRST = """---
@@ -89,6 +92,32 @@ def test_push_after_push():
     assert not conflict and "Here." in card and ModelCard(card).data.license == "mit"
 
 
+def test_own_words_can_be_changed_here():
+    published, _ = for_push(sign(FIRST), "# Mine\n", None)
+    assert for_push(sign(FIRST), "# Mine\n", published) == (published, False)
+    changed, conflict = for_push(sign(FIRST), "# Mine, once more\n", published)
+    assert "# Mine, once more" in changed and not conflict
+
+
+def test_generated_card_of_format_1_is_renewed():
+    old = (OLD / "README.md").read_text()
+    assert "# New title" in keep_edits(old, sign(SECOND)) and "categories, learned" not in keep_edits(old, sign(SECOND))
+    assert "My words" in keep_edits(old + "\n\nMy words\n", sign(SECOND)), "but not one that somebody wrote in"
+
+
+def test_new_blocks_are_no_edit_of_a_persons():
+    published, _ = for_push(sign(FIRST), sign(FIRST), None)
+    more = sign(SECOND + "\n<!-- wordsight:begin extra -->\nMore.\n<!-- wordsight:end -->\n")
+    card, conflict = for_push(more, sign(FIRST), published + "\nThere.\n")
+    assert not conflict and "There." in card and "More." in card
+
+
+@pytest.mark.parametrize("metadata", ["{[", "- a list", "on: true"])
+def test_metadata_that_is_none(metadata):
+    with pytest.raises(InvalidInputError, match="no valid YAML"):
+        keep_edits(f"---\n{metadata}\n---\n\n# Text\n", sign(FIRST))
+
+
 @pytest.fixture
 def folder(published, tmp_path):
     return shutil.copytree(published.folder, tmp_path / "pets")
@@ -131,6 +160,12 @@ def test_evaluation_goes_into_the_card(folder, hub, tmp_path):
     again = wordsight("evaluate", folder, "--data", photos, "--methods", "learned,zero-shot")
     assert again.returncode == 0, again.stderr
     assert len(json.loads((folder / "evaluation.json").read_text())["evaluations"]) == 1, "the same photos, once"
+
+
+def test_figures_are_of_the_scores_that_were_measured(folder, tmp_path):
+    (folder / "evaluation.json").write_text(json.dumps({"evaluations": []}))
+    calibrate_checkpoint(str(folder), [write_photos(tmp_path / "photos", 5)], "images")
+    assert not (folder / "evaluation.json").exists() and "`images`" in (folder / "README.md").read_text()
 
 
 def test_names_that_would_break_a_table(folder):

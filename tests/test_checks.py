@@ -14,6 +14,7 @@ from transformers import AutoConfig, AutoModel
 from wordsight import WordsightConfig, WordsightForMultiLabelImageClassification
 from wordsight.errors import InvalidInputError
 from wordsight.modeling.configuration_wordsight import FORMAT_VERSION
+from wordsight.modeling.encoders import load_image_encoder, load_text_encoder
 from wordsight.version import __version__
 
 OLD = Path(__file__).parent / "data" / "checkpoint-format-1"
@@ -144,3 +145,19 @@ def test_encoder_by_a_path_in_a_folder(folder, tiny_clip_dir):
     shutil.copytree(tiny_clip_dir, folder / "encoder")
     change_config(folder, encoder="./encoder")
     assert load(folder).image_encoder.model.config.model_type == "clip_vision_model"
+
+
+def test_an_encoders_own_code_is_never_run(tiny_clip_dir, tmp_path):
+    """Nor is the reader asked: transformers has a tokenizer of its own for CLIP, and no such image processor."""
+    encoder, trace = tmp_path / "encoder", tmp_path / "ran"
+    shutil.copytree(tiny_clip_dir, encoder)
+    (encoder / "evil.py").write_text(f"open({str(trace)!r}, 'w')\nclass Evil: pass\n")
+    for name, key in (("preprocessor_config.json", "AutoImageProcessor"), ("tokenizer_config.json", "AutoTokenizer")):
+        content = json.loads((encoder / name).read_text())
+        content["auto_map"] = {key: "evil.Evil" if "image" in key.lower() else ["evil.Evil", None]}
+        content |= {"image_processor_type": "Evil", "tokenizer_class": "Evil"}
+        (encoder / name).write_text(json.dumps(content))
+    with pytest.raises(InvalidInputError, match="wants to run code of its own"):
+        load_image_encoder(str(encoder))
+    assert type(load_text_encoder(str(encoder)).tokenizer).__module__.startswith("transformers.")
+    assert not trace.exists()

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import sys
+import warnings
 from importlib.resources import files
 from pathlib import Path
 
@@ -262,7 +263,7 @@ def test_wrong_names(published, to, at_once):
         push_checkpoint(published.folder, Destination("a b", token=to.token))
     with pytest.raises(HubError, match="no such revision"):
         push_checkpoint(published.folder, Destination(to.repo_id, token=to.token, revision="refs/pr/9"))
-    with pytest.raises(InvalidInputError, match=r"holds no model \(no config.json\)"):
+    with pytest.raises(InvalidInputError, match=r"holds no whole model \(no config.json"):
         push_checkpoint(published.folder.parent, to)
 
 
@@ -302,9 +303,12 @@ def test_lasting_faults_publish_nothing(published, hub, to, api, at_once, cut):
     assert len(api.list_repo_commits(to.repo_id)) == 2
 
 
-def test_a_hub_that_hangs(published, hub, to, at_once, monkeypatch):
+@pytest.mark.parametrize(("method", "path"), [("POST", "/commit/"), ("GET", "/api/models/"), ("POST", "/preupload/")])
+def test_a_hub_that_hangs(published, hub, to, at_once, monkeypatch, method, path):
     monkeypatch.setattr(upload, "REQUEST_TIMEOUT", 0.3)
-    hub.faults.append(Fault("POST", "/commit/", times=None, delay=1.0, cut="before"))
+    monkeypatch.setattr(upload, "WAITS", ())
+    monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda _seconds: None)  # the client's own waits
+    hub.faults.append(Fault(method, path, times=None, delay=1.0, cut="before"))
     with pytest.raises(HubError, match="did not answer in time"):
         push_checkpoint(published.folder, to)
 
@@ -316,6 +320,17 @@ def test_a_pull_request_is_not_opened_twice(published, hub, to, api, at_once):
         push_checkpoint(published.folder, Destination(to.repo_id, token=to.token, create_pr=True))
     assert not raised.value.retry_is_safe
     assert len(list(api.get_repo_discussions(to.repo_id))) == 1
+
+
+def test_a_pull_request_survives_what_comes_before_its_commit(published, hub, to, api, at_once):
+    api.create_repo(to.repo_id)
+    hub.faults.append(Fault("GET", "/api/models/", status=503))
+    push_checkpoint(published.folder, Destination(to.repo_id, token=to.token, create_pr=True))
+    hub.faults.append(Fault("GET", "/api/models/", status=503, times=None))
+    with pytest.raises(HubError, match="Nothing is half-published") as raised:
+        push_checkpoint(published.folder, Destination(to.repo_id, token=to.token, create_pr=True))
+    hub.faults.clear()
+    assert raised.value.retry_is_safe and len(list(api.get_repo_discussions(to.repo_id))) == 1
 
 
 def test_somebody_else_was_faster(published, hub, to, api):
@@ -351,6 +366,77 @@ def test_encoder_of_this_machine(published, tiny_clip_dir, to, tmp_path, photo_p
     assert pulled.model.config.encoder == ENCODER and pulled(str(photo_path)) == expected
 
 
+@pytest.mark.parametrize(
+    ("name", "error", "message"),
+    [
+        ("alice/typo", HubError, "There is no alice/typo"),
+        ("~/clip", InvalidInputError, "no name of a repository"),
+        ("a/b/c", InvalidInputError, "no name of a repository"),
+    ],
+)
+def test_encoder_that_is_not_there(published, to, api, name, error, message):
+    with pytest.raises(error, match=message):
+        push_checkpoint(published.folder, to, encoder=name)
+    assert not api.repo_exists(to.repo_id)
+
+
+def test_model_without_its_encoder_or_its_folder(published, api, to, tmp_path, monkeypatch):
+    model = WordsightForMultiLabelImageClassification.from_pretrained(published.repo_id, image_encoder=False)
+    model.push_to_hub(to.repo_id, token=to.token)
+    assert set(api.list_repo_files(to.repo_id)) == set(api.list_repo_files(published.repo_id))
+    shutil.copytree(published.folder, tmp_path / "model")
+    monkeypatch.chdir(tmp_path)
+    model = WordsightForMultiLabelImageClassification.from_pretrained("model")
+    monkeypatch.chdir("/")
+    model.push_to_hub(f"{to.repo_id}-2", token=to.token)
+    assert set(api.list_repo_files(f"{to.repo_id}-2")) == set(api.list_repo_files(published.repo_id))
+
+
+def test_files_that_can_not_be_read_are_not_taken_for_absent(published, hub, to, api, at_once, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda _seconds: None)  # the client's own waits
+    push_checkpoint(published.folder, to)
+    text = (ModelCard.load(to.repo_id).content + "\nWritten on the Hub.\n").encode()
+    api.create_commit(to.repo_id, [CommitOperationAdd("README.md", text)], commit_message="By hand")
+    model = WordsightForMultiLabelImageClassification.from_pretrained(published.repo_id)
+    for status, path in ((403, "README.md"), (503, "README.md"), (503, "knowledge.json")):
+        hub.faults.append(Fault("HEAD", path, times=None, status=status))
+        with pytest.raises(HubError):
+            if path == "knowledge.json":
+                model.push_to_hub(to.repo_id, token=to.token)
+            else:
+                push_checkpoint(published.folder, to)
+        hub.faults.clear()
+        assert "Written on the Hub." in ModelCard.load(to.repo_id).text
+
+
+def test_figures_of_an_earlier_model_go(published, to, api, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(published.folder, folder)
+    (folder / "evaluation.json").write_text(json.dumps({"evaluations": []}))
+    push_checkpoint(folder, to)
+    assert "evaluation.json" in api.list_repo_files(to.repo_id)
+    (folder / "evaluation.json").unlink()
+    push_checkpoint(folder, to)
+    assert "evaluation.json" not in api.list_repo_files(to.repo_id)
+
+
+def test_what_was_asked_for_once_stays(published, to, tmp_path):
+    push_checkpoint(published.folder, to, license="mit", tags=["zz"], datasets=["alice/pet-texts"])
+    push_checkpoint(published.folder, to)
+    card = ModelCard.load(to.repo_id)
+    assert card.data.license == "mit" and "zz" in card.data.tags and "multi-label" in card.data.tags
+    assert card.data.datasets == ["alice/pet-texts"] and "datasets/alice/pet-texts" in card.text
+    push_checkpoint(published.folder, to, license="openrail", tags=["yy"])
+    data = ModelCard.load(to.repo_id).data
+    assert data.license == "openrail" and {"yy", "zz"} <= set(data.tags)
+    folder = tmp_path / "model"
+    shutil.copytree(published.folder, folder)
+    (folder / "README.md").write_text((folder / "README.md").read_text() + "\nWritten here.\n")
+    push_checkpoint(folder, to)
+    card = ModelCard.load(to.repo_id)
+    assert "Written here." in card.text and card.data.license == "openrail" and "yy" in card.data.tags
+
+
 def test_download_that_is_cut_is_taken_up_again(published, hub, photo_path, expected, tmp_path):
     size = Path(published.folder, "model.safetensors").stat().st_size
     hub.faults.append(Fault("GET", "^/lfs/", cut=size // 2))
@@ -380,4 +466,8 @@ def test_edits_survive(published, api, to, tmp_path):
     local.write_text(local.read_text() + "\nWritten here.\n")
     with pytest.warns(UserWarning, match="edited both here and on the Hub"):
         push_checkpoint(folder, to)
+    assert "Written on the Hub." in ModelCard.load(to.repo_id).text
+    with warnings.catch_warnings():  # one who has the Hub's card has nothing to put together
+        warnings.simplefilter("error", UserWarning)
+        WordsightForMultiLabelImageClassification.from_pretrained(to.repo_id).push_to_hub(to.repo_id, token=to.token)
     assert "Written on the Hub." in ModelCard.load(to.repo_id).text

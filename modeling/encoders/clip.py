@@ -26,7 +26,7 @@ class CLIPTextEncoder(TextEncoder):
         model_kwargs, hub_kwargs = split_loading_kwargs(kwargs)
         config = _half_config(name, "text_config", hub_kwargs)
         model = CLIPTextModelWithProjection.from_pretrained(name, config=config, **model_kwargs, **hub_kwargs)
-        tokenizer = AutoTokenizer.from_pretrained(name, **hub_kwargs)
+        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False, **hub_kwargs)
         return cls(model, tokenizer, max_length=model.config.max_position_embeddings)
 
     def encode(self, input_ids: Tensor, attention_mask: Tensor) -> TextEmbeddings:
@@ -66,7 +66,9 @@ class CLIPImageEncoder(ImageEncoder):
         model_kwargs, hub_kwargs = split_loading_kwargs(kwargs)
         config = _half_config(name, "vision_config", hub_kwargs)
         model = CLIPVisionModelWithProjection.from_pretrained(name, config=config, **model_kwargs, **hub_kwargs)
-        return cls(model, AutoImageProcessor.from_pretrained(name, **hub_kwargs), patch_embeddings)
+        return cls(
+            model, AutoImageProcessor.from_pretrained(name, trust_remote_code=False, **hub_kwargs), patch_embeddings
+        )
 
     def encode(self, pixel_values: Tensor) -> ImageEmbeddings:
         """Images (B, 3, H, W) as unit vectors."""

@@ -46,7 +46,7 @@ def load_text_encoder(name: str, **kwargs: Any) -> TextEncoder:
         path = str(cached_offline_encoder())
         kwargs.pop("revision", None)
     family = _family(name, path, TEXT_ENCODERS, kwargs)
-    with _quiet_loading():
+    with _quiet_loading(), _no_code_of(name):
         encoder: TextEncoder = TEXT_ENCODERS[family].from_pretrained(path, **kwargs)
     return encoder
 
@@ -64,7 +64,7 @@ def load_image_encoder(name: str, patch_embeddings: Literal["value", "plain"] = 
         with _quiet_loading():
             return OfflineImageEncoder.from_packages(dtype=kwargs.get("dtype"))
     family = _family(name, name, IMAGE_ENCODERS, kwargs)
-    with _quiet_loading():
+    with _quiet_loading(), _no_code_of(name):
         encoder: ImageEncoder = IMAGE_ENCODERS[family].from_pretrained(
             name, patch_embeddings=patch_embeddings, **kwargs
         )
@@ -83,6 +83,19 @@ def _quiet_loading() -> Iterator[None]:
         logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()
+
+
+@contextmanager
+def _no_code_of(name: str) -> Iterator[None]:
+    """Says of an encoder whose tokenizer or image processor wants to run code of its own that it may not."""
+    try:
+        yield
+    except ValueError as error:
+        if "trust_remote_code" not in str(error):
+            raise
+        raise InvalidInputError(
+            f"The encoder {name!r} wants to run code of its own, which wordsight never lets it. Name another encoder."
+        ) from error
 
 
 def _given(kwargs: dict[str, Any]) -> dict[str, Any]:

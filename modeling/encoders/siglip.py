@@ -23,7 +23,7 @@ class SiglipTextEncoder(TextEncoder):
         """Loads the text half of a SigLIP checkpoint; keywords as in transformers (revision, token, dtype, ...)."""
         model_kwargs, hub_kwargs = split_loading_kwargs(kwargs)
         model = SiglipTextModel.from_pretrained(name, **model_kwargs, **hub_kwargs)
-        tokenizer = AutoTokenizer.from_pretrained(name, **hub_kwargs)
+        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False, **hub_kwargs)
         return cls(model, tokenizer, max_length=model.config.max_position_embeddings, pad_to_max_length=True)
 
     def encode(self, input_ids: Tensor, attention_mask: Tensor) -> TextEmbeddings:
@@ -59,7 +59,9 @@ class SiglipImageEncoder(ImageEncoder):
         """Loads the image half of a SigLIP checkpoint; keywords as in transformers (revision, token, dtype, ...)."""
         model_kwargs, hub_kwargs = split_loading_kwargs(kwargs)
         model = SiglipVisionModel.from_pretrained(name, **model_kwargs, **hub_kwargs)
-        return cls(model, AutoImageProcessor.from_pretrained(name, **hub_kwargs), patch_embeddings)
+        return cls(
+            model, AutoImageProcessor.from_pretrained(name, trust_remote_code=False, **hub_kwargs), patch_embeddings
+        )
 
     def encode(self, pixel_values: Tensor) -> ImageEmbeddings:
         """Images (B, 3, H, W) as unit vectors."""

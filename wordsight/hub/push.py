@@ -7,13 +7,11 @@ import tempfile
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import yaml
-from huggingface_hub import CommitInfo, hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError, HFValidationError
-from transformers.utils.hub import resolve_revision
+from huggingface_hub import CommitInfo, HfApi
 
 from wordsight.description_gen import load_texts
 from wordsight.description_gen.generation import KNOWLEDGE
@@ -21,15 +19,16 @@ from wordsight.description_gen.published import note_published
 from wordsight.errors import InvalidInputError
 from wordsight.model_cards import render_model_card, render_texts_card
 from wordsight.model_cards.card import draw_pictures, read_card
-from wordsight.model_cards.edits import for_push
+from wordsight.model_cards.edits import for_push, linked_datasets
+from wordsight.modeling.checks import is_hub_name
 from wordsight.modeling.configuration_wordsight import WordsightConfig
 from wordsight.modeling.modeling_wordsight import WordsightForMultiLabelImageClassification
-from wordsight.modeling.side_files import SIDE_FILES, copy_side_files
+from wordsight.modeling.side_files import CARD, SIDE_FILES, copy_side_files
 from wordsight.progress import no_datasets_bars
 
 from .errors import explained
 from .remote_code import CONFIG_ENTRIES, write_remote_code
-from .upload import CARD, Destination, push_files
+from .upload import Destination, fetch, push_files, retry
 
 # Nothing else of a folder goes along: it may hold checkpoints, peers of an evaluation, or a user's own files.
 MODEL_FILES = ("config.json", "model.safetensors", "preprocessor_config.json")
@@ -44,7 +43,7 @@ def push_model(
     commit_description: str | None = None,
     tags: Sequence[str] = (),
 ) -> CommitInfo:
-    """Pushes a model as it is in memory, with the files beside the checkpoint that it was loaded from or saved to.
+    """Pushes a model as it is in memory, with the files beside the checkpoint that it was loaded from or trained into.
 
     Args:
         model: the model.
@@ -59,8 +58,7 @@ def push_model(
     """
     with tempfile.TemporaryDirectory() as folder:
         model.save_pretrained(folder)
-        with explained(model.config.name_or_path or to.repo_id, "the Hub"):
-            _fetch_side_files(model, Path(folder), to.token)
+        _fetch_side_files(model, Path(folder), to.token)
         return push_checkpoint(
             Path(folder), to, commit_message=commit_message, commit_description=commit_description, tags=tags
         )
@@ -100,10 +98,7 @@ def push_checkpoint(
     config = _checked_config(folder, encoder, to)
     with tempfile.TemporaryDirectory() as temporary:
         stage = Path(temporary)
-        for name in MODEL_FILES[1:]:
-            if (folder / name).is_file():
-                (stage / name).write_bytes((folder / name).read_bytes())
-        copy_side_files(folder, stage)
+        copy_side_files(folder, stage, [*MODEL_FILES[1:], *SIDE_FILES])
         config.save_pretrained(stage)
         path = stage / MODEL_FILES[0]
         entries = json.loads(path.read_text(encoding="utf-8")) | CONFIG_ENTRIES
@@ -112,17 +107,18 @@ def push_checkpoint(
         draw_pictures(stage)
         local = read_card(folder / CARD)
 
-        def render(repo_id: str) -> str:
-            return render_model_card(stage, repo_id, datasets=datasets, tags=tags, license=license)
+        def render(repo_id: str, linked: list[str]) -> str:
+            return render_model_card(stage, repo_id, list(dict.fromkeys([*linked, *datasets])))
 
         names = [*MODEL_FILES, *SIDE_FILES, *(file.name for file in code)]
         files = {name: stage / name for name in names if name != CARD and (stage / name).is_file()}
         return push_files(
             files,
-            _card_maker(render, local),
+            _card_maker(render, local, {"license": license, "tags": list(tags)}),
             to,
             commit_message or DEFAULT_MESSAGE.format("model"),
             commit_description,
+            owned=[name for name in SIDE_FILES if name != CARD],
         )
 
 
@@ -154,30 +150,35 @@ def push_texts(
         with no_datasets_bars():
             dataset.to_parquet(parquet)
 
-        def render(repo_id: str) -> str:
-            return render_texts_card(dataset, knowledge, repo_id, license)
+        def render(repo_id: str, _linked: list[str]) -> str:
+            return render_texts_card(dataset, knowledge, repo_id)
 
-        pushed_to: list[str] = []
-
-        def make_card(repo_id: str, published: str | None) -> str:
-            pushed_to.append(repo_id)
-            return _card_maker(render, None)(repo_id, published)
-
-        files = {"data/train-00000-of-00001.parquet": parquet, KNOWLEDGE: folder / KNOWLEDGE}
-        message = commit_message or DEFAULT_MESSAGE.format("sentences")
-        commit = push_files(files, make_card, replace(to, repo_type="dataset"), message)
-    note_published(folder, pushed_to[-1])
+        commit = push_files(
+            {"data/train-00000-of-00001.parquet": parquet, KNOWLEDGE: folder / KNOWLEDGE},
+            _card_maker(render, None, {"license": license}),
+            replace(to, repo_type="dataset"),
+            commit_message or DEFAULT_MESSAGE.format("sentences"),
+        )
+    note_published(folder, commit.repo_url.repo_id)
     return commit
 
 
-def _card_maker(render: Callable[[str], str], local: str | None) -> Callable[[str, str | None], str]:
-    """Makes the card once it is known what is on the Hub."""
+def _card_maker(
+    render: Callable[[str, list[str]], str], local: str | None, given: dict[str, Any]
+) -> Callable[[str, str | None], str]:
+    """Makes the card once it is known what is on the Hub.
+
+    Args:
+        render: gives the fresh card, from the repository's id and the data sets that are linked already.
+        local: the card in the folder.
+        given: metadata that is asked for with this push.
+    """
 
     def make(repo_id: str, published: str | None) -> str:
-        try:
-            card, conflict = for_push(render(repo_id), local, published)
-        except (ValueError, yaml.YAMLError) as error:
-            raise InvalidInputError(f"The metadata at the top of {CARD} is no valid YAML: {error}. Mend it.") from error
+        linked = linked_datasets(published or local or "")
+        card, conflict = for_push(
+            render(repo_id, linked), local, published, {key: value for key, value in given.items() if value}
+        )
         if conflict:
             warnings.warn(
                 f"{CARD} was edited both here and on the Hub. The Hub's text is kept there and yours here; put them "
@@ -191,15 +192,18 @@ def _card_maker(render: Callable[[str], str], local: str | None) -> Callable[[st
 
 def _checked_config(folder: Path, encoder: str | None, to: Destination) -> WordsightConfig:
     """The config as it is published, of a folder that holds a whole model."""
-    if not (folder / MODEL_FILES[0]).is_file():
-        raise InvalidInputError(f"{folder} holds no model (no {MODEL_FILES[0]}). Give a folder of `wordsight train`.")
+    if missing := [name for name in MODEL_FILES if not (folder / name).is_file()]:
+        raise InvalidInputError(
+            f"{folder} holds no whole model (no {', '.join(missing)}). Give a folder of `wordsight train`, or of "
+            "save_pretrained in one file."
+        )
     model = WordsightForMultiLabelImageClassification.from_pretrained(folder, image_encoder=False)
     config = model.config
     if encoder is not None:
-        with explained(encoder, "the Hub"):
-            found = resolve_revision(encoder, None, token=to.token)
-        config.encoder, config.encoder_revision = encoder, getattr(found, "resolved", None)
-    if config.encoder.startswith(".") or Path(config.encoder).is_absolute():
+        api = HfApi(token=to.token)
+        with explained(encoder, api.endpoint):
+            config.encoder, config.encoder_revision = encoder, retry(lambda: api.model_info(encoder)).sha
+    if not is_hub_name(config.encoder):
         raise InvalidInputError(
             f"This model's encoder is a folder on this machine, {config.encoder}, which nobody else has. Push the "
             "encoder too (`hf upload user/encoder FOLDER`) and name it: --encoder user/encoder."
@@ -207,17 +211,16 @@ def _checked_config(folder: Path, encoder: str | None, to: Destination) -> Words
     return config
 
 
-def _fetch_side_files(model: WordsightForMultiLabelImageClassification, folder: Path, token: Any) -> None:
+def _fetch_side_files(model: WordsightForMultiLabelImageClassification, folder: Path, token: bool | str | None) -> None:
     """The files beside the checkpoint that a model comes from, be it a folder or a repository."""
     source = model.config.name_or_path or ""
-    if not source:
+    # A model without its encoder can't write what turns photos into pixels.
+    wanted = [name for name in (MODEL_FILES[2], *SIDE_FILES) if not (folder / name).exists()]
+    if model.revision is None:
+        if source:
+            copy_side_files(Path(source), folder, wanted)
         return
-    if Path(source).is_dir():
-        copy_side_files(Path(source), folder)
-        return
-    for name in SIDE_FILES:
-        try:
-            path = hf_hub_download(source, name, revision=model.revision, token=token)
-        except (EntryNotFoundError, HFValidationError):  # not there, or a folder that is gone
-            continue
-        (folder / name).write_bytes(Path(path).read_bytes())
+    api = HfApi(token=token)
+    with explained(source, api.endpoint):
+        for name in wanted:
+            retry(partial(fetch, api, source, name, folder, "model", model.revision))

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from huggingface_hub import CommitInfo, CommitOperationAdd, HfApi, get_session
-from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
+from huggingface_hub import CommitInfo, CommitOperationAdd, CommitOperationDelete, HfApi, get_session
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RemoteEntryNotFoundError
 from transformers.utils import logging
+
+from wordsight.model_cards.card import read_card
+from wordsight.modeling.side_files import CARD
 
 from .errors import explained, is_transient
 
 logger = logging.get_logger(__name__)
 Result = TypeVar("Result")
+Operations = list[CommitOperationAdd | CommitOperationDelete]
 
 REQUEST_TIMEOUT = 60.0  # seconds without a byte; the client itself would wait for ever
 WAITS = (1.0, 4.0, 10.0)  # seconds before each further try
-CARD = "README.md"
 
 
 @dataclass(frozen=True)
@@ -51,11 +54,12 @@ def push_files(
     to: Destination,
     commit_message: str,
     commit_description: str | None = None,
+    owned: Collection[str] = (),
 ) -> CommitInfo:
     """Pushes files and a card in one commit; the repository is made if it is not there.
 
     A 5xx answer, too many requests and a lost connection are tried again: what was committed already is recognised and
-    not committed twice. A pull request is not tried again once its commit was sent, since it could be opened twice.
+    not committed twice. A pull request's commit is sent only once, since it could be opened twice.
 
     Args:
         files: path in the repository -> file.
@@ -63,33 +67,76 @@ def push_files(
         to: where to.
         commit_message: of the commit.
         commit_description: of the commit.
+        owned: paths that are removed from the repository where they are not among the files.
 
     Raises:
         HubError: the Hub refused or did not answer; says whether a retry is safe.
         InvalidInputError: the repository's name or the card is not valid.
     """
     api = HfApi(token=to.token)
-    with explained(to.repo_id, api.endpoint), _bounded_requests():
-        repo_id = _retry(lambda: _open(api, to))
 
-    def commit() -> CommitInfo:
-        head = api.repo_info(repo_id, repo_type=to.repo_type, revision=to.revision).sha
-        card = make_card(repo_id, _read_card(api, repo_id, to.repo_type, head))
-        operations = [CommitOperationAdd(name, path) for name, path in sorted(files.items())]
+    def prepare() -> tuple[Operations, str | None]:
+        info = api.repo_info(repo_id, repo_type=to.repo_type, revision=to.revision, timeout=REQUEST_TIMEOUT)
+        there = {sibling.rfilename for sibling in getattr(info, "siblings", None) or ()}
+        card = make_card(repo_id, _read_card(api, repo_id, to.repo_type, info.sha) if CARD in there else None)
+        operations: Operations = [CommitOperationAdd(name, path) for name, path in sorted(files.items())]
+        operations.append(CommitOperationAdd(CARD, card.encode()))
+        operations += [CommitOperationDelete(name) for name in sorted(there & set(owned) - set(files))]
+        return operations, info.sha
+
+    def commit(operations: Operations, parent: str | None) -> CommitInfo:
         return api.create_commit(
             repo_id,
-            [*operations, CommitOperationAdd(CARD, card.encode())],
+            operations,
             commit_message=commit_message,
             commit_description=commit_description,
             repo_type=to.repo_type,
             revision=to.revision,
             create_pr=to.create_pr,
-            # Whoever changed the repository since its card was read must not be overwritten.
-            parent_commit=None if to.create_pr else head,
+            parent_commit=parent,
         )
 
-    with explained(repo_id, api.endpoint, landed_unknown=to.create_pr), _bounded_requests():
-        return commit() if to.create_pr else _retry(commit)
+    def upload_large() -> Operations:
+        operations, _ = prepare()
+        additions = [operation for operation in operations if isinstance(operation, CommitOperationAdd)]
+        api.preupload_lfs_files(
+            repo_id, additions, repo_type=to.repo_type, revision=to.revision, create_pr=True, free_memory=False
+        )
+        return operations
+
+    with _bounded_requests():
+        with explained(to.repo_id, api.endpoint):
+            repo_id = retry(lambda: _open(api, to))
+            if not to.create_pr:
+                # Whoever changed the repository since its card was read must not be overwritten: hence the parent.
+                return retry(lambda: commit(*prepare()))
+            operations = retry(upload_large)
+        with explained(repo_id, api.endpoint, landed_unknown=True):
+            return commit(operations, None)
+
+
+def fetch(api: HfApi, repo_id: str, name: str, folder: Path, repo_type: str, revision: str | None) -> Path | None:
+    """Downloads a file of a repository into a folder; None where it is not there, an error where that is not known."""
+    try:
+        return Path(api.hf_hub_download(repo_id, name, repo_type=repo_type, revision=revision, local_dir=folder))
+    except RemoteEntryNotFoundError:
+        return None
+    except LocalEntryNotFoundError as error:
+        # The client looked for a copy of its own when the Hub failed; what failed is the cause.
+        raise error.__cause__ or error from None
+
+
+def retry(call: Callable[[], Result]) -> Result:
+    """Makes a call that is safe to make again until it succeeds, at most `len(WAITS)` times more."""
+    for wait in WAITS:
+        try:
+            return call()
+        except Exception as error:
+            if not is_transient(error):
+                raise
+            logger.warning(f"The Hub: {_first_line(error)} Trying again in {wait:.0f} s.")
+            time.sleep(wait)
+    return call()
 
 
 def _open(api: HfApi, to: Destination) -> str:
@@ -107,23 +154,8 @@ def _open(api: HfApi, to: Destination) -> str:
 
 def _read_card(api: HfApi, repo_id: str, repo_type: str, revision: str | None) -> str | None:
     with tempfile.TemporaryDirectory() as folder:
-        try:
-            path = api.hf_hub_download(repo_id, CARD, repo_type=repo_type, revision=revision, local_dir=folder)
-        except EntryNotFoundError:
-            return None
-        return Path(path).read_text(encoding="utf-8")
-
-
-def _retry(call: Callable[[], Result]) -> Result:
-    for wait in WAITS:
-        try:
-            return call()
-        except Exception as error:
-            if not is_transient(error):
-                raise
-            logger.warning(f"The Hub: {_first_line(error)} Trying again in {wait:.0f} s.")
-            time.sleep(wait)
-    return call()
+        path = fetch(api, repo_id, CARD, Path(folder), repo_type, revision)
+        return read_card(path) if path else None
 
 
 def _first_line(error: Exception) -> str:

@@ -22,7 +22,7 @@ class OfflineTextEncoder(TextEncoder):
         """Loads the text half of a built encoder; keywords as in transformers (dtype, local_files_only, ...)."""
         model_kwargs, hub_kwargs = split_loading_kwargs(kwargs)
         model = OfflineTextModel.from_pretrained(name, **model_kwargs, **hub_kwargs)
-        tokenizer = AutoTokenizer.from_pretrained(name, **hub_kwargs)
+        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False, **hub_kwargs)
         return cls(model, tokenizer, max_length=model.text_model.encoder.config.max_position_embeddings)
 
     def encode(self, input_ids: Tensor, attention_mask: Tensor) -> TextEmbeddings:
@@ -39,7 +39,7 @@ class OfflineImageEncoder(ImageEncoder):
         """Loads the image half of a built encoder; a convolutional network has no value path to choose."""
         model_kwargs, hub_kwargs = split_loading_kwargs(kwargs)
         model = OfflineVisionModel.from_pretrained(name, **model_kwargs, **hub_kwargs)
-        return cls(model, AutoImageProcessor.from_pretrained(name, **hub_kwargs))
+        return cls(model, AutoImageProcessor.from_pretrained(name, trust_remote_code=False, **hub_kwargs))
 
     @classmethod
     def from_packages(cls, dtype: torch.dtype | None = None) -> OfflineImageEncoder:
