@@ -6,10 +6,7 @@ import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from .evaluation.evaluate import Evaluation
+from typing import Any
 
 CARD = "README.md"
 TRAINING_LOG = "training_log.json"
@@ -41,34 +38,3 @@ def read_evaluations(folder: Path) -> list[dict[str, Any]]:
     """What `wordsight evaluate` measured of a model and kept beside it, one entry a benchmark."""
     entries: list[dict[str, Any]] = read_json(folder / EVALUATION).get("evaluations", [])
     return entries
-
-
-def record_evaluation(folder: Path, evaluation: Evaluation) -> bool:
-    """Keeps what was measured of the model itself beside it, in place of an earlier figure on the same photos.
-
-    Returns:
-        Whether the model itself was measured; if only its peers were, there is nothing to keep.
-    """
-    # Under the score option of the checkpoint, which is how the model scores photos.
-    rows = [result for result in evaluation.results if result.method == "learned"]
-    mine = next((row for row in rows if row.score_option == "checkpoint"), rows[0] if rows else None)
-    if mine is None:
-        return False
-    report = evaluation.report
-    entry = {
-        "benchmark": report["benchmark"],
-        "photos": report["photos"],
-        "counted": len(evaluation.categories) - len(report["categories_left_out"]),
-        "min_positives": report["min_positives"],
-        "notes": report["notes"],
-        "score_option": mine.score_option,
-        "map": mine.map,
-        "interval": list(mine.interval),
-        "top": mine.top,
-        "thresholds": mine.thresholds,
-        "ap": mine.ap,
-    }
-    others = [kept for kept in read_evaluations(folder) if kept["benchmark"] != entry["benchmark"]]
-    content = json.dumps({"evaluations": [*others, entry]}, indent=2, ensure_ascii=False)
-    (folder / EVALUATION).write_text(content + "\n", encoding="utf-8")
-    return True

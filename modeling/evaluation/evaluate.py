@@ -343,6 +343,7 @@ def evaluate(
     from ..train import warn_if_fewer_processes
     from .benchmarks import load_benchmark
     from .methods import MethodFactory
+    from .record import keep_beside
 
     chosen = parse_methods(methods)
     options = SCORE_OPTIONS if scores == "all" else tuple(scores.split(","))
@@ -372,28 +373,13 @@ def evaluate(
                 json_file.parent.mkdir(parents=True, exist_ok=True)
                 json_file.write_text(json.dumps({"model": model} | evaluation.report, indent=2), encoding="utf-8")
         if folder is not None:
-            _keep_beside(folder, evaluation)
+            keep_beside(folder, evaluation)
         if plots is not None:
             from .plots import draw_evaluation
 
             with writing(plots, "run the same command again"):
                 typer.echo(f"Pictures: {', '.join(map(str, draw_evaluation(evaluation, plots)))}")
     PartialState().destroy_process_group()
-
-
-def _keep_beside(folder: Path, evaluation: Evaluation) -> None:
-    """Puts the model's own figures into its folder and its card; a folder that can't be written keeps what it has."""
-    import warnings
-
-    from wordsight.model_cards import write_model_card
-
-    from ..side_files import record_evaluation
-
-    try:
-        if record_evaluation(folder, evaluation):
-            write_model_card(folder)
-    except OSError as error:
-        warnings.warn(f"The figures are not kept in {folder}: {error.strerror}.", stacklevel=2)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ class HubError(WordsightError):
         retry_is_safe: whether the same call can be made again without publishing anything twice.
     """
 
-    def __init__(self, message: str, retry_is_safe: bool) -> None:
+    def __init__(self, message: str, retry_is_safe: bool = True) -> None:
         super().__init__(message)
         self.retry_is_safe = retry_is_safe
 
@@ -56,18 +56,16 @@ def explained(repo_id: str, endpoint: str, landed_unknown: bool = False) -> Iter
     except HFValidationError as error:
         raise InvalidInputError(f"{repo_id!r} is no name of a repository: {error} Give user/name.") from error
     except OfflineModeIsEnabled as error:
-        raise HubError(
-            f"Offline mode is on: nothing can be pushed to {endpoint}. Unset HF_HUB_OFFLINE.", True
-        ) from error
+        raise HubError(f"Offline mode is on: nothing can be pushed to {endpoint}. Unset HF_HUB_OFFLINE.") from error
     except LocalTokenNotFoundError as error:
-        raise HubError(f"There is no token for {endpoint}. {LOG_IN}", True) from error
+        raise HubError(f"There is no token for {endpoint}. {LOG_IN}") from error
     except HfHubHTTPError as error:
         raise _explain(error, repo_id, endpoint, landed_unknown) from error
     except httpx2.TransportError as error:
         what = "did not answer in time" if isinstance(error, httpx2.TimeoutException) else "can't be reached"
         raise HubError(
             f"The Hub at {endpoint} {what} ({type(error).__name__}). {_again(repo_id, landed_unknown)}",
-            not landed_unknown,
+            retry_is_safe=not landed_unknown,
         ) from error
     except ValueError as error:
         if "metadata in README.md" not in str(error):
@@ -81,33 +79,32 @@ def explained(repo_id: str, endpoint: str, landed_unknown: bool = False) -> Iter
 def _explain(error: HfHubHTTPError, repo_id: str, endpoint: str, landed_unknown: bool) -> HubError:
     status = error.response.status_code
     if isinstance(error, RevisionNotFoundError):
-        return HubError(f"{repo_id} has no such revision. Name one that is there with --revision.", True)
+        return HubError(f"{repo_id} has no such revision. Name one that is there with --revision.")
     if status == 401:
         sent = error.response.request.headers.get("authorization")
         what = "does not accept the token" if sent else "wants a token"
-        return HubError(f"The Hub at {endpoint} {what} to write to {repo_id}. {LOG_IN} Nothing was published.", True)
+        return HubError(f"The Hub at {endpoint} {what} to write to {repo_id}. {LOG_IN} Nothing was published.")
     if status == 403:
         return HubError(
             f"The token may not write to {repo_id}. Give it write permission at {endpoint}/settings/tokens, push to a "
-            "repository of your own, or propose the change with --create-pr. Nothing was published.",
-            True,
+            "repository of your own, or propose the change with --create-pr. Nothing was published."
         )
     if status == 404:
         return HubError(
-            f"There is no {repo_id} at {endpoint} that this token can see. Check the name. Nothing was published.", True
+            f"There is no {repo_id} at {endpoint} that this token can see. Check the name. Nothing was published."
         )
     if status in {409, 412}:
         return HubError(
             f"{repo_id} was changed by somebody else at the same time ({status}). Nothing was published; it is safe to "
-            "run the same command again.",
-            True,
+            "run the same command again."
         )
     if is_transient(error):
         return HubError(
-            f"The Hub at {endpoint} has a problem ({status}). {_again(repo_id, landed_unknown)}", not landed_unknown
+            f"The Hub at {endpoint} has a problem ({status}). {_again(repo_id, landed_unknown)}",
+            retry_is_safe=not landed_unknown,
         )
     said = error.server_message or str(error).splitlines()[0]
-    return HubError(f"The Hub at {endpoint} refused ({status}): {said} Nothing was published.", True)
+    return HubError(f"The Hub at {endpoint} refused ({status}): {said} Nothing was published.")
 
 
 def _again(repo_id: str, landed_unknown: bool) -> str:
