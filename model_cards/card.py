@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from wordsight.description_gen import Knowledge
-from wordsight.errors import InvalidInputError, MissingDependencyError
+from wordsight.errors import InvalidInputError, MissingDependencyError, shortened
 from wordsight.modeling.side_files import (
     CARD,
     CATEGORIES_PICTURE,
@@ -130,7 +130,7 @@ def render_model_card(
     card = ModelCard.from_template(
         data,
         template_str="---\n{{ card_data }}\n---\n\n" + (files(__package__) / "template.md").read_text(encoding="utf-8"),
-        title=f"Multi-label image classification: {_shortened(config.category_names)}",
+        title=f"Multi-label image classification: {shortened(config.category_names)}",
         config=config,
         categories=_category_rows(config),
         encoder_link=_link(config.encoder) if on_hub else f"`{config.encoder}`",
@@ -192,16 +192,12 @@ def _category_rows(config: WordsightConfig) -> list[dict[str, Any]]:
 
 
 def _company(name: str, groups: dict[str, list[str]]) -> str:
-    return cell(_shortened([other for other in groups[name] if other != name]))
+    return cell(shortened([other for other in groups[name] if other != name]))
 
 
 def cell(text: str) -> str:
     """Text that breaks no table."""
     return " ".join(text.split()).replace("|", "\\|")
-
-
-def _shortened(names: Sequence[str], shown: int = 5) -> str:
-    return ", ".join(names[:shown]) + (f" and {len(names) - shown} more" if len(names) > shown else "")
 
 
 def _rounds(knowledge: Knowledge) -> list[dict[str, Any]]:
@@ -223,7 +219,7 @@ def _rounds(knowledge: Knowledge) -> list[dict[str, Any]]:
             "name": kind,
             "question": cell(question),
             "answers": sum(len(items) for items in answers.values()),
-            "example": cell(_shortened(example, 3)),
+            "example": cell(shortened(example, 3)),
         }
         for kind, question, answers, example in rounds
     ]

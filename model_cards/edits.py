@@ -90,7 +90,7 @@ def for_push(
         InvalidInputError: the metadata of a card is no YAML mapping.
     """
     mine = keep_edits(local, fresh) if local is not None else fresh
-    card, changed_there, conflict, record = mine, False, False, {}
+    card, is_theirs, changed_there, conflict, record = mine, False, False, False, {}
     if published is not None:
         record = _record(published)
         changed_here = _edits(mine) != record.get("local", _edits(fresh))
@@ -105,7 +105,7 @@ def for_push(
     own = _record(card) if BLOCK.search(text) else {}
     card = _compose(metadata, text, own)
     # Edits that are on the Hub alone stay different from what this side knows.
-    pushed = record.get("pushed", "") if changed_there and (conflict or not changed_here) else _edits(card)
+    pushed = record.get("pushed", "") if changed_there and is_theirs else _edits(card)
     return _compose(metadata, text, own | {"local": _edits(mine), "pushed": pushed}), conflict
 
 

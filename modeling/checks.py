@@ -14,9 +14,8 @@ from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 from torch import nn
 
-from wordsight.errors import InvalidInputError
+from wordsight.errors import InvalidInputError, shortened
 
-SHOWN = 5  # names in a message
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
@@ -92,16 +91,12 @@ def check_tensors(model: nn.Module, report: dict[str, Any], source: str) -> None
     for what, names in problems:
         if names:
             raise InvalidInputError(
-                f"The tensors of {source} do not fit its config: {_some(names)} {what}. The files are damaged or of "
-                "different models: train or download the model again."
+                f"The tensors of {source} do not fit its config: {shortened(names)} {what}. The files are damaged or "
+                "of different models: train or download the model again."
             )
     parameters = [(name, tensor) for name, tensor in model.named_parameters() if not tensor.is_meta]
     if broken := [name for name, tensor in parameters if not bool(torch.isfinite(tensor).all())]:
         raise InvalidInputError(
-            f"{source} holds values that are not finite: {_some(broken)}. Its training went wrong, or the file is "
+            f"{source} holds values that are not finite: {shortened(broken)}. Its training went wrong, or the file is "
             "damaged: train or download the model again."
         )
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")

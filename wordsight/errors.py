@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -48,3 +48,8 @@ def write_error(path: Path, error: Exception, again: str) -> WordsightError:
     remedy = "Make room" if full else "See that the folder can be written"
     reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
     return WordsightError(f"{path} can't be written: {reason}. {remedy}, then {again}.")
+
+
+def shortened(names: Sequence[str], shown: int = 5) -> str:
+    """The first names of a list, and how many more there are."""
+    return ", ".join(names[:shown]) + (f" and {len(names) - shown} more" if len(names) > shown else "")

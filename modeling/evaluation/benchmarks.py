@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from wordsight.description_gen.categories import Category
-from wordsight.errors import InvalidInputError
+from wordsight.errors import InvalidInputError, shortened
 
 from .options import FORMATS
 
@@ -138,8 +138,7 @@ def _complain(problem: str, names: list[str], strict: bool) -> str:
 
 
 def _some(names: Sequence[str]) -> str:
-    rest = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
-    return ", ".join(map(repr, names[:MAX_NAMED])) + rest
+    return shortened([repr(name) for name in names], MAX_NAMED)
 
 
 # What a reader gives: the benchmark's name, its photos, the labels it can have (none if it does not say), notes.

@@ -14,6 +14,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from wordsight.modeling.configuration_wordsight import TASK
 from wordsight.version import __version__
 
 # File -> the modules that make it, in the order in which they need each other.
@@ -53,7 +54,7 @@ CONFIG_ENTRIES: dict[str, Any] = {
         "AutoModelForImageClassification": _MODEL,
     },
     "custom_pipelines": {
-        "multi-label-image-classification": {
+        TASK: {
             "impl": "pipeline_wordsight.MultiLabelImageClassificationPipeline",
             "pt": ["AutoModelForImageClassification"],
             "type": "image",
