@@ -12,8 +12,9 @@ from torch import Tensor
 from wordsight.description_gen.categories import CATEGORY_LISTS, Category, read_categories
 
 from .configuration_wordsight import WordsightConfig
-from .features import sentence_features
-from .prompts import HierarchicalPrompts, PromptLayout
+from .features import pooled_features
+from .prompt_layout import PromptLayout
+from .prompts import HierarchicalPrompts, soft_token_keys
 
 if TYPE_CHECKING:
     from .encoders.base import TextEncoder
@@ -34,11 +35,12 @@ class CategoryEmbedder:
     Args:
         config: names, synonyms, `prior_weight` and `mean_shift`.
         text_encoder: the frozen text encoder.
+        chunk_size: prompts at a time (see `PromptLayout`).
     """
 
-    def __init__(self, config: WordsightConfig, text_encoder: TextEncoder) -> None:
+    def __init__(self, config: WordsightConfig, text_encoder: TextEncoder, chunk_size: int = 0) -> None:
         self.config = config
-        self.layout = PromptLayout(config.category_names, config.num_prompt_tokens, text_encoder)
+        self.layout = PromptLayout(config.category_names, soft_token_keys(config), text_encoder, chunk_size)
         self.text_encoder = text_encoder
         self._prior: Tensor | None = None
         self._reference: Tensor | None = None
@@ -85,7 +87,7 @@ def zero_shot_embeddings(
 
     def embed(names: list[str]) -> Tensor:
         texts = [template.format(name) for name in names for template in templates]
-        pooled = sentence_features(texts, text_encoder, progress=False).pooled
+        pooled = pooled_features(texts, text_encoder)
         return F.normalize(pooled.view(len(names), len(templates), -1).mean(dim=1), dim=-1)
 
     own = embed([category.name for category in categories])
@@ -100,7 +102,7 @@ def reference_mean(text_encoder: TextEncoder) -> Tensor:
     lists = [read_categories(name) for name in CATEGORY_LISTS]
     names = dict.fromkeys(category.name for categories in lists for category in categories)
     texts = [TEMPLATE.format(name) for name in names]
-    return sentence_features(texts, text_encoder, progress=False).pooled.mean(dim=0)
+    return pooled_features(texts, text_encoder).mean(dim=0)
 
 
 def shift_mean(embeddings: Tensor, reference: Tensor) -> Tensor:

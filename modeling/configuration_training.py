@@ -41,6 +41,9 @@ class TrainingConfig:
         batch_size: sentences of one optimiser step, over all processes and accumulation steps together, so that the
             result does not depend on how many processes share the work.
         gradient_accumulation_steps: pieces that a step's sentences are cut into, to save memory.
+        prompt_chunk_size: prompts that go through the text encoder at once. More categories are cut into chunks and go
+            through it a second time for the gradient (gradient checkpointing), so that memory does not grow with them.
+            0 for all at once.
         noise: norm of the Gaussian noise added to the unit text features, relative to their length; it closes part of
             the gap between texts and photos (METHOD.md, section 4). 0 for none.
         prior_weight: weight of the name's zero-shot embedding in the finished category embedding (`CategoryEmbedder`).
@@ -58,6 +61,7 @@ class TrainingConfig:
     epochs: int = 10
     batch_size: int = 256
     gradient_accumulation_steps: int = 1
+    prompt_chunk_size: int = 256
     noise: float = 8.0
     prior_weight: float = 1.0
     mean_shift: bool = True
@@ -80,6 +84,7 @@ class TrainingConfig:
             "epochs": self.epochs >= 1,
             "batch_size": self.batch_size >= 1,
             "gradient_accumulation_steps": 1 <= self.gradient_accumulation_steps <= self.batch_size,
+            "prompt_chunk_size": self.prompt_chunk_size >= 0,
             "noise": self.noise >= 0,
             "prior_weight": self.prior_weight >= 0,
             "warmup_ratio": 0 <= self.warmup_ratio < 1,

@@ -15,7 +15,7 @@ from sklearn.metrics import silhouette_score
 
 from wordsight.errors import InvalidInputError
 
-from .features import sentence_features
+from .features import pooled_features
 
 if TYPE_CHECKING:
     from wordsight.description_gen import Knowledge
@@ -92,7 +92,7 @@ def cooccurrence_groups(graph: nx.Graph, seed: int = 0) -> Groups:
 def looks(knowledge: Knowledge, encoder: TextEncoder) -> NDArray[np.float32]:
     """Embeddings (K, D) of what each category looks like: its name and its attribute answers as one text."""
     texts = [". ".join([c.name, *knowledge.attributes.get(c.name, [])]) for c in knowledge.categories]
-    embeddings: NDArray[np.float32] = sentence_features(texts, encoder, progress=False).pooled.numpy()
+    embeddings: NDArray[np.float32] = pooled_features(texts, encoder).numpy()
     return embeddings
 
 

@@ -237,14 +237,14 @@ class WordsightForMultiLabelImageClassification(PreTrainedModel):
             text_encoder: the text half of the encoder that the config names.
         """
         from .category_embeddings import CategoryEmbedder, compound_text
-        from .features import sentence_features
+        from .features import pooled_features
 
         global_embeddings, local_embeddings = CategoryEmbedder(self.config, text_encoder)(self.prompts)
         self.global_embeddings.copy_(global_embeddings)
         self.local_embeddings.copy_(local_embeddings)
         if self.config.compounds:
             texts = [compound_text(names) for names in self.config.compounds]
-            self.compound_embeddings.copy_(sentence_features(texts, text_encoder, progress=False).pooled)
+            self.compound_embeddings.copy_(pooled_features(texts, text_encoder))
 
     def branch_logits(self, pooled: Tensor, patches: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Logits of photos before any score option.

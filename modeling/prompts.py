@@ -1,22 +1,38 @@
-"""Hierarchical prompts: the learned tokens of one branch, and the way from tokens to category embeddings."""
+"""Hierarchical prompts: the learned tokens of each branch."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from wordsight.errors import InvalidInputError
-
 from .configuration_wordsight import WordsightConfig
 
-if TYPE_CHECKING:
-    from .encoders.base import TextEncoder
 
-# Stands at the soft tokens' positions in `input_ids`. Its own embedding never counts; it must only not be the EOS by
-# which CLIP pools, and not the greatest id, by which old CLIP configurations find their EOS.
-PLACEHOLDER_ID = 0
+def level_rows(config: WordsightConfig) -> dict[str, list[int]]:
+    """Level -> for each of the K categories, which of the level's sets of tokens is its own; in a prompt's order."""
+    categories = len(config.category_names)
+    return {
+        "shared": [0] * categories,
+        "attribute": config.group_index("attribute_groups"),
+        "cooccurrence": config.group_index("cooccurrence_groups"),
+        "category": list(range(categories)),
+    }
+
+
+def soft_token_keys(config: WordsightConfig) -> Tensor:
+    """(K, M) numbers of the soft tokens in each prompt; categories that share a token have the same number."""
+    counts = {
+        "shared": config.num_global_tokens,
+        "attribute": config.num_attribute_tokens,
+        "cooccurrence": config.num_cooccurrence_tokens,
+        "category": config.num_category_tokens,
+    }
+    columns, before = [], 0
+    for level, rows in level_rows(config).items():
+        sets, count = torch.tensor(rows).unsqueeze(-1), counts[level]
+        columns.append(before + sets * count + torch.arange(count))
+        before += (max(rows) + 1) * count
+    return torch.cat(columns, dim=1)
 
 
 class PromptTokens(nn.Module):
@@ -38,12 +54,7 @@ class PromptTokens(nn.Module):
         self.levels = nn.ParameterDict(
             {level: nn.Parameter(torch.zeros(*size, config.prompt_width)) for level, size in sizes.items() if size[1]}
         )
-        self.rows = {
-            "shared": [0] * categories,
-            "attribute": config.group_index("attribute_groups"),
-            "cooccurrence": config.group_index("cooccurrence_groups"),
-            "category": list(range(categories)),
-        }
+        self.rows = level_rows(config)
 
     def forward(self) -> Tensor:
         """All categories' tokens: (K, M, d)."""
@@ -108,50 +119,3 @@ class HierarchicalPrompts(nn.Module):
                 tokens = branch.levels[level]
                 counts[level] = counts.get(level, 0) + tokens.shape[0] * tokens.shape[1]
         return counts
-
-
-class PromptLayout:
-    """The K prompts as token ids, with placeholders where the M soft tokens go.
-
-    Attributes:
-        input_ids: (K, L).
-        attention_mask: (K, L).
-        soft_positions: (K, L) bool, True at the M placeholders of each row.
-
-    Raises:
-        InvalidInputError: a category's prompt is longer than the encoder takes.
-    """
-
-    def __init__(self, names: list[str], num_soft_tokens: int, encoder: TextEncoder) -> None:
-        tokenizer = encoder.tokenizer
-        rows: list[list[int]] = []
-        prefixes: list[int] = []
-        for name in names:
-            encoded = tokenizer(name, return_special_tokens_mask=True)
-            ids, special = encoded["input_ids"], encoded["special_tokens_mask"]
-            if 0 not in special:
-                raise InvalidInputError(f"Category {name!r}: the encoder's tokenizer knows none of its characters.")
-            prefix = special.index(0)
-            length = len(ids) + num_soft_tokens
-            if length > encoder.max_length:
-                raise InvalidInputError(
-                    f"Category {name!r} is {len(ids)} tokens long; with {num_soft_tokens} prompt tokens that makes "
-                    f"{length}, and the encoder takes {encoder.max_length}. Use a shorter name or fewer prompt tokens."
-                )
-            rows.append(ids[:prefix] + [PLACEHOLDER_ID] * num_soft_tokens + ids[prefix:])
-            prefixes.append(prefix)
-        longest = max(map(len, rows))
-        pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
-        self.input_ids = torch.tensor([row + [pad] * (longest - len(row)) for row in rows])
-        self.attention_mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
-        columns = torch.arange(longest)
-        start = torch.tensor(prefixes).unsqueeze(-1)
-        self.soft_positions = (columns >= start) & (columns < start + num_soft_tokens)
-
-    def encode(self, encoder: TextEncoder, soft_tokens: Tensor) -> Tensor:
-        """Soft tokens (K, M, d) through the text encoder: category embeddings (K, D), unit vectors, with gradient."""
-        device = soft_tokens.device
-        embeddings = encoder(
-            self.input_ids.to(device), self.attention_mask.to(device), soft_tokens, self.soft_positions.to(device)
-        )
-        return embeddings.pooled

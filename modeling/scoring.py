@@ -49,6 +49,29 @@ def local_logits(
     return logit_scale * (scaled.softmax(dim=1) * cosines).sum(dim=1)
 
 
+def token_logits(tokens: Tensor, lengths: Tensor, categories: Tensor, logit_scale: float, temperature: float) -> Tensor:
+    """`local_logits` of texts whose tokens stand one behind the other, without padding.
+
+    Args:
+        tokens: (T, D), unit vectors, text by text.
+        lengths: (N,) tokens of each text, at least 1; their sum is T.
+        categories: (K, D), unit vectors.
+        logit_scale: tau.
+        temperature: beta.
+
+    Returns:
+        (N, K) logits.
+    """
+    cosines = tokens @ categories.T
+    text = torch.repeat_interleave(lengths)
+    # Softmax over each text's tokens; the greatest is taken off first, as everywhere, so that nothing overflows.
+    scaled = cosines / temperature
+    greatest = torch.segment_reduce(scaled.detach(), "max", lengths=lengths)
+    weights = (scaled - greatest.index_select(0, text)).exp()
+    nothing = torch.zeros_like(greatest)
+    return logit_scale * nothing.index_add(0, text, weights * cosines) / nothing.index_add(0, text, weights)
+
+
 def ranking_loss(logits: Tensor, labels: Tensor, margin: float, reduction: str = "mean") -> Tensor:
     """Hinge over all pairs of a present and an absent category (TaI-DPT, equation 5; METHOD.md, section 4).
 

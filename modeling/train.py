@@ -42,6 +42,8 @@ def train_prompts(
     groups: Path | None = None,
     resume: bool = False,
     report_to: str | None = None,
+    feature_cache: Path | None = None,
+    text_encoder: TextEncoder | None = None,
 ) -> WordsightForMultiLabelImageClassification:
     """Learns prompts from sentences and saves the model; the whole way from `wordsight describe`'s folder to a model.
 
@@ -57,6 +59,9 @@ def train_prompts(
         groups: JSON file with groups to use instead of those found (see `read_groups`).
         resume: whether to go on from the last checkpoint in `out`.
         report_to: a tracker that accelerate knows ("tensorboard").
+        feature_cache: folder for the sentences' features, which other runs and seeds use again; by default in
+            wordsight's own cache.
+        text_encoder: the text half of `encoder`, where several runs share a loaded one.
 
     Returns:
         The trained model, on the CPU.
@@ -95,8 +100,9 @@ def train_prompts(
         for path in left:
             shutil.rmtree(path)
     accelerator.wait_for_everyone()
-    with accelerator.local_main_process_first():
-        text_encoder = load_text_encoder(encoder, revision=revision)
+    if text_encoder is None:
+        with accelerator.local_main_process_first():
+            text_encoder = load_text_encoder(encoder, revision=revision)
     text_encoder.to(accelerator.device)
     model_config = _model_config(data, text_encoder, accelerator, groups, config.seed)
     model_config.encoder, model_config.encoder_revision = _saved_name(encoder), _pinned(encoder, revision)
@@ -104,7 +110,7 @@ def train_prompts(
     model_config.prior_weight, model_config.mean_shift = config.prior_weight, config.mean_shift
     model_config.update(dict(zip(TOKEN_FIELDS, tokens, strict=True)) if tokens else {})
     model_config.validate()
-    trainer = PromptTrainer(model_config, config, data, text_encoder, accelerator, out)
+    trainer = PromptTrainer(model_config, config, data, text_encoder, accelerator, out, feature_cache=feature_cache)
     if accelerator.is_main_process:
         counts = ", ".join(f"{count} {level}" for level, count in trainer.prompts.num_tokens().items())
         print(f"Learning {counts} tokens (both branches) from {len(data.train_texts)} sentences.")
@@ -249,6 +255,9 @@ def train(
     epochs: Annotated[int | None, typer.Option(help="Passes over the sentences.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Sentences a step, over all processes.")] = None,
     gradient_accumulation_steps: Annotated[int | None, typer.Option(help="Pieces a step is cut into.")] = None,
+    prompt_chunk_size: Annotated[
+        int | None, typer.Option(help="Prompts at a time through the text encoder: fewer take less memory, 0 for all.")
+    ] = None,
     learning_rate: Annotated[float | None, typer.Option(help="AdamW's learning rate.")] = None,
     noise: Annotated[float | None, typer.Option(help="Norm of the noise on the unit text features.")] = None,
     prior_weight: Annotated[
@@ -267,6 +276,9 @@ def train(
     ] = None,
     groups: Annotated[Path | None, typer.Option(help="JSON file with your own groups.")] = None,
     report_to: Annotated[str | None, typer.Option(help="Tracker, such as tensorboard.")] = None,
+    feature_cache: Annotated[
+        Path | None, typer.Option(help="Folder for sentence features that runs share; by default wordsight's cache.")
+    ] = None,
 ) -> None:
     """Learn prompts from sentences, for a frozen encoder.
 
@@ -283,6 +295,7 @@ def train(
         epochs=epochs,
         batch_size=batch_size,
         gradient_accumulation_steps=gradient_accumulation_steps,
+        prompt_chunk_size=prompt_chunk_size,
         learning_rate=learning_rate,
         noise=noise,
         prior_weight=prior_weight,
@@ -302,6 +315,7 @@ def train(
         groups=groups,
         resume=resume,
         report_to=report_to,
+        feature_cache=feature_cache,
     )
     PartialState().destroy_process_group()
 

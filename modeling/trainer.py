@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,10 +28,15 @@ from .configuration_wordsight import WordsightConfig
 from .data import TrainingTexts
 from .encoders import TextEncoder, load_image_encoder
 from .evaluation.metrics import average_precisions, mean_average_precision
-from .features import SentenceFeatures, sentence_features
+from .feature_cache import cached_features
+from .features import SentenceFeatures
+from .memory import Pieces
 from .modeling_wordsight import WordsightForMultiLabelImageClassification
 from .prompts import HierarchicalPrompts
-from .scoring import global_logits, local_logits, ranking_loss
+from .scoring import global_logits, ranking_loss, token_logits
+
+# What only says how a step is cut up, not what comes out of it: a resumed run may have other values.
+FREE_TO_CHANGE = ("gradient_accumulation_steps", "prompt_chunk_size")
 
 
 class PromptEncoder(nn.Module):
@@ -42,10 +46,10 @@ class PromptEncoder(nn.Module):
     prompts alone.
     """
 
-    def __init__(self, config: WordsightConfig, text_encoder: TextEncoder) -> None:
+    def __init__(self, config: WordsightConfig, text_encoder: TextEncoder, chunk_size: int) -> None:
         super().__init__()
         self.prompts = HierarchicalPrompts(config)
-        self.embedder = CategoryEmbedder(config, text_encoder)  # no module: the text encoder stays out
+        self.embedder = CategoryEmbedder(config, text_encoder, chunk_size)  # no module: the text encoder stays out
 
     def forward(self) -> tuple[Tensor, Tensor]:
         """The prompts' embeddings (K, D) of the global and of the local branch."""
@@ -69,25 +73,27 @@ def add_noise(
     process holds the sentence and whatever else is in the batch.
 
     Args:
-        features: pooled (B, D), tokens (B, L, D), mask (B, L).
+        features: pooled (B, D), tokens (T, D), numbers of tokens (B,).
         rows: (B,) numbers of the sentences.
         norm: expected norm of the noise; features have norm 1.
         seed: seed of the run.
         epoch: number of the epoch.
     """
-    pooled, tokens, mask = features
-    if norm == 0:
+    pooled, tokens, lengths = features
+    if norm == 0 or not len(rows):
         return features
     width = pooled.shape[-1]
-    noise = np.zeros((len(rows), 1 + tokens.shape[1], width), dtype=np.float32)
-    for position, (row, length) in enumerate(zip(rows, mask.sum(dim=1).tolist(), strict=True)):
-        generator = np.random.default_rng([seed, epoch, int(row)])
-        noise[position, : 1 + length] = generator.standard_normal((1 + length, width), dtype=np.float32)
-    drawn = torch.from_numpy(noise).to(pooled.device) * (norm / width**0.5)
+    drawn = [
+        np.random.default_rng([seed, epoch, int(row)]).standard_normal((1 + length, width), dtype=np.float32)
+        for row, length in zip(rows, lengths.tolist(), strict=True)
+    ]
+    scale = norm / width**0.5
+    of_pooled = torch.from_numpy(np.stack([noise[0] for noise in drawn])).to(pooled.device)
+    of_tokens = torch.from_numpy(np.concatenate([noise[1:] for noise in drawn])).to(pooled.device)
     return (
-        nn.functional.normalize(pooled + drawn[:, 0], dim=-1),
-        nn.functional.normalize(tokens + drawn[:, 1:], dim=-1),
-        mask,
+        nn.functional.normalize(pooled + scale * of_pooled, dim=-1),
+        nn.functional.normalize(tokens + scale * of_tokens, dim=-1),
+        lengths,
     )
 
 
@@ -100,9 +106,10 @@ def checkpoints(out: Path) -> list[Path]:
 class PromptTrainer:
     """Learns the prompts of one model.
 
-    Sentence features are sharded: process r of W holds sentences r, r + W, ... Each step draws one global batch, every
+    Sentences are dealt out: process r of W takes sentences r, r + W, ... Each step draws one global batch, every
     process takes those of its sentences that are in it, and losses are sums divided by the global batch's size. So the
-    result is the same on any number of processes, up to rounding, also when the last batch is small.
+    result is the same on any number of processes, up to rounding, also when the last batch is small. The sentences'
+    features are read from the feature cache; a step costs the K prompts' way through the text encoder and back.
 
     Args:
         model_config: the model to be.
@@ -112,6 +119,7 @@ class PromptTrainer:
         accelerator: processes, device, precision and trackers.
         out: folder for checkpoints (and, in the end, the model).
         base: prompts of a model with fewer categories to go on from; only new categories' own tokens are learned.
+        feature_cache: folder of the feature cache; by default in wordsight's own cache.
     """
 
     def __init__(
@@ -123,11 +131,13 @@ class PromptTrainer:
         accelerator: Accelerator,
         out: Path,
         base: HierarchicalPrompts | None = None,
+        feature_cache: Path | None = None,
     ) -> None:
+        self.feature_cache = feature_cache
         self.model_config, self.config, self.texts = model_config, training_config, texts
         self.accelerator, self.out = accelerator, out
         self.text_encoder = text_encoder.to(accelerator.device)
-        network = PromptEncoder(model_config, self.text_encoder)
+        network = PromptEncoder(model_config, self.text_encoder, training_config.prompt_chunk_size)
         template = text_encoder.tokenizer(training_config.template, add_special_tokens=False)["input_ids"]
         generator = torch.Generator().manual_seed(training_config.seed)
         for branch in (network.prompts.global_branch, network.prompts.local_branch):
@@ -148,6 +158,12 @@ class PromptTrainer:
         self.network, self.optimizer = accelerator.prepare(network, optimizer)
         accelerator.register_for_checkpointing(self.scheduler)
         self.state = TrainingState()
+        unique = sorted({*texts.train_texts, *texts.validation_texts})
+        row_of = {text: row for row, text in enumerate(unique)}
+        self._unique_texts = unique
+        self._train_rows = np.array([row_of[text] for text in texts.train_texts])
+        self._validation_rows = np.array([row_of[text] for text in texts.validation_texts])
+        self._pieces = Pieces("sentences")
 
     @property
     def prompts(self) -> HierarchicalPrompts:
@@ -167,10 +183,9 @@ class PromptTrainer:
         """
         if resume:
             self._load_checkpoint()
-        rank, world = self.accelerator.process_index, self.accelerator.num_processes
-        mine = self.texts.train_texts[rank::world]
-        features = sentence_features(mine, self.text_encoder, progress=self.accelerator.is_main_process)
-        validation = sentence_features(self.texts.validation_texts[rank::world], self.text_encoder, progress=False)
+        features = self.load_features()
+        if self.accelerator.device.type != "cpu":
+            self.fit_to_memory(features)
         with progress_bar(
             "Learning prompts",
             total=self.steps_per_epoch * self.config.epochs,
@@ -180,7 +195,7 @@ class PromptTrainer:
         ) as bar:
             for epoch in range(self.state.epoch, self.config.epochs):
                 loss = self._train_epoch(epoch, features, bar)
-                logits = self.validation_logits(validation)
+                logits = self.validation_logits(features)
                 record = {
                     "epoch": epoch + 1,
                     "loss": loss,
@@ -192,7 +207,7 @@ class PromptTrainer:
                 self.state.epoch = epoch + 1
                 self.accelerator.log({k: v for k, v in record.items() if k != "epoch"}, step=epoch + 1)
                 self._save_checkpoint()
-        logits, labels = self.validation_logits(validation), self.texts.validation_labels
+        logits, labels = self.validation_logits(features), self.texts.validation_labels
         self.calibration = fit_calibration(logits, labels)
         precisions = zip(self.texts.names, average_precisions(logits, labels).tolist(), strict=True)
         return {
@@ -201,42 +216,101 @@ class PromptTrainer:
             "validation_ap": {name: value for name, value in precisions if not np.isnan(value)},
         }
 
+    def load_features(self) -> SentenceFeatures:
+        """Features of all sentences, each once, in alphabetical order: the same ones whatever the split's seed."""
+        return cached_features(self._unique_texts, self.text_encoder, self.accelerator, self.feature_cache)
+
+    def fit_to_memory(self, features: SentenceFeatures) -> None:
+        """Tries a step with the longest sentences; halves what goes through at once as long as memory runs out.
+
+        Each process finds its own sizes; they change no result beyond rounding.
+        """
+        lengths = np.diff(features.offsets)[self._train_rows]
+        mine = np.arange(self.accelerator.process_index, len(lengths), self.accelerator.num_processes)
+        share = -(-self.config.batch_size // self.accelerator.num_processes)
+        longest = mine[np.argsort(-lengths[mine], kind="stable")[:share]]
+        categories = len(self.model_config.category_names)
+        layout = self.accelerator.unwrap_model(self.network).embedder.layout
+
+        def rehearse(some: slice) -> None:
+            if self._pieces.size is not None:
+                layout.resize_chunks(max(1, categories * self._pieces.size // len(longest)))
+            with self.accelerator.no_sync(self.network):
+                self._backward(longest[some], len(longest), 0, features)
+            self.optimizer.zero_grad()
+
+        self._pieces(rehearse, len(longest))
+
     def _train_epoch(self, epoch: int, features: SentenceFeatures, bar: tqdm[Any]) -> float:
         """One pass over the sentences; the mean loss of a sentence."""
-        config = self.config
+        config, world = self.config, self.accelerator.num_processes
         order = np.random.default_rng([config.seed, epoch]).permutation(len(self.texts.train_texts))
         self.network.train()
         total = torch.zeros((), device=self.accelerator.device)
         for start in range(0, len(order), config.batch_size):
             batch = order[start : start + config.batch_size]
-            pieces = np.array_split(batch, min(config.gradient_accumulation_steps, len(batch)))
-            for number, piece in enumerate(pieces):
-                # Gradients travel between processes once a step, with the last piece.
-                last = number == len(pieces) - 1
-                with self.accelerator.no_sync(self.network) if not last else nullcontext():
-                    loss_sum = self._loss_sum(piece, epoch, features)
-                    # DDP averages over processes; the loss wants the sum.
-                    self.accelerator.backward(loss_sum * self.accelerator.num_processes / len(batch))
-                total += loss_sum.detach()
+            total += self._backward(batch[batch % world == self.accelerator.process_index], len(batch), epoch, features)
             self.optimizer.step()
             self.scheduler.step()
             self.optimizer.zero_grad()
             bar.update()
         return float(self.accelerator.reduce(total, "sum")) / len(order)
 
-    def _loss_sum(self, batch: NDArray[np.int64], epoch: int, features: SentenceFeatures) -> Tensor:
-        """Ranking losses of both branches, summed over those sentences of the batch that this process holds."""
-        rank, world = self.accelerator.process_index, self.accelerator.num_processes
-        mine = batch[batch % world == rank]
+    def _backward(self, mine: NDArray[np.int64], count: int, epoch: int, features: SentenceFeatures) -> Tensor:
+        """Gradients of one step; the sum of the losses of this process's sentences.
+
+        The prompts go through the text encoder and back once, however many pieces the sentences are cut into.
+
+        Args:
+            mine: sentences of the batch that are this process's.
+            count: sentences of the batch, over all processes.
+            epoch: number of the epoch.
+            features: of all sentences.
+        """
+        embeddings = self.network()
+        leaves = [branch.detach().float().requires_grad_() for branch in embeddings]
+        total = torch.zeros((), device=self.accelerator.device)
+        size = min(-(-len(mine) // self.config.gradient_accumulation_steps), self._pieces.size or len(mine))
+        for start in range(0, len(mine), max(size, 1)):
+            loss = self._loss_sum(mine[start : start + size], epoch, features, *leaves)
+            # DDP averages over processes; the loss wants the sum.
+            self.accelerator.backward(loss * (self.accelerator.num_processes / count))
+            total += loss.detach()
+        gradients = [torch.zeros_like(leaf) if leaf.grad is None else leaf.grad for leaf in leaves]
+        torch.autograd.backward(
+            embeddings, [gradient.to(of) for gradient, of in zip(gradients, embeddings, strict=True)]
+        )
+        return total
+
+    def _loss_sum(
+        self, mine: NDArray[np.int64], epoch: int, features: SentenceFeatures, in_global: Tensor, in_local: Tensor
+    ) -> Tensor:
+        """Ranking losses of both branches, summed over some sentences.
+
+        Args:
+            mine: numbers of the sentences.
+            epoch: number of the epoch.
+            features: of all sentences.
+            in_global: (K, D) category embeddings of the global branch.
+            in_local: (K, D) of the local branch.
+        """
         config = self.model_config
-        global_categories, local_categories = (t.float() for t in self.network())
-        clean = features.batch((mine // world).tolist(), self.accelerator.device)
-        pooled, tokens, mask = add_noise(clean, mine, self.config.noise, self.config.seed, epoch)
-        labels = torch.from_numpy(self.texts.train_labels[mine]).to(pooled.device)
-        scores_global = global_logits(pooled, global_categories, config.logit_scale)
-        scores_local = local_logits(tokens, local_categories, config.logit_scale, config.local_temperature_text, mask)
+        clean = features.batch(self._train_rows[mine], self.accelerator.device)
+        noisy = add_noise(clean, mine, self.config.noise, self.config.seed, epoch)
+        labels = torch.from_numpy(self.texts.train_labels[mine]).to(in_global.device)
+        scores_global, scores_local = self._scores(noisy, in_global, in_local)
         return ranking_loss(scores_global, labels, config.margin, "sum") + ranking_loss(
             scores_local, labels, config.margin, "sum"
+        )
+
+    def _scores(
+        self, features: tuple[Tensor, Tensor, Tensor], in_global: Tensor, in_local: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Logits (B, K) of sentences' features in both branches."""
+        config, (pooled, tokens, lengths) = self.model_config, features
+        return (
+            global_logits(pooled, in_global, config.logit_scale),
+            token_logits(tokens, lengths, in_local, config.logit_scale, config.local_temperature_text),
         )
 
     @torch.no_grad()
@@ -246,14 +320,10 @@ class PromptTrainer:
         config = self.model_config
         network: PromptEncoder = self.accelerator.unwrap_model(self.network)
         global_categories, local_categories = (network.embedder.finish(t.float()) for t in network())
-        count, chunks = len(features.tokens), []
-        for start in range(0, count, 256):
-            rows = list(range(start, min(start + 256, count)))
-            pooled, tokens, mask = features.batch(rows, self.accelerator.device)
-            scores_global = global_logits(pooled, global_categories, config.logit_scale)
-            scores_local = local_logits(
-                tokens, local_categories, config.logit_scale, config.local_temperature_text, mask
-            )
+        rows, chunks = self._validation_rows[self.accelerator.process_index :: self.accelerator.num_processes], []
+        for start in range(0, len(rows), 256):
+            batch = features.batch(rows[start : start + 256], self.accelerator.device)
+            scores_global, scores_local = self._scores(batch, global_categories, local_categories)
             chunks.append((1 - config.local_weight) * scores_global + config.local_weight * scores_local)
         mine = torch.cat(chunks).cpu().numpy() if chunks else np.empty((0, len(config.category_names)), np.float32)
         world = self.accelerator.num_processes
@@ -265,7 +335,7 @@ class PromptTrainer:
     def _settings(self) -> dict[str, Any]:
         """What must be the same for a checkpoint to be of this run."""
         return {
-            "training": self.config.to_dict(),
+            "training": {key: value for key, value in self.config.to_dict().items() if key not in FREE_TO_CHANGE},
             "encoder": [self.model_config.encoder, self.model_config.encoder_revision],
             "categories": self.model_config.category_names,
             "groups": [self.model_config.attribute_groups, self.model_config.cooccurrence_groups],

@@ -11,7 +11,8 @@ from PIL import Image
 from transformers import AutoTokenizer, BertConfig, BertModel, CLIPModel, SiglipModel
 
 from wordsight.errors import InvalidInputError
-from wordsight.modeling.encoders import load_image_encoder, load_text_encoder
+from wordsight.modeling.encoders import TextEncoder, load_image_encoder, load_text_encoder
+from wordsight.modeling.prompt_layout import PromptChunk, PromptLayout
 
 TEXTS = ["a cat", "two dogs run over a wide green field"]
 
@@ -38,25 +39,29 @@ def test_padding_changes_nothing(text_encoder):
     assert padded.mask[0].sum() == length
 
 
+def prompts(encoder, columns):
+    """The texts as prompts with placeholders at some columns, each with a key of its own; ids and mask beside."""
+    ids, mask = inputs(encoder)
+    positions = torch.zeros_like(ids, dtype=torch.bool)
+    positions[:, columns] = True
+    keys = torch.arange(int(positions.sum())).view(len(TEXTS), -1)
+    return PromptChunk(ids.masked_fill(positions, 0), mask, positions, keys), ids, mask
+
+
 def test_soft_tokens_equal_to_embeddings_change_nothing(text_encoder):
     """Whatever the pooling (EOS, mean), vectors of real words at placeholders give what the words give."""
-    ids, mask = inputs(text_encoder)
-    expected = text_encoder(ids, mask)
-    positions = torch.zeros_like(ids, dtype=torch.bool)
-    positions[:, 1:3] = True
-    vectors = text_encoder.embedding(ids)[positions].view(len(TEXTS), 2, -1)
-    output = text_encoder(ids.masked_fill(positions, 0), mask, vectors, positions)
-    torch.testing.assert_close(output.pooled, expected.pooled)
-    torch.testing.assert_close(output.tokens, expected.tokens)
+    chunk, ids, mask = prompts(text_encoder, slice(1, 3))
+    vectors = text_encoder.embedding(ids)[chunk.soft_positions].view(len(TEXTS), 2, -1)
+    expected = text_encoder(ids, mask).pooled
+    torch.testing.assert_close(text_encoder.encode_prompts(chunk, vectors), expected)
+    torch.testing.assert_close(text_encoder.pool_texts(ids, mask), expected)
 
 
 def test_soft_tokens_change_the_text_and_leave_no_hook(text_encoder):
-    ids, mask = inputs(text_encoder)
+    chunk, ids, mask = prompts(text_encoder, slice(1, 2))
     before = text_encoder(ids, mask).pooled
-    positions = torch.zeros_like(ids, dtype=torch.bool)
-    positions[:, 1] = True
     soft = torch.randn(len(TEXTS), 1, text_encoder.width)
-    assert not torch.allclose(text_encoder(ids, mask, soft, positions).pooled, before, atol=1e-3)
+    assert not torch.allclose(text_encoder.encode_prompts(chunk, soft), before, atol=1e-3)
     torch.testing.assert_close(text_encoder(ids, mask).pooled, before)
 
 
@@ -113,15 +118,24 @@ def test_open_clip_checkpoint_in_transformers_format(tiny_clip_dir, tmp_path):
     assert not torch.allclose(text(ids, mask).pooled, quick, atol=1e-4)
 
 
-def test_clip_text_pools_at_the_eos_behind_soft_tokens(tiny_clip_dir):
-    """The token embedding at EOS is the pooled one, also when soft tokens stand before it."""
+def test_clip_prompts_that_begin_alike_give_what_transformers_gives(tiny_clip_dir):
+    """Shared tokens go through CLIP's blocks once; embeddings and gradients are those of whole, padded prompts."""
     encoder = load_text_encoder(str(tiny_clip_dir))
-    ids, mask = inputs(encoder)
-    positions = torch.zeros_like(ids, dtype=torch.bool)
-    positions[:, 1:4] = True
-    output = encoder(ids.masked_fill(positions, 0), mask, torch.randn(2, 3, encoder.width), positions)
-    ends = mask.sum(dim=1) - 1
-    torch.testing.assert_close(output.tokens[torch.arange(2), ends], output.pooled)
+    names = ["cat", "a cow", "dog", "wine glass", "cat flap"]
+    keys = torch.tensor([[0, 1, 2, 10], [0, 1, 2, 11], [0, 1, 3, 12], [0, 1, 3, 13], [0, 1, 2, 14]])
+    (chunk,) = PromptLayout(names, keys, encoder).chunks
+    tree = chunk.prefix_tree
+    lengths = chunk.attention_mask.sum(dim=1).tolist()
+    # One SOS, 2 tokens of all, 2 of a group; and what is each prompt's own: its token, its name, EOS.
+    assert len(tree.first) == 1 + 2 + 2 + sum(length - 4 for length in lengths)
+    results = []
+    for encode in (type(encoder).encode_prompts, TextEncoder.encode_prompts):
+        vectors = torch.randn(15, encoder.width, generator=torch.Generator().manual_seed(0), requires_grad=True)
+        embeddings = encode(encoder, chunk, vectors[keys])
+        (embeddings * torch.arange(5.0).unsqueeze(-1)).cos().sum().backward()
+        results.append((embeddings.detach(), vectors.grad))
+    torch.testing.assert_close(results[0][0], results[1][0], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(results[0][1], results[1][1], rtol=1e-4, atol=1e-5)
 
 
 def test_clip_value_path_by_hand(tiny_clip_dir):

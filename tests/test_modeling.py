@@ -13,7 +13,8 @@ from transformers import AutoConfig, AutoModel, AutoModelForImageClassification,
 
 from wordsight import WordsightConfig, WordsightForMultiLabelImageClassification, load_image_encoder, load_text_encoder
 from wordsight.errors import InvalidInputError
-from wordsight.modeling.prompts import HierarchicalPrompts, PromptLayout
+from wordsight.modeling.prompt_layout import PromptLayout
+from wordsight.modeling.prompts import HierarchicalPrompts, soft_token_keys
 
 NAMES = ["cat", "dog", "car", "wine glass"]
 
@@ -99,12 +100,39 @@ def test_prompt_tokens_are_shared_by_group(text_encoder):
     assert not any(torch.equal(a[12:], b[12:]) for a, b in [(cat, dog), (dog, car), (cat, car)])
 
 
+def test_keys_are_equal_where_tokens_are_one_parameter(text_encoder):
+    config = make_config(text_encoder, num_global_tokens=2, num_attribute_tokens=0, num_cooccurrence_tokens=3)
+    prompts, keys = HierarchicalPrompts(config).local_branch, soft_token_keys(config)
+    for level in prompts.levels.values():
+        torch.nn.init.normal_(level)
+    tokens = prompts().detach().flatten(0, 1)
+    same = (tokens.unsqueeze(0) == tokens.unsqueeze(1)).all(dim=-1)
+    assert torch.equal(same, keys.flatten().unsqueeze(0) == keys.flatten().unsqueeze(1))
+
+
+@pytest.mark.parametrize("chunk_size", [1, 3])
+def test_chunked_prompts_give_the_same_embeddings_and_gradients(text_encoder, chunk_size):
+    config = make_config(text_encoder)
+    results = []
+    for size in (0, chunk_size):
+        prompts = HierarchicalPrompts(config).global_branch
+        prompts.initialise(text_encoder.embedding, [], torch.Generator().manual_seed(0))
+        layout = PromptLayout(config.category_names, soft_token_keys(config), text_encoder, size)
+        assert len(layout.chunks) == (-(-len(NAMES) // size) if size else 1)
+        embeddings = layout.encode(text_encoder, prompts())
+        direction = torch.randn(embeddings.shape, generator=torch.Generator().manual_seed(1))
+        (embeddings * direction).sum().backward()
+        results.append([embeddings.detach(), *(tokens.grad for tokens in prompts.levels.values())])
+    for whole, chunked in zip(*results, strict=True):
+        torch.testing.assert_close(chunked, whole, rtol=1e-4, atol=1e-5 * float(whole.abs().max()))
+
+
 @pytest.mark.parametrize("counts", [(16, 0, 0, 0), (0, 0, 0, 16), (0, 2, 0, 1)])
 def test_any_level_can_be_off(text_encoder, counts):
     fields = ("num_global_tokens", "num_attribute_tokens", "num_cooccurrence_tokens", "num_category_tokens")
     config = make_config(text_encoder, **dict(zip(fields, counts, strict=True)))
     prompts = HierarchicalPrompts(config)
-    layout = PromptLayout(config.category_names, config.num_prompt_tokens, text_encoder)
+    layout = PromptLayout(config.category_names, soft_token_keys(config), text_encoder)
     assert prompts.global_branch().shape == (4, sum(counts), text_encoder.width)
     assert layout.encode(text_encoder, prompts.global_branch()).shape == (4, config.projection_dim)
     assert len(list(prompts.parameters())) == 2 * sum(count > 0 for count in counts)
@@ -114,7 +142,7 @@ def test_gradients_reach_exactly_the_prompt_tokens(text_encoder):
     config = make_config(text_encoder)
     prompts = HierarchicalPrompts(config)
     prompts.global_branch.initialise(text_encoder.embedding, [], torch.Generator().manual_seed(0))
-    layout = PromptLayout(config.category_names, config.num_prompt_tokens, text_encoder)
+    layout = PromptLayout(config.category_names, soft_token_keys(config), text_encoder)
     embeddings = layout.encode(text_encoder, prompts.global_branch())
     direction = torch.randn(embeddings.shape[-1], generator=torch.Generator().manual_seed(1))
     (embeddings[0] @ direction).backward()  # of the cat alone
@@ -221,7 +249,7 @@ def test_model_without_encoder_says_so():
 def test_name_of_too_many_tokens(text_encoder):
     name = "very " * 600 + "long"
     with pytest.raises(InvalidInputError, match=r"very very.*tokens long.*shorter name or fewer prompt tokens"):
-        PromptLayout([name], 16, text_encoder)
+        PromptLayout([name], torch.arange(16).unsqueeze(0), text_encoder)
 
 
 def test_import_is_light_and_registers_everything():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from wordsight.modeling.scoring import global_logits, local_logits, position_logits, ranking_loss
+from wordsight.modeling.scoring import global_logits, local_logits, position_logits, ranking_loss, token_logits
 
 TAU, BETA, MARGIN = 4.0, 1 / 50, 1.0
 
@@ -41,6 +41,8 @@ def test_local_logits_with_padding(case):
             expected[n, k] = TAU * (weights / weights.sum() * cosines).sum()
     actual = local_logits(torch.tensor(tokens), torch.tensor(categories), TAU, BETA, torch.tensor(mask))
     np.testing.assert_allclose(actual.numpy(), expected, rtol=1e-8)
+    flat = torch.tensor(tokens[mask]), torch.tensor(mask.sum(axis=1))
+    np.testing.assert_allclose(token_logits(*flat, torch.tensor(categories), TAU, BETA).numpy(), expected, rtol=1e-8)
 
 
 def test_local_logits_lie_between_mean_and_maximum_of_the_positions(case):

@@ -241,13 +241,13 @@ def test_invalid_settings_name_themselves(name, value):
 
 def test_noise_depends_on_the_sentence_alone():
     features = torch.nn.functional.normalize(torch.randn(3, 8), dim=-1)
-    tokens, mask = torch.nn.functional.normalize(torch.randn(3, 4, 8), dim=-1), torch.ones(3, 4, dtype=torch.bool)
-    together = add_noise((features, tokens, mask), np.array([5, 6, 7]), 2.0, seed=0, epoch=1)
-    alone = add_noise((features[1:2], tokens[1:2], mask[1:2]), np.array([6]), 2.0, seed=0, epoch=1)
+    tokens, lengths = torch.nn.functional.normalize(torch.randn(9, 8), dim=-1), torch.tensor([2, 4, 3])
+    together = add_noise((features, tokens, lengths), np.array([5, 6, 7]), 2.0, seed=0, epoch=1)
+    alone = add_noise((features[1:2], tokens[2:6], lengths[1:2]), np.array([6]), 2.0, seed=0, epoch=1)
     torch.testing.assert_close(alone[0][0], together[0][1])
-    torch.testing.assert_close(alone[1][0], together[1][1])
+    torch.testing.assert_close(alone[1], together[1][2:6])
     torch.testing.assert_close(together[0].norm(dim=-1), torch.ones(3))
-    other_epoch = add_noise((features, tokens, mask), np.array([5, 6, 7]), 2.0, seed=0, epoch=2)
+    other_epoch = add_noise((features, tokens, lengths), np.array([5, 6, 7]), 2.0, seed=0, epoch=2)
     assert not torch.allclose(other_epoch[0], together[0])
 
 

@@ -6,13 +6,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.image_processing_utils import BaseImageProcessor
+
+if TYPE_CHECKING:
+    from ..prompt_layout import PromptChunk
 
 
 @dataclass(frozen=True)
@@ -109,33 +112,40 @@ class TextEncoder(nn.Module, ABC):
     def encode(self, input_ids: Tensor, attention_mask: Tensor) -> TextEmbeddings:
         """Texts (N, L) as unit vectors; what a family implements."""
 
-    def forward(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor,
-        soft_tokens: Tensor | None = None,
-        soft_positions: Tensor | None = None,
-    ) -> TextEmbeddings:
-        """Encodes texts, with learned vectors at placeholder positions when they are given.
+    def pool(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """What `encode` gives as pooled (N, D); families leave out the work for tokens."""
+        return self.encode(input_ids, attention_mask).pooled
+
+    def pool_texts(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Pooled embeddings (N, D) of texts (N, L), as those of `forward`."""
+        return self.pool(*self._padded(input_ids, attention_mask))
+
+    def encode_prompts(self, prompts: PromptChunk, soft_tokens: Tensor) -> Tensor:
+        """Prompts with their soft tokens (N, M, d) as unit vectors (N, D), with gradient."""
+        device = soft_tokens.device
+        input_ids, attention_mask = self._padded(prompts.input_ids.to(device), prompts.attention_mask.to(device))
+        missing = input_ids.shape[1] - prompts.soft_positions.shape[1]
+        with soft_tokens_at(self.embedding, F.pad(prompts.soft_positions.to(device), (0, missing)), soft_tokens):
+            return self.pool(input_ids, attention_mask)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> TextEmbeddings:
+        """Encodes texts.
 
         Args:
             input_ids: (N, L).
-            attention_mask: (N, L), 1 at real tokens (placeholders are real tokens).
-            soft_tokens: (N, M, d), the vectors that stand in for the placeholders' input embeddings.
-            soft_positions: (N, L) bool, True at M placeholders in each row.
+            attention_mask: (N, L), 1 at real tokens.
 
         Returns:
             The embeddings; L is `max_length` where the model needs texts padded to it.
         """
-        if self.pad_to_max_length:
-            missing = (0, self.max_length - input_ids.shape[1])
-            input_ids = F.pad(input_ids, missing, value=self.tokenizer.pad_token_id)
-            attention_mask = F.pad(attention_mask, missing)
-            soft_positions = None if soft_positions is None else F.pad(soft_positions, missing)
-        if soft_tokens is None or soft_positions is None:
-            return self.encode(input_ids, attention_mask)
-        with soft_tokens_at(self.embedding, soft_positions, soft_tokens):
-            return self.encode(input_ids, attention_mask)
+        return self.encode(*self._padded(input_ids, attention_mask))
+
+    def _padded(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Token ids and mask (N, L), padded to `max_length` where the model needs it."""
+        if not self.pad_to_max_length:
+            return input_ids, attention_mask
+        missing = (0, self.max_length - input_ids.shape[1])
+        return F.pad(input_ids, missing, value=self.tokenizer.pad_token_id), F.pad(attention_mask, missing)
 
 
 class ImageEncoder(nn.Module, ABC):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import (
     AutoImageProcessor,
     AutoTokenizer,
@@ -15,6 +16,9 @@ from transformers import (
 )
 
 from .base import ImageEmbeddings, ImageEncoder, TextEmbeddings, TextEncoder, split_loading_kwargs
+
+if TYPE_CHECKING:
+    from ..prompt_layout import PromptChunk
 
 
 class CLIPTextEncoder(TextEncoder):
@@ -38,6 +42,56 @@ class CLIPTextEncoder(TextEncoder):
             tokens=F.normalize(tokens, dim=-1),
             mask=attention_mask.bool(),
         )
+
+    def pool(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Texts (N, L) as unit vectors (N, D)."""
+        return F.normalize(self.model(input_ids=input_ids, attention_mask=attention_mask).text_embeds, dim=-1)
+
+    def encode_prompts(self, prompts: PromptChunk, soft_tokens: Tensor) -> Tensor:
+        """Prompts with their soft tokens (N, M, d) as unit vectors (N, D), with gradient.
+
+        Attention is causal, so tokens that several prompts begin with go through the blocks once, and padding never.
+        """
+        tree, device = prompts.prefix_tree, soft_tokens.device
+        nodes, first, ends = tree.nodes.to(device), tree.first.to(device), tree.ends.to(device)
+        text = self.model.text_model
+        words = text.embeddings.token_embedding(prompts.input_ids.to(device))
+        words = words.masked_scatter(prompts.soft_positions.to(device).unsqueeze(-1), soft_tokens.to(words.dtype))
+        states = words.flatten(0, 1).index_select(0, first)
+        states = states + text.embeddings.position_embedding(tree.columns.to(device))
+        *blocks, last = list(text.encoder.layers)
+        for block in blocks:
+            states = _tree_block(block, states, nodes, first)
+        # Of the last block only the states at EOS are asked for.
+        states = text.final_layer_norm(_tree_block(last, states, nodes, ends))
+        return F.normalize(self.model.text_projection(states), dim=-1)
+
+
+def _tree_block(block: Any, states: Tensor, nodes: Tensor, wanted: Tensor) -> Tensor:
+    """One block over the nodes of a `PrefixTree`: states (U, d) -> (number wanted, d).
+
+    Args:
+        block: a CLIP encoder layer.
+        states: (U, d), one a node.
+        nodes: (N, L) node of each token.
+        wanted: positions in the flattened (N * L) tokens whose states to compute.
+    """
+    attention = block.self_attn
+    normed = block.layer_norm1(states)
+    flat = nodes.flatten()
+
+    def heads(projection: nn.Module) -> Tensor:
+        """(N, heads, L, width of a head): what each token sees is laid out, what is projected is not."""
+        laid_out = projection(normed).index_select(0, flat)
+        return laid_out.view(*nodes.shape, attention.num_heads, attention.head_dim).transpose(1, 2)
+
+    attended = F.scaled_dot_product_attention(
+        heads(attention.q_proj), heads(attention.k_proj), heads(attention.v_proj), is_causal=True, scale=attention.scale
+    )
+    attended = attended.transpose(1, 2).flatten(2).flatten(0, 1).index_select(0, wanted)
+    states = states.index_select(0, flat.index_select(0, wanted)) + attention.out_proj(attended)
+    output: Tensor = states + block.mlp(block.layer_norm2(states))
+    return output
 
 
 class CLIPImageEncoder(ImageEncoder):
@@ -72,26 +126,45 @@ class CLIPImageEncoder(ImageEncoder):
 
     def encode(self, pixel_values: Tensor) -> ImageEmbeddings:
         """Images (B, 3, H, W) as unit vectors."""
-        output = self.model(pixel_values=pixel_values, output_hidden_states=True)
         vision = self.model.vision_model
         if self.patch_embeddings == "value":
-            states = self._value_path(output.hidden_states[-2])
+            states = vision.pre_layrnorm(vision.embeddings(pixel_values))
+            for block in vision.encoder.layers[:-1]:
+                states = block(states, None)
+            states = self._last_block(states)
         else:
-            states = output.last_hidden_state
-        patches = self.model.visual_projection(vision.post_layernorm(states[:, 1:]))
+            states = vision(pixel_values).last_hidden_state
+        embeddings = F.normalize(self.model.visual_projection(vision.post_layernorm(states)), dim=-1)
         patch_size = vision.config.patch_size
         return ImageEmbeddings(
-            pooled=F.normalize(output.image_embeds, dim=-1),
-            patches=F.normalize(patches, dim=-1),
+            pooled=embeddings[:, 0],
+            patches=embeddings[:, 1:],
             grid=(pixel_values.shape[-2] // patch_size, pixel_values.shape[-1] // patch_size),
         )
 
-    def _value_path(self, states: Tensor) -> Tensor:
-        """The last block with each position attending to itself alone: states (B, 1 + P, d) -> (B, 1 + P, d)."""
+    def _last_block(self, states: Tensor) -> Tensor:
+        """The last block, in which the class token attends to all and each patch to itself alone: (B, 1 + P, d).
+
+        Both paths in one pass: the patches' own attention, which nobody would use, is not computed.
+        """
         block = self.model.vision_model.encoder.layers[-1]
         attention = block.self_attn
-        states = states + attention.out_proj(attention.v_proj(block.layer_norm1(states)))
-        return states + block.mlp(block.layer_norm2(states))
+        normed = block.layer_norm1(states)
+        values = attention.v_proj(normed)
+
+        def heads(projected: Tensor) -> Tensor:
+            return projected.unflatten(-1, (attention.num_heads, attention.head_dim)).transpose(1, 2)
+
+        attended = F.scaled_dot_product_attention(
+            heads(attention.q_proj(normed[:, :1])),
+            heads(attention.k_proj(normed)),
+            heads(values),
+            scale=attention.scale,
+        )
+        mixed = torch.cat([attended.transpose(1, 2).flatten(2), values[:, 1:]], dim=1)
+        states = states + attention.out_proj(mixed)
+        output: Tensor = states + block.mlp(block.layer_norm2(states))
+        return output
 
 
 def _half_config(name: str, half: str, hub_kwargs: dict[str, Any]) -> Any:

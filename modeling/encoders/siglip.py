@@ -35,6 +35,10 @@ class SiglipTextEncoder(TextEncoder):
             mask=attention_mask.bool(),
         )
 
+    def pool(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Texts (N, 64) as unit vectors (N, D)."""
+        return F.normalize(self.model(input_ids=input_ids).pooler_output, dim=-1)
+
 
 class SiglipImageEncoder(ImageEncoder):
     """SigLIP's image tower (ViT with an attention-pooling head).

@@ -17,6 +17,7 @@ from wordsight.errors import InvalidInputError, writing
 from ..configuration_training import TrainingConfig
 
 if TYPE_CHECKING:
+    from ..encoders import TextEncoder
     from .methods import Method
 
 BASELINES = ("zero-shot", "zero-shot-80", "zero-shot-local", "zero-shot-80-local")
@@ -54,7 +55,9 @@ def read_ablation(path: Path) -> dict[str, Any]:
     return {"encoder": "offline", "seeds": [0, 1, 2]} | content
 
 
-def learn_variant(texts: Path, out: Path, encoder: str, settings: dict[str, Any], seed: int) -> Path:
+def learn_variant(
+    texts: Path, out: Path, encoder: str, settings: dict[str, Any], seed: int, text_encoder: TextEncoder
+) -> Path:
     """Learns one variant with one seed; gives the model's folder, which is reused if it is there.
 
     Args:
@@ -63,6 +66,7 @@ def learn_variant(texts: Path, out: Path, encoder: str, settings: dict[str, Any]
         encoder: Hub id, path or "offline".
         settings: as in the YAML file.
         seed: seed of the run.
+        text_encoder: the encoder's text half, which all variants share, as they share the sentences' features.
     """
     from ..train import train_prompts
 
@@ -74,10 +78,17 @@ def learn_variant(texts: Path, out: Path, encoder: str, settings: dict[str, Any]
     if (folder / "config.json").is_file():
         return folder
     chosen = _choose_sentences(texts, folder.with_name(folder.name + "-texts"), settings)
-    groups = _write_groups(chosen, folder.with_suffix(".groups.json"), encoder, settings, seed)
+    groups = _write_groups(chosen, folder.with_suffix(".groups.json"), text_encoder, settings, seed)
     tokens = settings.get("tokens")
     train_prompts(
-        chosen, folder, encoder, config=config, tokens=tuple(tokens) if tokens else None, groups=groups, resume=True
+        chosen,
+        folder,
+        encoder,
+        config=config,
+        tokens=tuple(tokens) if tokens else None,
+        groups=groups,
+        resume=True,
+        text_encoder=text_encoder,
     )
     if chosen != texts:
         shutil.rmtree(chosen)
@@ -99,20 +110,20 @@ def _choose_sentences(texts: Path, out: Path, settings: dict[str, Any]) -> Path:
     return out
 
 
-def _write_groups(texts: Path, out: Path, encoder: str, settings: dict[str, Any], seed: int) -> Path | None:
+def _write_groups(
+    texts: Path, out: Path, text_encoder: TextEncoder, settings: dict[str, Any], seed: int
+) -> Path | None:
     """Groups other than the LLM's: as many and as large ones at random, or as many by k-means of the names."""
     import numpy as np
     from sklearn.cluster import KMeans
 
     from ..category_embeddings import zero_shot_embeddings
     from ..data import load_training_texts
-    from ..encoders import load_text_encoder
     from ..hierarchy import attribute_groups, cooccurrence_graph, cooccurrence_groups, looks, write_groups
 
     if settings.get("groups", "llm") == "llm":
         return None
     data = load_training_texts(texts, 0.1, True, seed)
-    text_encoder = load_text_encoder(encoder)
     graph = cooccurrence_graph(data.names, data.knowledge.co_occurrence, data.train_labels)
     found = [attribute_groups(data.names, looks(data.knowledge, text_encoder)), cooccurrence_groups(graph, seed)]
     rng = np.random.default_rng(seed)
@@ -204,7 +215,10 @@ def ablate(
 
     Example: wordsight ablate ablations/levels.yaml --out ablation
     """
+    from ..encoders import load_text_encoder
+
     content = read_ablation(file)
+    text_encoder = load_text_encoder(content["encoder"])
     out.mkdir(parents=True, exist_ok=True)
     measured = {}
     for name, data in content["data"].items():
@@ -214,7 +228,7 @@ def ablate(
             for seed in content["seeds"]:
                 typer.echo(f"{name}: {variant}, seed {seed}")
                 models[variant, seed] = learn_variant(
-                    Path(data["texts"]), out / "models", content["encoder"], settings, seed
+                    Path(data["texts"]), out / "models", content["encoder"], settings, seed, text_encoder
                 )
         measured[name] = measure(name, data, models)
     table = markdown_table(measured)

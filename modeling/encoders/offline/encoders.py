@@ -30,6 +30,12 @@ class OfflineTextEncoder(TextEncoder):
         output = self.model(input_ids, attention_mask)
         return TextEmbeddings(output.text_embeds, output.token_embeds, attention_mask.bool())
 
+    def pool(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Texts (N, L) as unit vectors (N, D)."""
+        tower = self.model.text_model
+        pooled: Tensor = tower.project(tower.sentence_states(input_ids, attention_mask)[0])
+        return pooled
+
 
 class OfflineImageEncoder(ImageEncoder):
     """The image half: patches are the cells of the last feature map."""

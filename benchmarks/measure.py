@@ -1,0 +1,67 @@
+"""How things are measured: interleaved repeats, ratios with their spread, peak memory in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+
+def interleaved(cases: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, list[float]]:
+    """Seconds that each case takes, repeat by repeat, after one call of each that does not count.
+
+    The cases of a repeat follow each other, so that what else the machine does slows all of them alike.
+    """
+    for call in cases.values():
+        call()
+    seconds: dict[str, list[float]] = {name: [] for name in cases}
+    for _ in range(repeats):
+        for name, call in cases.items():
+            start = time.perf_counter()
+            call()
+            seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Least, middle and greatest value."""
+    return {"min": min(values), "median": median(values), "max": max(values)}
+
+
+def ratios(numerator: Sequence[float], denominator: Sequence[float]) -> dict[str, float]:
+    """Spread of the ratios of repeats that were measured side by side."""
+    return spread([a / b for a, b in zip(numerator, denominator, strict=True)])
+
+
+def slope(sizes: Sequence[float], costs: Sequence[float]) -> float:
+    """Exponent of the growth: slope of log cost over log size, by least squares; 1 is linear, 0 is flat."""
+    return float(np.polyfit([math.log(size) for size in sizes], [math.log(max(cost, 1e-12)) for cost in costs], 1)[0])
+
+
+def in_new_process(module: str, *arguments: str) -> dict[str, Any]:
+    """Runs `python -m module arguments`; gives the JSON of its last line.
+
+    Raises:
+        RuntimeError: it failed; holds what it wrote.
+    """
+    command = [sys.executable, "-m", module, *arguments]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed:\n{result.stderr[-3000:]}")
+    content: dict[str, Any] = json.loads(result.stdout.strip().splitlines()[-1])
+    return content
+
+
+def peak_memory() -> int:
+    """The most memory that this process had so far, in bytes."""
+    import resource
+
+    # Linux counts in KiB, macOS in bytes.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
