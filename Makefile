@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test hub quality style clean
+.PHONY: help install demo test bench hub quality style clean
 
 help:  ## show this
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -16,6 +16,9 @@ demo: install  ## from category names to labelled photos, with no model hub
 
 test: install quality  ## lint, types, and the whole test suite
 	@$(BIN)/python -m pytest $(TESTS)
+
+bench: install  ## measure speed and memory against what else could be used; table, JSON and plots
+	@$(BIN)/python -m benchmarks $(PARTS)
 
 hub: install  ## a Hub on this machine, to try push and pull with
 	@$(BIN)/python -m tests.hub

@@ -1,0 +1,1 @@
+"""Benchmarks: `make bench` runs all of them; none is a test. See docs/performance.md."""

@@ -170,7 +170,9 @@ def growth() -> dict[str, Any]:
         "categories": by_categories,
         "sentences": by_sentences,
         "slopes": {
-            "step seconds by categories": slope([*by_categories], [c["seconds"]["median"] for c in by_categories.values()]),
+            "step seconds by categories": slope(
+                [*by_categories], [found["seconds"]["median"] for found in by_categories.values()]
+            ),
             "feature seconds by sentences": slope([*by_sentences], [s["build_seconds"] for s in by_sentences.values()]),
             "step seconds by sentences": slope([*by_sentences], [s["step_seconds"] for s in by_sentences.values()]),
         },

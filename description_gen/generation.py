@@ -17,7 +17,7 @@ from wordsight.errors import InvalidInputError, writing
 from wordsight.progress import no_datasets_bars, progress_bar
 
 from .categories import Category, check_categories
-from .client import LLMClient, ask_all
+from .client import CONCURRENCY, LLMClient, ask_all
 from .default_llm import default_llm_path
 from .descriptions import PLAN_VERSION, DescriptionPlan, DescriptionRequest, answer_record, clean_sentence, fold
 from .knowledge import CoOccurrence, Knowledge, ask_knowledge
@@ -39,10 +39,12 @@ def generate_texts(
     out: Path | str,
     *,
     llm: str | Path | None = None,
-    base_url: str | None = None,
+    base_url: str | Sequence[str] | None = None,
+    tensor_parallel_size: int = 1,
+    data_parallel_size: int = 1,
     sentences: int | None = None,
     seed: int = 0,
-    concurrency: int = 64,
+    concurrency: int = CONCURRENCY,
     co_occurrence: Literal["auto"] | CoOccurrence = "auto",
     overwrite: bool = False,
     quiet: bool = False,
@@ -56,10 +58,13 @@ def generate_texts(
         categories: the K categories.
         out: folder for the data set; also gets `knowledge.json`.
         llm: Hub id or folder of an instruct model to serve with vLLM; by default SmolLM2-135M from PyPI.
-        base_url: an OpenAI-compatible server that runs already, used instead.
+        base_url: an OpenAI-compatible server that runs already, used instead; or several of the same model, which share
+            the requests. When one stops answering, the others go on with a warning.
+        tensor_parallel_size: devices over which our own server splits the model.
+        data_parallel_size: copies of the model in our own server, which share the requests.
         sentences: how many usable sentences to write; by default 50 a category, and at least 2,000.
         seed: seed of questions and sampling.
-        concurrency: requests under way at once.
+        concurrency: requests under way at once on each server.
         co_occurrence: how to find which categories are seen together (see `ask_knowledge`); "auto" takes both ways for
             the small default model and a larger model's answers as they are.
         overwrite: whether to drop what is in `out` first.
@@ -69,23 +74,39 @@ def generate_texts(
         The data set: text, labels (multi-hot, K), kind ("single", "multiple"), asked, model, seed, temperature.
 
     Raises:
-        InvalidInputError: the categories can't be used, `out` is of another run, or no sentence mentions a category.
-        LLMServerError: the server does not start or stops answering.
+        InvalidInputError: the categories can't be used, `out` is of another run, the servers have different models, a
+            parallel size is given for servers that run already, or no sentence mentions a category.
+        LLMServerError: our server does not start, a given one does not answer at the start, or all stop answering.
         WordsightError: the disk is full.
     """
     check_categories(categories)
+    base_urls = [base_url] if isinstance(base_url, str) else list(base_url or ())
+    if llm is not None and base_urls:
+        raise InvalidInputError("Give either a model to serve (llm) or a server that runs (base_url), not both.")
+    if base_urls and (tensor_parallel_size, data_parallel_size) != (1, 1):
+        raise InvalidInputError(
+            f"{base_urls[0]} runs already, and --tensor-parallel-size and --data-parallel-size are for a server that "
+            "wordsight starts. Give them to that server instead."
+        )
     out = Path(out)
     if overwrite:
         _drop(out)
-    if llm is not None and base_url is not None:
-        raise InvalidInputError("Give either a model to serve (llm) or a server that runs (base_url), not both.")
     if co_occurrence == "auto":
-        small = llm is None and base_url is None and len(categories) <= MAX_SCORED_CATEGORIES
+        small = llm is None and not base_urls and len(categories) <= MAX_SCORED_CATEGORIES
         co_occurrence = "both" if small else "answers"
     if sentences is None:
         sentences = max(MIN_SENTENCES, SENTENCES_PER_CATEGORY * len(categories))
     run = _Run(list(categories), out, load_questions(), sentences, seed, concurrency, co_occurrence, not quiet)
-    return asyncio.run(run.generate(llm, base_url))
+    if base_urls:
+        return asyncio.run(run.generate(base_urls))
+    server = LLMServer(
+        llm or default_llm_path(),
+        tensor_parallel_size=tensor_parallel_size,
+        data_parallel_size=data_parallel_size,
+        log_path=out / PROGRESS / "server.log",
+        progress=not quiet,
+    )
+    return asyncio.run(run.generate(server))
 
 
 def load_texts(path: Path | str) -> tuple[Dataset, Knowledge]:
@@ -138,24 +159,22 @@ class _Run:
         self.co_occurrence, self.progress = co_occurrence, progress
         self.labeller = SentenceLabeller(categories)
 
-    async def generate(self, llm: str | Path | None, base_url: str | None) -> Dataset:
+    async def generate(self, servers: Sequence[str] | LLMServer) -> Dataset:
+        """Asks servers that run, or one that is started if anything is left to ask."""
         async with AsyncExitStack() as stack:
-            if base_url is not None:
-                client = await stack.enter_async_context(LLMClient(base_url, concurrency=self.concurrency))
-                model = await client.model()
+            if isinstance(servers, LLMServer):
+                client = LLMClient(
+                    servers.base_url, model_name(servers.model), servers.api_key, self.concurrency, send_seeds=True
+                )
             else:
-                path = llm or default_llm_path()
-                model = model_name(str(path))
+                client = LLMClient(servers, concurrency=self.concurrency)
+            await stack.enter_async_context(client)
+            model = await client.model()
             store = stack.enter_context(AnswerStore(self.out / PROGRESS / "answers.jsonl", self._settings(model)))
             if (done := self._finished(store)) is not None:
                 return done
-            if base_url is None:
-                server = stack.enter_context(
-                    LLMServer(path, log_path=self.out / PROGRESS / "server.log", progress=self.progress)
-                )
-                client = await stack.enter_async_context(
-                    LLMClient(server.base_url, model, server.api_key, self.concurrency, send_seeds=True)
-                )
+            if isinstance(servers, LLMServer):
+                stack.enter_context(servers)
             knowledge = await ask_knowledge(
                 self.categories,
                 self.questions,

@@ -43,7 +43,9 @@ class LLMServer:
     Args:
         model: Hub id or folder of the language model.
         port: the port; by default a free one.
-        extra_args: more arguments for vLLM (`--tensor-parallel-size 2`).
+        tensor_parallel_size: devices over which each layer of the model is split.
+        data_parallel_size: copies of the model, each on devices of its own, that share the requests.
+        extra_args: more arguments for vLLM (`--max-model-len 4096`).
         log_path: where the server's output goes; by default a temporary file.
         startup_timeout: seconds to wait until it is healthy.
         progress: whether to show that it is being waited for.
@@ -63,6 +65,8 @@ class LLMServer:
         model: str | Path,
         *,
         port: int | None = None,
+        tensor_parallel_size: int = 1,
+        data_parallel_size: int = 1,
         extra_args: tuple[str, ...] = (),
         log_path: Path | None = None,
         startup_timeout: float = 900.0,
@@ -71,6 +75,7 @@ class LLMServer:
         self.model = str(model)
         self.port = port or _free_port()
         self.api_key = secrets.token_urlsafe(24)
+        self.tensor_parallel_size, self.data_parallel_size = tensor_parallel_size, data_parallel_size
         self.extra_args = extra_args
         self.log_path = log_path or Path(tempfile.mkdtemp(prefix="wordsight-")) / "server.log"
         self.startup_timeout = startup_timeout
@@ -82,9 +87,22 @@ class LLMServer:
         """Where OpenAI clients find it."""
         return f"http://127.0.0.1:{self.port}/v1"
 
-    def __enter__(self) -> LLMServer:
+    def command(self) -> list[str]:
+        """The command that starts vLLM; the key is in the environment.
+
+        Raises:
+            MissingDependencyError: vLLM is not installed.
+        """
         command = [*_vllm_command(self.model), "--host", "127.0.0.1", "--port", str(self.port)]
-        command += ["--served-model-name", model_name(self.model), *self.extra_args]
+        command += ["--served-model-name", model_name(self.model)]
+        if self.tensor_parallel_size > 1:
+            command += ["--tensor-parallel-size", str(self.tensor_parallel_size)]
+        if self.data_parallel_size > 1:
+            command += ["--data-parallel-size", str(self.data_parallel_size)]
+        return [*command, *self.extra_args]
+
+    def __enter__(self) -> LLMServer:
+        command = self.command()
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
         with self.log_path.open("wb") as log:
             self._supervisor = subprocess.Popen(

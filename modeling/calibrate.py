@@ -9,17 +9,18 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
-from transformers.image_utils import load_image
 
-from wordsight.errors import InvalidInputError, writing
+from wordsight.errors import InvalidInputError, shortened, writing
 from wordsight.model_cards import write_model_card
 from wordsight.progress import progress_bar
 
 from .loading import load_model
+from .memory import Pieces
 from .modeling_wordsight import WordsightForMultiLabelImageClassification
+from .photos import photo_batches
 from .score_options import (
     SCORE_OPTIONS,
     ScoreOption,
@@ -68,7 +69,7 @@ def find_photos(paths: Sequence[Path]) -> list[Path]:
         inside = sorted(path.rglob("*")) if path.is_dir() else [path]
         found += [file for file in inside if file.suffix.lower() in extensions and file.is_file()]
     if not found:
-        raise InvalidInputError(f"No photo in {', '.join(map(str, paths))}.")
+        raise InvalidInputError(f"No photo in {shortened([*map(str, paths)])}.")
     return found
 
 
@@ -79,6 +80,7 @@ def score_photos(
     batch_size: int = 32,
     seed: int = 0,
     progress: bool = True,
+    num_workers: int | None = None,
 ) -> PhotoScores:
     """Streams photos through a model; see `PhotoScores`.
 
@@ -88,34 +90,37 @@ def score_photos(
         batch_size: photos at a time.
         seed: of the sample that is kept.
         progress: whether to show a progress bar.
+        num_workers: processes that read ahead; see `default_num_workers`.
     """
     assert model.image_encoder is not None
+    encoder = model.image_encoder
     scaler = StandardScaler()
     kept = set(np.random.default_rng(seed).permutation(len(photos))[:MAX_KEPT].tolist())
     logits, compound_logits, unreadable = [], [], []
     weight = model.config.local_weight
-    with progress_bar("Reading photos", len(photos), "photo", progress) as bar:
-        for start in range(0, len(photos), batch_size):
-            images, rows = [], []
-            for number, path in enumerate(photos[start : start + batch_size], start=start):
-                try:
-                    images.append(load_image(str(path)))
-                    rows.append(number)
-                except (UnidentifiedImageError, OSError, ValueError):
-                    unreadable.append(path)
-            bar.update(len(photos[start : start + batch_size]))
-            if not images:
+
+    def encode(pixels: Tensor) -> list[Tensor]:
+        image = encoder(pixels.to(model.device))
+        branches = model.branch_logits(image.pooled.to(model.dtype), image.patches.to(model.dtype))
+        return [scores.float().cpu() for scores in branches]
+
+    pieces = Pieces()
+    reading = photo_batches(
+        photos, encoder.image_processor, batch_size, num_workers=num_workers, name_of=lambda row: str(photos[row])
+    )
+    with reading as batches, progress_bar("Reading photos", len(photos), "photo", progress) as bar:
+        for batch in batches:
+            unreadable += [photos[row] for row in batch.unreadable]
+            bar.update(len(batch))
+            if not batch.rows:
                 continue
-            pixels = model.image_encoder.image_processor(images=images, return_tensors="pt").pixel_values
-            image = model.image_encoder(pixels.to(model.device))
-            in_global, in_local, of_compounds = (
-                scores.float().cpu()
-                for scores in model.branch_logits(image.pooled.to(model.dtype), image.patches.to(model.dtype))
-            )
+            pixels = batch.pixel_values
+            parts = pieces(lambda rows, pixels=pixels: encode(pixels[rows]), len(pixels))  # type: ignore[misc]
+            in_global, in_local, of_compounds = (torch.cat(of_pieces) for of_pieces in zip(*parts, strict=True))
             raw = (1 - weight) * in_global + weight * in_local
             standardized = standardize_images(torch.cat([raw, of_compounds], dim=1), raw)
             scaler.partial_fit(standardized.numpy())
-            chosen = [position for position, row in enumerate(rows) if row in kept]
+            chosen = [position for position, row in enumerate(batch.rows) if row in kept]
             logits.append(raw[chosen])
             compound_logits.append(of_compounds[chosen])
     read = len(photos) - len(unreadable)
@@ -131,6 +136,7 @@ def calibrate(
     use: ScoreOption = "none",
     batch_size: int = 32,
     progress: bool = True,
+    num_workers: int | None = None,
 ) -> PhotoScores:
     """Finds a model's score statistics on unlabelled photos, keeps them in it and switches the score option.
 
@@ -142,6 +148,7 @@ def calibrate(
         use: the score option from now on.
         batch_size: photos at a time.
         progress: whether to show a progress bar.
+        num_workers: processes that read ahead; see `default_num_workers`.
 
     Raises:
         InvalidInputError: `use` is not known, the model can't have it, or fewer than 2 photos can be read.
@@ -153,7 +160,7 @@ def calibrate(
         raise InvalidInputError("This model has no compound prompts: no training sentence mentioned two categories.")
     if len(config.category_names) < 2:
         raise InvalidInputError("A model of one category has no spread over categories to standardise.")
-    gathered = score_photos(model, photos, batch_size, progress=progress)
+    gathered = score_photos(model, photos, batch_size, progress=progress, num_workers=num_workers)
     members = config.compound_members()
     logits = (gathered.logits, gathered.compound_logits)
     before = apply_score_option(config.score_option, *logits, members, model.score_statistics).numpy()
@@ -168,7 +175,12 @@ def calibrate(
 
 
 def calibrate_checkpoint(
-    model: str, photos: Sequence[Path], use: str = "none", out: Path | None = None, batch_size: int = 32
+    model: str,
+    photos: Sequence[Path],
+    use: str = "none",
+    out: Path | None = None,
+    batch_size: int = 32,
+    num_workers: int | None = None,
 ) -> tuple[PhotoScores, Path]:
     """`calibrate` from folder to folder.
 
@@ -178,6 +190,7 @@ def calibrate_checkpoint(
         use: the score option from now on.
         out: folder for the calibrated model; by default the model's own.
         batch_size: photos at a time.
+        num_workers: processes that read ahead; see `default_num_workers`.
 
     Returns:
         What was gathered, and the folder that holds the calibrated model.
@@ -190,7 +203,7 @@ def calibrate_checkpoint(
         raise InvalidInputError(f"Name a folder for the calibrated model: {model} is on the Hub. Give --out.")
     found = find_photos(photos)
     loaded = load_model(model)
-    gathered = calibrate(loaded, found, use, batch_size)  # type: ignore[arg-type]
+    gathered = calibrate(loaded, found, use, batch_size, num_workers=num_workers)  # type: ignore[arg-type]
     target = out or source
     with writing(target, "run the same command again"):
         loaded.save_pretrained(target)

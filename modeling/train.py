@@ -266,7 +266,12 @@ def train(
     mean_shift: Annotated[
         bool | None, typer.Option(help="Take out of category embeddings what all have in common.")
     ] = None,
-    mixed_precision: Annotated[str | None, typer.Option(help="no, fp16 or bf16.")] = None,
+    mixed_precision: Annotated[
+        str | None,
+        typer.Option(
+            help="no, fp16 or bf16; by default as accelerate launch says.", envvar="ACCELERATE_MIXED_PRECISION"
+        ),
+    ] = None,
     template_sentences: Annotated[
         bool, typer.Option(help="Mix in 'a photo of a {}.' for each name and synonym.")
     ] = True,

@@ -15,7 +15,9 @@ from typer.testing import CliRunner
 from wordsight import TrainingConfig, WordsightForMultiLabelImageClassification, load_text_encoder, train_prompts
 from wordsight.cli import app
 from wordsight.errors import InvalidInputError
+from wordsight.modeling.calibrate import find_photos, score_photos
 from wordsight.modeling.category_embeddings import reference_mean
+from wordsight.modeling.evaluation import metrics
 from wordsight.modeling.evaluation.benchmarks import load_benchmark
 from wordsight.modeling.evaluation.evaluate import evaluate_methods
 from wordsight.modeling.evaluation.methods import MethodFactory, clip_templates
@@ -154,6 +156,51 @@ def test_learned_peer_needs_sentences_and_is_kept(model, model_dir, text_encoder
     stamp = (folder / "model.safetensors").stat().st_mtime_ns
     torch.testing.assert_close(factory.make("flat").global_embeddings, first.global_embeddings)
     assert (folder / "model.safetensors").stat().st_mtime_ns == stamp
+
+
+def learned(model, model_dir, photos_dir, **options):
+    """The model's scores of the photos, and what was found besides."""
+    methods = [MethodFactory(model, None, folder=model_dir).make("learned")]
+    benchmark = load_benchmark(photos_dir, "jsonl", model.config.categories)
+    found = evaluate_methods(model, methods, benchmark, options=("none",), batch_size=8, **options)
+    return found.scores["learned", "none"], found.results
+
+
+def test_workers_change_nothing(model, model_dir, photos_dir):
+    scores, results = learned(model, model_dir, photos_dir, num_workers=0)
+    of_workers = learned(model, model_dir, photos_dir, num_workers=2)
+    np.testing.assert_array_equal(of_workers[0], scores)
+    assert of_workers[1] == results
+    photos = find_photos([photos_dir])
+    alone, ahead = (score_photos(model, photos, 8, progress=False, num_workers=count) for count in (0, 2))
+    torch.testing.assert_close(ahead.logits, alone.logits, rtol=0, atol=0)
+    np.testing.assert_array_equal(ahead.scaler.mean_, alone.scaler.mean_)
+
+
+def test_memory_that_runs_out_halves_batches(model, model_dir, photos_dir, monkeypatch):
+    expected, _ = learned(model, model_dir, photos_dir)
+    encode = model.image_encoder.encode
+
+    def small(pixel_values):
+        if len(pixel_values) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1.00 GiB.")
+        return encode(pixel_values)
+
+    monkeypatch.setattr(model.image_encoder, "encode", small)
+    with pytest.warns(UserWarning, match="Out of memory with") as caught:
+        scores, _ = learned(model, model_dir, photos_dir)
+    assert len(caught) == 2  # 8 to 4, 4 to 2, and no more for the batches that follow
+    np.testing.assert_allclose(scores, expected, atol=1e-5)
+
+
+def test_blocks_of_resamples_and_of_photos_change_nothing(monkeypatch):
+    rng = np.random.default_rng(0)
+    scores, labels = rng.random((57, 4)).astype(np.float32).round(1), rng.choice([-1, 0, 1], size=(57, 4))
+    found = []
+    for cells in (1, 57 * 7, 10**9):  # the last takes all at once
+        monkeypatch.setattr(metrics, "BLOCK_CELLS", cells)
+        found.append((metrics.bootstrap_interval(scores, labels), metrics.top_k(scores, 2).tolist()))
+    assert found[0] == found[1] == found[2]
 
 
 def test_unknown_method_lists_all():

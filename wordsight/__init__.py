@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from wordsight.modeling.encoders import load_image_encoder, load_text_encoder
     from wordsight.modeling.extend import extend_model
     from wordsight.modeling.modeling_wordsight import WordsightForMultiLabelImageClassification, WordsightOutput
+    from wordsight.modeling.predict import predict_shards
     from wordsight.modeling.train import train_prompts
     from wordsight.pipelines import MultiLabelImageClassificationPipeline
 
@@ -41,6 +42,7 @@ _EXPORTS = {
     "load_image_encoder": "wordsight.modeling.encoders",
     "load_text_encoder": "wordsight.modeling.encoders",
     "load_texts": "wordsight.description_gen",
+    "predict_shards": "wordsight.modeling.predict",
     "read_categories": "wordsight.description_gen",
     "train_prompts": "wordsight.modeling.train",
 }
@@ -60,6 +62,7 @@ __all__ = [
     "load_image_encoder",
     "load_text_encoder",
     "load_texts",
+    "predict_shards",
     "read_categories",
     "train_prompts",
 ]

@@ -16,12 +16,14 @@ from rich.table import Table
 from wordsight.errors import InvalidInputError, WordsightError
 from wordsight.hub.commands import push, push_texts
 from wordsight.modeling.evaluation.ablation import ablate
-from wordsight.modeling.evaluation.evaluate import evaluate
+from wordsight.modeling.evaluation.evaluate import WORKERS_HELP, evaluate
 from wordsight.modeling.groups import groups
 from wordsight.modeling.train import train
 from wordsight.version import __version__
 
 if TYPE_CHECKING:
+    import torch
+
     from wordsight.pipelines import MultiLabelImageClassificationPipeline
 
 app = typer.Typer(
@@ -63,13 +65,23 @@ def describe(
         str | None, typer.Option(help="Hub id or path of an instruct LLM for vLLM; by default SmolLM2-135M.")
     ] = None,
     base_url: Annotated[
-        str | None, typer.Option(help="An OpenAI-compatible server that runs already; its key in WORDSIGHT_API_KEY.")
+        list[str] | None,
+        typer.Option(
+            help="An OpenAI-compatible server that runs already; its key in WORDSIGHT_API_KEY. Given several times: "
+            "servers of the same model, that share the requests."
+        ),
     ] = None,
+    tensor_parallel_size: Annotated[
+        int, typer.Option(help="Devices over which our own server splits the LLM.", min=1)
+    ] = 1,
+    data_parallel_size: Annotated[
+        int, typer.Option(help="Copies of the LLM in our own server, that share the requests.", min=1)
+    ] = 1,
     sentences: Annotated[
         int | None, typer.Option(help="Usable sentences to write; by default 50 a category, at least 2000.", min=2)
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of questions and sampling.")] = 0,
-    concurrency: Annotated[int, typer.Option(help="Requests under way at once.", min=1)] = 64,
+    concurrency: Annotated[int, typer.Option(help="Requests under way at once on each server.", min=1)] = 128,
     known_synonyms: Annotated[
         bool, typer.Option(help="Give common categories without synonyms the usual ones (person: man, girl, ...).")
     ] = True,
@@ -90,6 +102,8 @@ def describe(
         out,
         llm=llm,
         base_url=base_url,
+        tensor_parallel_size=tensor_parallel_size,
+        data_parallel_size=data_parallel_size,
         sentences=sentences,
         seed=seed,
         concurrency=concurrency,
@@ -101,13 +115,21 @@ def describe(
 @app.command()
 def predict(
     model: Annotated[str, typer.Argument(help="Folder or Hub id of a wordsight model.")],
-    images: Annotated[list[str], typer.Argument(help="Photos: paths or URLs.", metavar="IMAGE...")],
+    images: Annotated[
+        list[str],
+        typer.Argument(help="Photos: paths or URLs. With --shards one source, below.", metavar="IMAGE..."),
+    ],
     top_k: Annotated[int | None, typer.Option(help="At most so many labels a photo.", min=1)] = None,
     threshold: Annotated[
         float | None, typer.Option(help="Labels with at least this score; 0.5 is each category's own threshold.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     revision: Annotated[str | None, typer.Option(help="The model's revision on the Hub.")] = None,
+    shards: Annotated[int | None, typer.Option(help="Label a collection in so many parts, into OUT.", min=1)] = None,
+    out: Annotated[Path | None, typer.Option(help="With --shards: folder for the parquet files.")] = None,
+    split: Annotated[str | None, typer.Option(help="With --shards: part of a Hub data set; default train.")] = None,
+    batch_size: Annotated[int, typer.Option(help="With --shards: photos at a time.", min=1)] = 32,
+    num_workers: Annotated[int | None, typer.Option(help=f"With --shards. {WORKERS_HELP}", min=0)] = None,
 ) -> None:
     """Label photos.
 
@@ -115,7 +137,45 @@ def predict(
     skipped; the exit status is then 1.
 
     Example: wordsight predict my-model beach.jpg street.jpg --threshold 0.5
+
+    With --shards, a large collection goes into parquet files: a folder of photos at any depth, of webdataset .tar files
+    or of parquet files, a glob of such files in quotes, or a data set on the Hub. Each photo is a row with its labels
+    of score 0.5 (--threshold) or more, or with the reason why it can't be read. Interrupted? Run the same command
+    again: shards that are whole are kept. .tar and parquet files are not cut: there can't be more shards than files.
+
+    Example: wordsight predict my-model holiday-photos/ --shards 16 --out labels
+
+    Example: wordsight predict my-model 'crawl/*.tar' --shards 64 --out labels --top-k 5 --num-workers 4
+
+    On several GPUs, process p of P takes shards p, p + P, ...: accelerate launch -m wordsight.modeling.predict my-model
+    user/photos --split train --shards 64 --out labels
+
+    On several CPU processes: torchrun --nproc_per_node 4 -m wordsight.modeling.predict my-model photos/ --shards 64
+    --out labels
+
+    On a cluster of 8 machines, on each: torchrun --nnodes 8 --nproc_per_node 4 --rdzv_backend c10d --rdzv_endpoint
+    FIRST_HOST:29500 -m wordsight.modeling.predict my-model 'crawl/*.tar' --shards 512 --out /shared/labels
     """
+    if shards is not None:
+        if len(images) != 1:
+            raise InvalidInputError(f"--shards takes one source, got {len(images)}. Put a glob in quotes: 'day*/*'.")
+        if out is None or as_json:
+            raise InvalidInputError("--shards writes parquet files: give --out DIR, and leave out --json.")
+        _label_collection(
+            model,
+            images[0],
+            out,
+            shards,
+            split=split,
+            threshold=0.5 if threshold is None else threshold,
+            top_k=top_k,
+            batch_size=batch_size,
+            num_workers=num_workers,
+            revision=revision,
+        )
+        return
+    if out is not None or split is not None:
+        raise InvalidInputError("--out and --split are for labelling a collection: give --shards with them.")
     labeller = load_labeller(model, revision)
     if top_k is None and threshold is None:
         top_k = 5
@@ -133,6 +193,19 @@ def predict(
         print_labels(results)
     if failed:
         raise typer.Exit(1)
+
+
+def _label_collection(*arguments: Any, **options: Any) -> None:
+    """`predict_shards`, and a last word by the main process."""
+    from accelerate import PartialState
+
+    from wordsight.modeling.predict import predict_shards
+
+    done = predict_shards(*arguments, **options)
+    if PartialState().is_main_process:
+        typer.echo(f"{done.photos} photos in {done.folder}, of which {done.unreadable} can't be read. Read them with:")
+        typer.echo(f'datasets.load_dataset("parquet", data_files="{done.folder}/*.parquet")')
+    PartialState().destroy_process_group()
 
 
 @app.command()
@@ -172,6 +245,7 @@ def calibrate(
     ] = "none",
     out: Annotated[Path | None, typer.Option(help="Folder for the model; by default where it is.")] = None,
     batch_size: Annotated[int, typer.Option(help="Photos at a time.", min=1)] = 32,
+    num_workers: Annotated[int | None, typer.Option(help=WORKERS_HELP, min=0)] = None,
 ) -> None:
     """Find a model's score statistics on unlabelled photos and keep them in its checkpoint.
 
@@ -182,10 +256,27 @@ def calibrate(
     """
     from wordsight.modeling.calibrate import calibrate_checkpoint
 
-    gathered, folder = calibrate_checkpoint(model, photos, use, out, batch_size)
+    gathered, folder = calibrate_checkpoint(model, photos, use, out, batch_size, num_workers)
     if gathered.unreadable:
         typer.echo(f"Skipped, since they can't be read: {', '.join(map(str, gathered.unreadable[:5]))}", err=True)
     typer.echo(f"Statistics of {gathered.photos} photos in {folder}; score option: {use}")
+
+
+@app.command()
+def accelerate_config(
+    name: Annotated[str, typer.Argument(help="One of cpu, gpu-1, gpu-8, nodes-2.")],
+) -> None:
+    """Print the path of a ready-made configuration for accelerate launch.
+
+    Example: accelerate launch --config_file "$(wordsight accelerate-config gpu-8)" -m wordsight.modeling.train my-texts
+    --out my-model
+    """
+    folder = Path(__file__).with_name("accelerate_configs")
+    path = folder / f"{name}.yaml"
+    if not path.is_file():
+        there = ", ".join(sorted(file.stem for file in folder.glob("*.yaml")))
+        raise InvalidInputError(f"There is no configuration {name!r}; there are {there}.")
+    typer.echo(path)
 
 
 @encoder_app.command()
@@ -218,7 +309,9 @@ def demo(
     run_demo(out, sentences)
 
 
-def load_labeller(model: str, revision: str | None = None) -> MultiLabelImageClassificationPipeline:
+def load_labeller(
+    model: str, revision: str | None = None, device: torch.device | None = None
+) -> MultiLabelImageClassificationPipeline:
     """What `pipeline("multi-label-image-classification", model=model)` gives, with errors that fit in a line."""
     from wordsight.modeling.loading import load_model
     from wordsight.pipelines import TASK, MultiLabelImageClassificationPipeline
@@ -226,7 +319,7 @@ def load_labeller(model: str, revision: str | None = None) -> MultiLabelImageCla
     loaded = load_model(model, revision)
     assert loaded.image_encoder is not None
     return MultiLabelImageClassificationPipeline(
-        model=loaded, image_processor=loaded.image_encoder.image_processor, task=TASK
+        model=loaded, image_processor=loaded.image_encoder.image_processor, task=TASK, device=device
     )
 
 

@@ -6,6 +6,7 @@ import json
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -17,6 +18,7 @@ from PIL import Image
 from wordsight.description_gen.categories import Category
 from wordsight.errors import InvalidInputError, shortened
 
+from ..photos import PhotoSource, open_photo
 from .options import FORMATS
 
 PRESENT, ABSENT, IGNORED = 1, 0, -1
@@ -32,22 +34,21 @@ class LabelledPhoto:
 
     Attributes:
         name: path or number, for messages.
-        source: a path, or what opens the photo.
+        source: a path, or what gives the photo or its file's content.
         present: names of the categories that are there.
         ignored: names of categories for which the photo does not count (VOC's difficult objects).
         areas: category name -> area in pixels of its largest object, where boxes are known.
     """
 
     name: str
-    source: Path | Callable[[], Image.Image]
+    source: Path | Callable[[], PhotoSource]
     present: frozenset[str]
     ignored: frozenset[str] = frozenset()
     areas: dict[str, float] = field(default_factory=dict)
 
     def open(self) -> Image.Image:
-        """The photo, in RGB."""
-        image = Image.open(self.source) if isinstance(self.source, Path) else self.source()
-        return image.convert("RGB")
+        """The photo, upright and in RGB."""
+        return open_photo(self.source)
 
 
 @dataclass(frozen=True)
@@ -325,23 +326,20 @@ def _read_datasets(path: Path, split: str | None) -> Read:
     if missing := {"image", "labels"} - set(loaded.column_names):
         raise InvalidInputError(f"{path} has no column {' and '.join(sorted(missing))}; needed are image and labels.")
     names = getattr(getattr(loaded.features["labels"], "feature", None), "names", None)  # a list of ClassLabel
-    loaded = loaded.cast_column("image", ImageFeature(mode="RGB"))
+    loaded = loaded.cast_column("image", ImageFeature(decode=False))  # decoded where it is prepared, at reduced scale
     rows = loaded.select_columns(["labels"])["labels"]
     photos = []
     for number, labels in enumerate(rows):
         shown = [names[label] for label in labels] if names else list(labels or [])
         if not _are_names(shown):
             raise InvalidInputError(f"{path}, row {number}: labels must be names or class labels, got {labels!r:.80}.")
-        photos.append(LabelledPhoto(f"row {number}", _row_opener(loaded, number), frozenset(shown)))
+        photos.append(LabelledPhoto(f"row {number}", partial(_read_row, loaded, number), frozenset(shown)))
     return f"{path.name} {loaded.split or ''}".strip(), photos, names or [], []
 
 
-def _row_opener(dataset: Any, number: int) -> Callable[[], Image.Image]:
-    def open_row() -> Image.Image:
-        image: Image.Image = dataset[number]["image"]
-        return image
-
-    return open_row
+def _read_row(dataset: Any, number: int) -> bytes | Path:
+    image = dataset[number]["image"]
+    return Path(image["path"]) if image["bytes"] is None else image["bytes"]
 
 
 READERS: dict[str, Callable[[Path, str | None], Read]] = {

@@ -16,13 +16,13 @@ from .options import FORMATS, METHODS, parse_methods
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-    from torch import Tensor
 
     from ..modeling_wordsight import WordsightForMultiLabelImageClassification
     from .benchmarks import Benchmark
     from .methods import Method
 
 TOP = 3
+WORKERS_HELP = "Processes that read photos ahead of the encoder; by default what suits the machine."  # --num-workers
 FILE_WIDTH = 110  # characters of the table, where no terminal sets them
 
 
@@ -79,10 +79,13 @@ def evaluate_methods(
     options: tuple[str, ...] = ("none", "images", "categories", "sparc"),
     min_positives: int = 1,
     batch_size: int = 32,
+    num_workers: int | None = None,
     strict: bool = False,
     resamples: int = 200,
 ) -> Evaluation:
     """Scores photos by all methods from one pass through the image encoder, on any number of processes.
+
+    Of the photos, no more than their scores is kept in memory.
 
     Args:
         model: the model, with its image encoder.
@@ -91,6 +94,7 @@ def evaluate_methods(
         options: score options to measure each method with.
         min_positives: categories with fewer positives are left out of the mean.
         batch_size: photos at a time.
+        num_workers: processes that read ahead; see `default_num_workers`.
         strict: whether a photo that can't be read is an error.
         resamples: of the bootstrap.
 
@@ -104,10 +108,12 @@ def evaluate_methods(
     from ..score_statistics import fit_statistics
     from .benchmarks import SIZES
     from .metrics import bootstrap_interval
+    from .photo_scores import score_methods
 
-    raw, compounds, read = _photo_scores(model, methods, benchmark, batch_size)
+    raw, compounds, read = score_methods(model, methods, benchmark, batch_size, num_workers)
     benchmark = _drop_unread(benchmark, read, strict)
-    raw, compounds = {name: scores[read] for name, scores in raw.items()}, compounds[read]
+    if not read.all():
+        raw, compounds = {name: scores[read] for name, scores in raw.items()}, compounds[read]
     names, labels = model.config.category_names, benchmark.labels
     positives = (labels == 1).sum(axis=0)
     if not (positives >= max(min_positives, 1)).any():
@@ -153,62 +159,6 @@ def evaluate_methods(
         "results": [asdict(result) for result in results],
     }
     return Evaluation(benchmark, names, results, scores, report)
-
-
-def _photo_scores(
-    model: WordsightForMultiLabelImageClassification, methods: list[Method], benchmark: Benchmark, batch_size: int
-) -> tuple[dict[str, NDArray[np.float32]], NDArray[np.float32], NDArray[np.bool_]]:
-    """Raw logits (N, K) of each method, of the compounds (N, P), and which photos could be read (N,).
-
-    Batches, not photos, are dealt to processes: a batch is computed the same wherever it is, so that the result is the
-    same to the last bit on any number of processes.
-    """
-    import numpy as np
-    import torch
-    from accelerate.utils import gather_object
-    from PIL import UnidentifiedImageError
-
-    from wordsight.progress import progress_bar
-
-    from ..loading import make_accelerator
-
-    accelerator = make_accelerator()
-    assert model.image_encoder is not None
-    model.to(accelerator.device)
-    count = len(benchmark.photos)
-    starts = range(0, count, batch_size)[accelerator.process_index :: accelerator.num_processes]
-    mine: list[tuple[list[int], list[NDArray[np.float32]]]] = []
-    with progress_bar("Scoring photos", count, "photo", accelerator.is_main_process) as bar, torch.no_grad():
-        for start in starts:
-            rows, images = [], []
-            for row in range(start, min(start + batch_size, count)):
-                try:
-                    images.append(benchmark.photos[row].open())
-                    rows.append(row)
-                except (UnidentifiedImageError, OSError, ValueError, SyntaxError):
-                    continue
-            bar.update(min(batch_size * accelerator.num_processes, count - bar.n))
-            if not rows:
-                continue
-            pixels = model.image_encoder.image_processor(images=images, return_tensors="pt").pixel_values
-            image = model.image_encoder(pixels.to(accelerator.device))
-            pooled, patches = image.pooled.to(model.dtype), image.patches.to(model.dtype)
-            batch = [_to_device(method, pooled).logits(pooled, patches, model) for method in methods]
-            batch.append(model.branch_logits(pooled, patches)[2])
-            mine.append((rows, [scores.float().cpu().numpy() for scores in batch]))
-    widths = [len(model.config.category_names)] * len(methods) + [len(model.config.compounds or ())]
-    gathered = [np.zeros((count, width), dtype=np.float32) for width in widths]
-    read = np.zeros(count, dtype=bool)
-    for rows, parts in gather_object(mine):
-        read[rows] = True
-        for whole, part in zip(gathered, parts, strict=True):
-            whole[rows] = part
-    return dict(zip((method.name for method in methods), gathered, strict=False)), gathered[-1], read
-
-
-def _to_device(method: Method, like: Tensor) -> Method:
-    local = None if method.local_embeddings is None else method.local_embeddings.to(like)
-    return replace(method, global_embeddings=method.global_embeddings.to(like), local_embeddings=local)
 
 
 def _drop_unread(benchmark: Benchmark, read: NDArray[np.bool_], strict: bool) -> Benchmark:
@@ -322,6 +272,7 @@ def evaluate(
     ] = None,
     min_positives: Annotated[int, typer.Option(help="Least positives for a category to count.", min=1)] = 1,
     batch_size: Annotated[int, typer.Option(help="Photos at a time.", min=1)] = 32,
+    num_workers: Annotated[int | None, typer.Option(help=WORKERS_HELP, min=0)] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Absent photos and unknown labels are errors.")] = False,
     revision: Annotated[str | None, typer.Option(help="The model's revision on the Hub.")] = None,
 ) -> None:
@@ -364,7 +315,14 @@ def evaluate(
     )
     made = [factory.make(name) for name in chosen]
     evaluation = evaluate_methods(
-        loaded, made, benchmark, options=options, min_positives=min_positives, batch_size=batch_size, strict=strict
+        loaded,
+        made,
+        benchmark,
+        options=options,
+        min_positives=min_positives,
+        batch_size=batch_size,
+        num_workers=num_workers,
+        strict=strict,
     )
     if accelerator.is_main_process:
         print_table(evaluation)

@@ -1,0 +1,87 @@
+"""One pass of photos through the image encoder, for the scores of all methods, on any number of processes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from wordsight.progress import progress_bar
+
+from ..loading import make_accelerator
+from ..memory import Pieces
+from ..modeling_wordsight import WordsightForMultiLabelImageClassification
+from ..photos import photo_batches
+from .benchmarks import Benchmark
+from .methods import Method
+
+
+def score_methods(
+    model: WordsightForMultiLabelImageClassification,
+    methods: list[Method],
+    benchmark: Benchmark,
+    batch_size: int,
+    num_workers: int | None,
+) -> tuple[dict[str, NDArray[np.float32]], NDArray[np.float32], NDArray[np.bool_]]:
+    """Raw logits (N, K) of each method, of the compounds (N, P), and which photos could be read (N,).
+
+    Batches, not photos, are dealt to processes: a batch is computed the same wherever it is, and the processes' rows
+    are summed with the zeros of the others, so that the result is the same to the last bit on any number of processes.
+    Of the photos, no more than these matrices is kept.
+
+    Args:
+        model: the model, with its image encoder; moved to the process's device.
+        methods: what to score by.
+        benchmark: N photos.
+        batch_size: photos at a time.
+        num_workers: processes that read ahead; see `default_num_workers`.
+    """
+    accelerator = make_accelerator()
+    assert model.image_encoder is not None
+    encoder = model.image_encoder
+    model.to(accelerator.device)
+    count = len(benchmark.photos)
+    widths = [len(model.config.category_names)] * len(methods) + [len(model.config.compounds or ())]
+    matrices = [torch.zeros(count, width) for width in widths]
+    read = torch.zeros(count, dtype=torch.int32)
+
+    def encode(pixels: Tensor) -> list[Tensor]:
+        image = encoder(pixels.to(accelerator.device))
+        pooled, patches = image.pooled.to(model.dtype), image.patches.to(model.dtype)
+        scores = [_to_device(method, pooled).logits(pooled, patches, model) for method in methods]
+        return [matrix.float().cpu() for matrix in (*scores, model.branch_logits(pooled, patches)[2])]
+
+    pieces = Pieces()
+    reading = photo_batches(
+        [photo.source for photo in benchmark.photos],
+        encoder.image_processor,
+        batch_size,
+        num_workers=num_workers,
+        process_index=accelerator.process_index,
+        num_processes=accelerator.num_processes,
+        name_of=lambda row: benchmark.photos[row].name,
+    )
+    bar = progress_bar("Scoring photos", count, "photo", accelerator.is_main_process)
+    with reading as batches, bar, torch.no_grad():
+        for batch in batches:
+            pixels = batch.pixel_values
+            parts = pieces(lambda rows, pixels=pixels: encode(pixels[rows]), len(pixels))  # type: ignore[misc]
+            for matrix, of_pieces in zip(matrices, zip(*parts, strict=True), strict=False):
+                matrix[batch.rows] = torch.cat(of_pieces)
+            read[batch.rows] = 1
+            bar.update(min(batch_size * accelerator.num_processes, count - bar.n))
+    if accelerator.num_processes > 1:
+        # One at a time: accelerate copies what it sums.
+        for number, matrix in enumerate(matrices):
+            matrices[number] = accelerator.reduce(matrix.to(accelerator.device), "sum").cpu()
+        read = accelerator.reduce(read.to(accelerator.device), "sum").cpu()
+    *of_methods, compounds = (matrix.numpy() for matrix in matrices)
+    return dict(zip((method.name for method in methods), of_methods, strict=True)), compounds, read.numpy() > 0
+
+
+def _to_device(method: Method, like: Tensor) -> Method:
+    local = None if method.local_embeddings is None else method.local_embeddings.to(like)
+    return replace(method, global_embeddings=method.global_embeddings.to(like), local_embeddings=local)
