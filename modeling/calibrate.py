@@ -105,10 +105,10 @@ def score_photos(
         return [scores.float().cpu() for scores in branches]
 
     pieces = Pieces()
-    reading = photo_batches(
+    batches = photo_batches(
         photos, encoder.image_processor, batch_size, num_workers=num_workers, name_of=lambda row: str(photos[row])
     )
-    with reading as batches, progress_bar("Reading photos", len(photos), "photo", progress) as bar:
+    with progress_bar("Reading photos", len(photos), "photo", progress) as bar:
         for batch in batches:
             unreadable += [photos[row] for row in batch.unreadable]
             bar.update(len(batch))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import struct
+import threading
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from itertools import islice
@@ -137,7 +138,6 @@ def _collate(prepared: list[tuple[int, Tensor | str]]) -> PhotoBatch:
     return PhotoBatch(list(fine), torch.cat([*fine.values()]) if fine else torch.empty(0), unreadable)
 
 
-@contextmanager
 def photo_batches(
     photos: Sequence[PhotoSource] | Iterable[PhotoSource],
     image_processor: BaseImageProcessor,
@@ -147,11 +147,11 @@ def photo_batches(
     process_index: int = 0,
     num_processes: int = 1,
     name_of: Callable[[int], str] = str,
-) -> Iterator[Iterator[PhotoBatch]]:
+) -> Iterator[PhotoBatch]:
     """Reads photos and prepares them for an encoder, in order; a photo that can't be read is reported, not raised.
 
     Batches, not photos, are dealt to processes: a batch holds the same photos on any number of them. A worker uses one
-    thread. A context, since torch tells of a worker's death by an error in whatever is being done at the time.
+    thread.
 
     Args:
         photos: a sequence, which workers take from themselves, or a stream, which is read here and decoded in workers.
@@ -171,36 +171,42 @@ def photo_batches(
         raise InvalidInputError(f"num_workers must be 0 or more, got {num_workers}.")
     at_hand = photos if isinstance(photos, Sequence) else None
     under_way: deque[list[int]] = deque()
+    child_died = signal.getsignal(signal.SIGCHLD) if hasattr(signal, "SIGCHLD") else None
 
     def batches() -> Iterator[list[Any]]:
+        # Torch has just set a signal handler that raises a worker's death in whatever is being done at the time, error
+        # handling and garbage collection included. It looks after its workers while it waits for them, too: that does.
+        if child_died is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGCHLD, child_died)
         items: Any = enumerate(photos) if at_hand is None else range(len(at_hand))
         for batch in islice(BatchSampler(items, batch_size, drop_last=False), process_index, None, num_processes):
             under_way.append([item[0] for item in batch] if at_hand is None else batch)  # type: ignore[index]
             yield batch
 
-    loader = DataLoader(
-        _PreparedPhotos(at_hand, image_processor),
-        batch_sampler=batches(),
-        num_workers=num_workers,
-        collate_fn=_collate,
-        generator=torch.Generator(),  # else it would draw from torch's global one
+    loader = iter(
+        DataLoader(
+            _PreparedPhotos(at_hand, image_processor),
+            batch_sampler=batches(),
+            num_workers=num_workers,
+            collate_fn=_collate,
+            generator=torch.Generator(),  # else it would draw from torch's global one
+        )
     )
-
-    def prepared() -> Iterator[PhotoBatch]:
-        for batch in loader:
-            under_way.popleft()
-            yield batch
-
-    try:
-        yield prepared()
-    except (RuntimeError, WordsightError) as error:
-        # What was being done at the time may have made an error of its own of it.
-        death = next((e for e in (error, error.__cause__) if str(e).startswith("DataLoader worker (pid")), None)
-        if death is None:
-            raise
-        names = [repr(name_of(row)) for rows in under_way for row in rows]
-        raise WordsightError(
-            f"A process that reads photos died ({str(death).splitlines()[0].rstrip('. ')}) while these {len(names)} "
-            f"were being read: {shortened(names)}. Run the same command again; if memory ran out, with a smaller "
-            "--batch-size or fewer --num-workers (0 reads in the main process)."
-        ) from error
+    while True:
+        try:
+            batch = next(loader)
+        except StopIteration:
+            return
+        except (RuntimeError, ConnectionError, EOFError) as error:
+            # A worker that dies while it hands over a batch breaks the connection, before it counts as dead.
+            if isinstance(error, RuntimeError) and not str(error).startswith("DataLoader worker (pid"):
+                raise
+            names = [repr(name_of(row)) for rows in under_way for row in rows]
+            reason = str(error) or type(error).__name__
+            raise WordsightError(
+                f"A process that reads photos died ({reason.splitlines()[0]}) while these {len(names)} were being "
+                f"read: {shortened(names)}. Run the same command again; if memory ran out, with a smaller --batch-size "
+                "or fewer --num-workers (0 reads in the main process)."
+            ) from error
+        under_way.popleft()
+        yield batch

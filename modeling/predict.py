@@ -131,7 +131,7 @@ def predict_shards(
                     stacklevel=2,
                 )
             waiting: dict[int, str] = {}  # names of photos that are being read
-            reading = photo_batches(
+            batches = photo_batches(
                 _named(collection.read(shard), waiting),
                 labeller.image_processor,  # type: ignore[arg-type]
                 batch_size,
@@ -139,9 +139,8 @@ def predict_shards(
                 name_of=waiting.__getitem__,
             )
             try:
-                with reading as batches:
-                    labelled = _labelled(batches, labeller, pieces, options, bar)
-                    _write_shard(paths[shard], ({"photo": waiting.pop(row), **rest} for row, rest in labelled))
+                labelled = _labelled(batches, labeller, pieces, options, bar)
+                _write_shard(paths[shard], ({"photo": waiting.pop(row), **rest} for row, rest in labelled))
             except WordsightError as error:
                 raise WordsightError(f"Shard {shard} of {shards}: {error} Shards that are whole are kept.") from error
     accelerator.wait_for_everyone()

@@ -23,8 +23,7 @@ PROCESSOR = CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height
 
 
 def photo_batches(photos, batch_size, processor=PROCESSOR, **options):
-    with photos_module.photo_batches(photos, processor, batch_size, **options) as batches:
-        return list(batches)
+    return list(photos_module.photo_batches(photos, processor, batch_size, **options))
 
 
 def jpeg(image, **options):

@@ -55,7 +55,7 @@ def score_methods(
         return [matrix.float().cpu() for matrix in (*scores, model.branch_logits(pooled, patches)[2])]
 
     pieces = Pieces()
-    reading = photo_batches(
+    batches = photo_batches(
         [photo.source for photo in benchmark.photos],
         encoder.image_processor,
         batch_size,
@@ -64,8 +64,7 @@ def score_methods(
         num_processes=accelerator.num_processes,
         name_of=lambda row: benchmark.photos[row].name,
     )
-    bar = progress_bar("Scoring photos", count, "photo", accelerator.is_main_process)
-    with reading as batches, bar, torch.no_grad():
+    with progress_bar("Scoring photos", count, "photo", accelerator.is_main_process) as bar, torch.no_grad():
         for batch in batches:
             pixels = batch.pixel_values
             parts = pieces(lambda rows, pixels=pixels: encode(pixels[rows]), len(pixels))  # type: ignore[misc]
