@@ -18,7 +18,7 @@ from filelock import FileLock
 from numpy.typing import DTypeLike, NDArray
 
 from wordsight.cache import cache_dir
-from wordsight.errors import writing
+from wordsight.errors import write_error, writing
 from wordsight.progress import progress_bar
 
 from .encoders import TextEncoder
@@ -123,15 +123,18 @@ def _build(target: Path, tokenized: TokenizedTexts, encoder: TextEncoder, accele
         # Another run may have built them while the lock was waited for.
         if not all(gather_object([_open(target, tokenized.offsets) is not None])):
             if leads:
-                if target.exists():
+                if target.exists() and _open(target, tokenized.offsets) is None:
                     warnings.warn(f"The features in {target} are damaged; they are built anew.", stacklevel=2)
                 for leftover in (partial, target):
                     shutil.rmtree(leftover, ignore_errors=True)
-            with writing(target, AGAIN):
-                if leads:
-                    _lay_out(partial, tokenized.offsets, encoder)
-                accelerator.wait_for_everyone()
+                dim = pooled_features(["a"], encoder).shape[-1]
+                with writing(target, AGAIN):
+                    _lay_out(partial, tokenized.offsets, dim, encoder.model.name_or_path)
+            accelerator.wait_for_everyone()
+            try:
                 _fill(partial, tokenized, encoder, worker, workers, accelerator.is_main_process)
+            except OSError as error:
+                raise write_error(target, error, AGAIN) from error
             accelerator.wait_for_everyone()
             if leads:
                 partial.rename(target)
@@ -156,10 +159,9 @@ def _workers(root: Path, accelerator: Accelerator) -> tuple[int, int]:
     return accelerator.local_process_index, int(os.environ["LOCAL_WORLD_SIZE"])
 
 
-def _lay_out(folder: Path, offsets: NDArray[np.int64], encoder: TextEncoder) -> None:
+def _lay_out(folder: Path, offsets: NDArray[np.int64], dim: int, encoder: str) -> None:
     """Makes the files in their full length, and what says which length that is."""
     folder.mkdir(parents=True)
-    dim = pooled_features(["a"], encoder).shape[-1]
     layout: dict[str, tuple[tuple[int, ...], DTypeLike]] = {
         "pooled": ((len(offsets) - 1, dim), np.float32),
         "tokens": ((int(offsets[-1]), dim), np.float16),
@@ -168,7 +170,7 @@ def _lay_out(folder: Path, offsets: NDArray[np.int64], encoder: TextEncoder) -> 
         np.lib.format.open_memmap(folder / f"{name}.npy", mode="w+", dtype=dtype, shape=shape)
     np.save(folder / "offsets.npy", offsets)
     sizes = [(folder / f"{name}.npy").stat().st_size for name in FILES]
-    about = {"bytes": sizes, "encoder": encoder.model.name_or_path, "sentences": len(offsets) - 1}
+    about = {"bytes": sizes, "encoder": encoder, "sentences": len(offsets) - 1}
     (folder / DESCRIPTION).write_text(json.dumps(about, indent=1), encoding="utf-8")
 
 
@@ -192,3 +194,6 @@ def _fill(
                 tokens_file.seek(starts[1] + int(offsets[row]) * of_tokens[0].nbytes)
                 tokens_file.write(of_tokens.numpy().tobytes())
             bar.update(min(len(rows) * workers, len(tokenized.ids) - bar.n))
+        for file in (pooled_file, tokens_file):
+            file.flush()
+            os.fsync(file.fileno())  # the folder's name, which says that it is whole, must not outlive its content

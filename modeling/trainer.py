@@ -230,11 +230,12 @@ class PromptTrainer:
         share = -(-self.config.batch_size // self.accelerator.num_processes)
         longest = mine[np.argsort(-lengths[mine], kind="stable")[:share]]
         categories = len(self.model_config.category_names)
+        chunk = min(self.config.prompt_chunk_size or categories, categories)
         layout = self.accelerator.unwrap_model(self.network).embedder.layout
 
         def rehearse(some: slice) -> None:
             if self._pieces.size is not None:
-                layout.resize_chunks(max(1, categories * self._pieces.size // len(longest)))
+                layout.resize_chunks(max(1, chunk * self._pieces.size // len(longest)))
             with self.accelerator.no_sync(self.network):
                 self._backward(longest[some], len(longest), 0, features)
             self.optimizer.zero_grad()
