@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 import time
 import warnings
 from functools import cache
@@ -16,7 +15,7 @@ from transformers import CLIPVisionModelWithProjection, pipeline
 
 from benchmarks.corpus import category_names, model_config
 from benchmarks.encoders import random_clip
-from benchmarks.measure import in_new_process, interleaved, ratios, slope, spread
+from benchmarks.measure import in_new_process, interleaved, ratios, scratch_folder, slope, spread
 from wordsight import WordsightForMultiLabelImageClassification, load_image_encoder, load_text_encoder
 from wordsight.pipelines import TASK
 
@@ -31,7 +30,7 @@ def model_folder(encoder: str) -> str:
     dim = text.pool_texts(torch.tensor([[1, 2]]), torch.ones(1, 2, dtype=torch.long)).shape[-1]
     config = model_config(CATEGORIES, text.width, dim, (4, 4, 4, 4))
     config.encoder = encoder
-    folder = tempfile.mkdtemp(prefix="wordsight-benchmark-")
+    folder = str(scratch_folder())
     WordsightForMultiLabelImageClassification(config, load_image_encoder(encoder)).save_pretrained(folder)
     return folder
 

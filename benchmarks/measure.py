@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import math
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -58,6 +61,13 @@ def in_new_process(module: str, *arguments: str) -> dict[str, Any]:
         raise RuntimeError(f"{' '.join(command)} failed:\n{result.stderr[-3000:]}")
     content: dict[str, Any] = json.loads(result.stdout.strip().splitlines()[-1])
     return content
+
+
+def scratch_folder() -> Path:
+    """A folder that is gone when this process ends."""
+    folder = Path(tempfile.mkdtemp(prefix="wordsight-benchmark-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def peak_memory() -> int:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import tempfile
 import time
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +15,7 @@ from accelerate import Accelerator
 
 from benchmarks.corpus import model_config, training_texts
 from benchmarks.encoders import random_clip
-from benchmarks.measure import in_new_process, interleaved, peak_memory, ratios, slope, spread
+from benchmarks.measure import in_new_process, interleaved, peak_memory, ratios, scratch_folder, slope, spread
 from wordsight.modeling.configuration_training import TrainingConfig
 from wordsight.modeling.encoders import TextEncoder, load_text_encoder
 from wordsight.modeling.prompt_layout import PromptLayout
@@ -90,14 +88,13 @@ def make_trainer(
     text_encoder = load_text_encoder(encoder)
     dim = text_encoder.pool_texts(torch.tensor([[1, 2]]), torch.ones(1, 2, dtype=torch.long)).shape[-1]
     config = TrainingConfig.for_encoder(encoder, **{"batch_size": BATCH, **settings})
-    out = Path(tempfile.mkdtemp(prefix="wordsight-benchmark-"))
     return PromptTrainer(
         model_config(categories, text_encoder.width, dim, tokens),
         config,
         training_texts(categories, sentences),
         text_encoder,
         Accelerator(cpu=not torch.accelerator.is_available(), mixed_precision=config.mixed_precision),
-        out,
+        scratch_folder(),
     )
 
 
