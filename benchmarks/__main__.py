@@ -33,7 +33,7 @@ def main() -> None:
         print(f"Measuring {part} ...", file=sys.stderr, flush=True)
         command = [sys.executable, "-m", f"benchmarks.{part}"]
         output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-        results[part] = json.loads(output[output.index("{") :])
+        results[part] = json.loads(output.strip().splitlines()[-1])  # vLLM writes its log before
         results["machine"] = machine()
         arguments.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     print_table(results)

@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, TypeVar
 
-from benchmarks.measure import spread
+from benchmarks.measure import ratios, spread
 from wordsight.description_gen import Category, Knowledge, LLMServer, default_llm_path
 from wordsight.description_gen.client import CONCURRENCY, LLMClient, ask_all
 from wordsight.description_gen.descriptions import DescriptionPlan, DescriptionRequest
@@ -70,18 +70,18 @@ class CountingClient(LLMClient):
         return answer
 
 
-def run(repeats: int = 3, prompts: int = 128) -> dict[str, Any]:
+def run(repeats: int = 3, prompts: int = 384) -> dict[str, Any]:
     """Asks both ways in turns, each round with prompts of its own, after a round that doesn't count.
 
     Both have vLLM in processes of its own, the same engine arguments, seeds and limits. Starting up does not count.
 
     Args:
         repeats: rounds that count.
-        prompts: requests in a round, all given at once.
+        prompts: requests in a round, all given at once; with few, the end of a round, when the batch empties, decides.
 
     Returns:
         For "server" and "offline" the min, median and max of tokens a second and the tokens of each round; and "ratio",
-        the server's median over the offline engine's.
+        the server's over the offline engine's, round by round.
     """
     rounds = [requests(prompts, first=number * prompts) for number in range(repeats + 1)]
     model = default_llm_path()
@@ -100,14 +100,11 @@ def run(repeats: int = 3, prompts: int = 128) -> dict[str, Any]:
         ours.close()
         process.join()
     report: dict[str, Any] = {"prompts": prompts, "concurrency": CONCURRENCY}
+    rates = {}
     for way, (_, *counted) in batches.items():
-        rates = [batch.tokens / batch.seconds for batch in counted]
-        report[way] = {
-            "tokens_per_second": spread(rates),
-            "tokens": [batch.tokens for batch in counted],
-        }
-    report["ratio"] = report["server"]["tokens_per_second"]["median"] / report["offline"]["tokens_per_second"]["median"]
-    return report
+        rates[way] = [batch.tokens / batch.seconds for batch in counted]
+        report[way] = {"tokens_per_second": spread(rates[way]), "tokens": [batch.tokens for batch in counted]}
+    return report | {"ratio": ratios(rates["server"], rates["offline"])}
 
 
 def requests(number: int, first: int = 0) -> list[DescriptionRequest]:
@@ -168,4 +165,4 @@ def _serve_offline(connection: Connection, model: Path) -> None:
 
 
 if __name__ == "__main__":
-    print(json.dumps(run(), indent=2))
+    print(json.dumps(run()))

@@ -135,4 +135,4 @@ if __name__ == "__main__":
     if arguments.photos:
         print(json.dumps(measure(arguments.photos, SCORE_OPTIONS if arguments.options == "all" else ("none",))))
     else:
-        print(json.dumps(run(), indent=2))
+        print(json.dumps(run()))

@@ -120,4 +120,4 @@ def _plural(name: str) -> str:
 
 
 if __name__ == "__main__":
-    print(json.dumps(run(), indent=2))
+    print(json.dumps(run()))
