@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 import random
 import time
-from importlib.resources import files
 from typing import Any
 
+from benchmarks.corpus import category_names
 from benchmarks.measure import slope, spread
 from wordsight.description_gen import Category, SentenceLabeller
 from wordsight.description_gen.labelling import _lemma
@@ -75,17 +75,6 @@ def run(repeats: int = 3) -> dict[str, Any]:
             "slope": slope([*by_categories], [timing["median"] for timing in by_categories.values()]),
         },
     }
-
-
-def category_names(number: int) -> list[str]:
-    """Distinct names out of ImageNet's class list, shuffled by the seed; where it has too few, its compounds' heads."""
-    text = (files("wordsight.modeling.encoders.offline") / "imagenet_classes.txt").read_text(encoding="utf-8")
-    names = list(dict.fromkeys(line.split(" (")[0].strip().casefold() for line in text.splitlines()))
-    heads = dict.fromkeys(name.split()[-1] for name in names)
-    names += [head for head in heads if head not in set(names)]
-    names = names[:number]
-    random.Random(SEED).shuffle(names)
-    return names
 
 
 def made_sentences(names: list[str], number: int) -> list[str]:

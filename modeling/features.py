@@ -65,6 +65,12 @@ def tokenize(texts: Sequence[str], encoder: TextEncoder, batch_size: int = BATCH
     return TokenizedTexts(ids, [order[start : start + batch_size] for start in range(0, len(order), batch_size)])
 
 
+def _padded(tokenized: TokenizedTexts, encoder: TextEncoder, rows: list[int]) -> tuple[Tensor, Tensor]:
+    """Token ids and mask (B, L) of some texts, padded to their longest."""
+    inputs = encoder.tokenizer.pad({"input_ids": [tokenized.ids[row] for row in rows]}, return_tensors="pt")
+    return inputs["input_ids"], inputs["attention_mask"]
+
+
 @torch.no_grad()
 def encode_sentences(
     tokenized: TokenizedTexts, encoder: TextEncoder, batches: Sequence[list[int]]
@@ -82,8 +88,7 @@ def encode_sentences(
     device = next(encoder.parameters()).device
     pieces = Pieces("sentences")
     for rows in batches:
-        inputs = encoder.tokenizer.pad({"input_ids": [tokenized.ids[row] for row in rows]}, return_tensors="pt")
-        ids, mask = inputs["input_ids"], inputs["attention_mask"]
+        ids, mask = _padded(tokenized, encoder, rows)
 
         def encode(some: slice, ids: Tensor = ids, mask: Tensor = mask) -> tuple[Tensor, list[Tensor]]:
             output: TextEmbeddings = encoder(ids[some].to(device), mask[some].to(device))
@@ -106,8 +111,8 @@ def pooled_features(texts: Sequence[str], encoder: TextEncoder) -> Tensor:
     tokenized = tokenize(texts, encoder)
     pooled: list[Tensor] = [torch.empty(0)] * len(texts)
     for rows in tokenized.batches:
-        inputs = encoder.tokenizer.pad({"input_ids": [tokenized.ids[row] for row in rows]}, return_tensors="pt")
-        output = encoder.pool_texts(inputs["input_ids"].to(device), inputs["attention_mask"].to(device))
+        ids, mask = _padded(tokenized, encoder, rows)
+        output = encoder.pool_texts(ids.to(device), mask.to(device))
         for row, embedding in zip(rows, output.float().cpu(), strict=True):
             pooled[row] = embedding
     return torch.stack(pooled)

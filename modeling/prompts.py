@@ -19,14 +19,19 @@ def level_rows(config: WordsightConfig) -> dict[str, list[int]]:
     }
 
 
-def soft_token_keys(config: WordsightConfig) -> Tensor:
-    """(K, M) numbers of the soft tokens in each prompt; categories that share a token have the same number."""
-    counts = {
+def level_counts(config: WordsightConfig) -> dict[str, int]:
+    """Level -> how many tokens a prompt has of it; in a prompt's order."""
+    return {
         "shared": config.num_global_tokens,
         "attribute": config.num_attribute_tokens,
         "cooccurrence": config.num_cooccurrence_tokens,
         "category": config.num_category_tokens,
     }
+
+
+def soft_token_keys(config: WordsightConfig) -> Tensor:
+    """(K, M) numbers of the soft tokens in each prompt; categories that share a token have the same number."""
+    counts = level_counts(config)
     columns, before = [], 0
     for level, rows in level_rows(config).items():
         sets, count = torch.tensor(rows).unsqueeze(-1), counts[level]
@@ -43,16 +48,16 @@ class PromptTokens(nn.Module):
 
     def __init__(self, config: WordsightConfig) -> None:
         super().__init__()
-        categories = len(config.category_names)
-        sizes = {
-            "shared": (1, config.num_global_tokens),
-            "attribute": (len(config.attribute_groups or ()), config.num_attribute_tokens),
-            "cooccurrence": (len(config.cooccurrence_groups or ()), config.num_cooccurrence_tokens),
-            "category": (categories, config.num_category_tokens),
+        sets = {
+            "shared": 1,
+            "attribute": len(config.attribute_groups or ()),
+            "cooccurrence": len(config.cooccurrence_groups or ()),
+            "category": len(config.category_names),
         }
+        counts = level_counts(config).items()
         # A level of length 0 has no parameter at all: empty tensors would only trouble optimisers and savers.
         self.levels = nn.ParameterDict(
-            {level: nn.Parameter(torch.zeros(*size, config.prompt_width)) for level, size in sizes.items() if size[1]}
+            {level: nn.Parameter(torch.zeros(sets[level], n, config.prompt_width)) for level, n in counts if n}
         )
         self.rows = level_rows(config)
 

@@ -89,7 +89,12 @@ def _tree_block(block: Any, states: Tensor, nodes: Tensor, wanted: Tensor) -> Te
         heads(attention.q_proj), heads(attention.k_proj), heads(attention.v_proj), is_causal=True, scale=attention.scale
     )
     attended = attended.transpose(1, 2).flatten(2).flatten(0, 1).index_select(0, wanted)
-    states = states.index_select(0, flat.index_select(0, wanted)) + attention.out_proj(attended)
+    return _finish_block(block, states.index_select(0, flat.index_select(0, wanted)), attended)
+
+
+def _finish_block(block: Any, states: Tensor, attended: Tensor) -> Tensor:
+    """What a CLIP encoder layer does after attention: states and attended values (..., d) -> (..., d)."""
+    states = states + block.self_attn.out_proj(attended)
     output: Tensor = states + block.mlp(block.layer_norm2(states))
     return output
 
@@ -162,9 +167,7 @@ class CLIPImageEncoder(ImageEncoder):
             scale=attention.scale,
         )
         mixed = torch.cat([attended.transpose(1, 2).flatten(2), values[:, 1:]], dim=1)
-        states = states + attention.out_proj(mixed)
-        output: Tensor = states + block.mlp(block.layer_norm2(states))
-        return output
+        return _finish_block(block, states, mixed)
 
 
 def _half_config(name: str, half: str, hub_kwargs: dict[str, Any]) -> Any:
