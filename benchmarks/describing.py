@@ -10,11 +10,14 @@ import json
 import multiprocessing
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, TypeVar
+
+import psutil
 
 from benchmarks.measure import ratios, spread
 from wordsight.description_gen import Category, Knowledge, LLMServer, default_llm_path
@@ -73,7 +76,9 @@ class CountingClient(LLMClient):
 def run(repeats: int = 3, prompts: int = 384) -> dict[str, Any]:
     """Asks both ways in turns, each round with prompts of its own, after a round that doesn't count.
 
-    Both have vLLM in processes of its own, the same engine arguments, seeds and limits. Starting up does not count.
+    Both have vLLM in processes of its own, the same engine arguments, seeds and limits. Starting up does not count, and
+    whoever does not answer is stopped meanwhile: vLLM's processes look for work without pause also when there is none,
+    and would take the cores from the other's.
 
     Args:
         repeats: rounds that count.
@@ -91,11 +96,15 @@ def run(repeats: int = 3, prompts: int = 384) -> dict[str, Any]:
     process.start()
     theirs.close()
     try:
+        offline = psutil.Process(process.pid)
         with LLMServer(model, progress=False) as server:
+            online = [child for child in psutil.Process().children() if child != offline]
             for requested in rounds:
-                ours.send(requested)
-                batches["offline"].append(ours.recv())
-                batches["server"].append(asyncio.run(_ask(server, requested, CONCURRENCY)))
+                with _stopped(online):
+                    ours.send(requested)
+                    batches["offline"].append(ours.recv())
+                with _stopped([offline]):
+                    batches["server"].append(asyncio.run(_ask(server, requested, CONCURRENCY)))
     finally:
         ours.close()
         process.join()
@@ -105,6 +114,19 @@ def run(repeats: int = 3, prompts: int = 384) -> dict[str, Any]:
         rates[way] = [batch.tokens / batch.seconds for batch in counted]
         report[way] = {"tokens_per_second": spread(rates[way]), "tokens": [batch.tokens for batch in counted]}
     return report | {"ratio": ratios(rates["server"], rates["offline"])}
+
+
+@contextmanager
+def _stopped(roots: list[psutil.Process]) -> Iterator[None]:
+    """Stops processes and all their descendants meanwhile."""
+    processes = [process for root in roots for process in (root, *root.children(recursive=True))]
+    for process in processes:
+        process.suspend()
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.resume()
 
 
 def requests(number: int, first: int = 0) -> list[DescriptionRequest]:
