@@ -31,6 +31,7 @@ TAGS = ("multi-label", "multi-label-image-classification", "prompt-learning", "z
 METRICS = {"mAP": ("map", None), "CF1@3": ("top", "cf1"), "OF1@3": ("top", "of1")}
 # wordsight's own parts are all Apache-2.0; of other encoders and language models only the user can know.
 OWN_LICENSE, OWN_LLM = "apache-2.0", "SmolLM2"
+PICTURE_DPI = 80  # a picture of some 20 kB, beside a model of some hundred
 
 
 def write_model_card(folder: Path) -> Path:
@@ -77,16 +78,17 @@ def read_card(path: Path) -> str | None:
 
 def draw_pictures(folder: Path) -> None:
     """Draws training curve and average precisions, as far as the folder knows them and matplotlib is there."""
-    from .charts import draw_average_precisions, draw_training_curve
+    from wordsight.plot import plot_average_precision, plot_training_curves
 
     log, evaluations = read_json(folder / TRAINING_LOG), read_evaluations(folder)
     try:
-        if history := log.get("history"):
-            draw_training_curve(history, folder / CURVE_PICTURE)
-        measured = {f"{e['benchmark']} (mAP {100 * e['map']:.1f})": e["ap"] for e in evaluations}
-        series = measured or {"held-out sentences": log.get("validation_ap", {})}
-        if any(series.values()):
-            draw_average_precisions(series, folder / CATEGORIES_PICTURE)
+        if log.get("history"):
+            plot_training_curves(log).savefig(folder / CURVE_PICTURE, dpi=PICTURE_DPI)
+        if evaluations:
+            plot_average_precision({"evaluations": evaluations}).savefig(folder / CATEGORIES_PICTURE, dpi=PICTURE_DPI)
+        elif on_sentences := log.get("validation_ap"):
+            figure = plot_average_precision({"held-out sentences": on_sentences})
+            figure.savefig(folder / CATEGORIES_PICTURE, dpi=PICTURE_DPI)
     except MissingDependencyError as error:
         warnings.warn(f"The model card has no pictures. {error}", stacklevel=2)
 

@@ -4,40 +4,26 @@ from __future__ import annotations
 
 import os
 import signal
-import struct
 import threading
-import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, Dataset
 from transformers.image_processing_utils import BaseImageProcessor
 
 from wordsight.errors import InvalidInputError, WordsightError, shortened
 
+from .decoding import UNREADABLE, decode_photo, reason_of
+
 # A path, a file's content, a decoded image, or what gives one of them (called in the worker).
 PhotoSource: TypeAlias = "str | Path | bytes | Image.Image | Callable[[], Any]"
-# What Pillow and image processors are known to raise at broken photos.
-UNREADABLE = (
-    OSError,
-    ValueError,
-    SyntaxError,
-    EOFError,
-    TypeError,
-    LookupError,
-    ArithmeticError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-)
 MOST_WORKERS = 8
 FEW_CORES = 8
 
@@ -74,24 +60,19 @@ def default_num_workers() -> int:
 
 
 def open_photo(source: PhotoSource, least: int | None = None) -> Image.Image:
-    """A photo, upright and in RGB.
+    """A photo, upright and in RGB, as the pipeline opens it (see `decode_photo`).
 
     Args:
         source: the photo.
         least: JPEGs may be decoded at 1/2, 1/4 or 1/8 of their size, but not below so many pixels on the shorter side;
-            None decodes at full size.
+            None decodes at full size, but for JPEGs of more than 89 megapixels.
 
     Raises:
         OSError, ValueError, ...: one of `UNREADABLE`, the photo can't be read.
     """
     while not isinstance(source, str | Path | bytes | Image.Image):
         source = source()
-    if isinstance(source, Image.Image):
-        return ImageOps.exif_transpose(source).convert("RGB")
-    with Image.open(BytesIO(source) if isinstance(source, bytes) else source) as image:
-        if least is not None:
-            image.draft(None, (least, least))
-        return ImageOps.exif_transpose(image).convert("RGB")
+    return decode_photo(source, least)
 
 
 def draft_size(image_processor: BaseImageProcessor) -> int | None:
@@ -122,14 +103,7 @@ class _PreparedPhotos(Dataset[Any]):
             photo = open_photo(source, self.least)
             return number, self.image_processor(images=photo, return_tensors="pt").pixel_values
         except UNREADABLE as error:
-            return number, _reason(error)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, UnidentifiedImageError):  # its message holds an address, or the path
-        return "not in a format that Pillow reads"
-    message = getattr(error, "strerror", None) or (str(error).splitlines() or [""])[0]
-    return f"{type(error).__name__}: {message[:200]}"
+            return number, reason_of(error)
 
 
 def _collate(prepared: list[tuple[int, Tensor | str]]) -> PhotoBatch:

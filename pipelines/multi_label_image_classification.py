@@ -9,13 +9,16 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from PIL import UnidentifiedImageError
+from PIL import Image
 from transformers import ImageClassificationPipeline
-from transformers.image_utils import load_image
+from transformers.image_utils import get_image_size
 from transformers.pipelines.image_classification import ClassificationFunction, sigmoid, softmax
 
 from wordsight.errors import InvalidInputError
 from wordsight.modeling.configuration_wordsight import WordsightConfig
+
+from .heatmaps import draw_heatmap, seen_box
+from .inputs import array_input, open_input
 
 
 class MultiLabelImageClassificationPipeline(ImageClassificationPipeline):
@@ -23,7 +26,8 @@ class MultiLabelImageClassificationPipeline(ImageClassificationPipeline):
 
     Follows transformers' image classification: one photo (path, URL, base64, PIL image, array) gives a list of
     `{"label", "score"}`, best first; several (list, generator, `datasets` dataset or `KeyDataset`) give a list (or, for
-    generators and datasets, a stream) of such lists.
+    generators and datasets, a stream) of such lists. EXIF rotation is obeyed; see `decode_photo` for what becomes of
+    transparency, deep greys and animations.
 
     Args:
         top_k (`int`, *optional*): how many labels to return; all by default, since any number can be right.
@@ -31,7 +35,12 @@ class MultiLabelImageClassificationPipeline(ImageClassificationPipeline):
             threshold.
         function_to_apply (`str`, *optional*): from logits to scores: "default" (sigmoid of the logit, scaled and
             shifted per category as calibrated), "sigmoid", "softmax" or "none" (all three of the bare logits).
-        timeout (`float`, *optional*): seconds to wait for a URL.
+        timeout (`float`, *optional*): seconds to wait for a URL, 10 by default.
+        output_heatmaps (`bool`, *optional*): whether each label gets a third key "heatmap": where it is, as a PIL image
+            of mode "L" in the photo's own, upright size (JPEGs of more than 89 megapixels are decoded at reduced
+            scale). It shows the local branch's logits at the encoder's patches, interpolated bilinearly: 0 is the
+            label's least in this photo, and what the encoder did not see; 255 is its greatest. So brightness says
+            where, and the score says whether.
 
     Example:
         >>> from transformers import pipeline
@@ -47,6 +56,7 @@ class MultiLabelImageClassificationPipeline(ImageClassificationPipeline):
         threshold: float | None = None,
         function_to_apply: str | ClassificationFunction | None = None,
         timeout: float | None = None,
+        output_heatmaps: bool | None = None,
     ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         if top_k is not None and top_k < 1:
             raise InvalidInputError(f"top_k must be 1 or more, got {top_k}.")
@@ -57,7 +67,8 @@ class MultiLabelImageClassificationPipeline(ImageClassificationPipeline):
         preprocess, _, postprocess = super()._sanitize_parameters(top_k, function_to_apply, timeout)
         if threshold is not None:
             postprocess["threshold"] = threshold
-        return preprocess, {}, postprocess
+        heatmaps = {} if output_heatmaps is None else {"output_heatmaps": output_heatmaps}
+        return preprocess | heatmaps, heatmaps, postprocess
 
     def check_model_type(self, supported_models: Any) -> None:
         """Leaves out transformers' check, which knows none but its own models and warns of all others."""
@@ -76,33 +87,48 @@ class MultiLabelImageClassificationPipeline(ImageClassificationPipeline):
         """Pushes the model; a pipeline is no more than it. Arguments are those of the model's `push_to_hub`."""
         return self.model.push_to_hub(*args, **kwargs)
 
-    def preprocess(self, image: Any, timeout: float | None = None) -> Any:  # type: ignore[override]
-        """One photo to `pixel_values` (1, 3, H, W); an error names the photo."""
+    def preprocess(  # type: ignore[override]
+        self, image: Any, timeout: float | None = None, output_heatmaps: bool = False
+    ) -> Any:
+        """One photo to `pixel_values` (1, 3, H, W), for heat maps with its `photo_size`; an error names the photo."""
         if isinstance(image, dict):
             if "image" not in image:
                 raise InvalidInputError(f"A dataset's rows need a column 'image', got {', '.join(image)}.")
             image = image["image"]
         if isinstance(image, os.PathLike):
-            image = str(image)
+            image = Path(image)
+        if isinstance(image, np.ndarray):
+            image = array_input(image)
         if not isinstance(image, np.ndarray | torch.Tensor):
-            image = self._open(image, timeout)
+            image = open_input(image, timeout)
         assert self.image_processor is not None
-        return self.image_processor(images=image, return_tensors="pt").to(self.dtype)
-
-    @staticmethod
-    def _open(image: Any, timeout: float | None) -> Any:
-        shown = repr(image[:200]) if isinstance(image, str) else repr(image)
-        is_path = isinstance(image, str) and len(image) < 1000 and "://" not in image and bool(Path(image).suffix)
-        if is_path and not Path(image).exists():
-            # Without this, transformers takes a path that does not exist for base64, and says so.
-            raise InvalidInputError(f"There is no photo {shown}.")
         try:
-            return load_image(image, timeout=timeout)
-        except (UnidentifiedImageError, OSError, SyntaxError, ValueError, TypeError) as error:
+            inputs = self.image_processor(images=image, return_tensors="pt").to(self.dtype)
+        except ValueError as error:
+            if isinstance(image, Image.Image):
+                raise
             raise InvalidInputError(
-                f"{shown} can't be read as an image ({type(error).__name__}: {str(error)[:200]}). Give a path, a URL "
-                "or a PIL image, in a format that Pillow reads."
+                f"An array of shape {tuple(image.shape)} and type {image.dtype} can't be read as an image. Give "
+                "(height, width, 3), or (height, width) of 8 or 16 bits."
             ) from error
+        if output_heatmaps:
+            # An array's size is (height, width).
+            size = image.size if isinstance(image, Image.Image) else get_image_size(image)[::-1]
+            inputs["photo_size"] = torch.tensor([size])
+        return inputs
+
+    def _forward(self, model_inputs: Any, output_heatmaps: bool = False) -> Any:  # type: ignore[override]
+        """What the model says of B photos; for heat maps, patch logits as (B, rows, columns, K) and sizes (B, 2)."""
+        if not output_heatmaps:
+            return super()._forward(model_inputs)
+        pixels = model_inputs["pixel_values"]
+        output = self.model(pixel_values=pixels, output_patch_logits=True, return_dict=True)
+        return {
+            "logits": output.logits,
+            "patch_logits": output.patch_logits.unflatten(1, output.patch_grid),
+            "photo_size": model_inputs["photo_size"],
+            "pixel_size": torch.tensor([pixels.shape[-2:]] * len(pixels)),
+        }
 
     def postprocess(  # type: ignore[override]
         self,
@@ -111,7 +137,7 @@ class MultiLabelImageClassificationPipeline(ImageClassificationPipeline):
         top_k: int | None = None,
         threshold: float | None = None,
     ) -> list[dict[str, Any]]:
-        """Logits (1, K) of one photo to sorted labels and scores."""
+        """Logits (1, K) of one photo to sorted labels and scores, with heat maps where there are patch logits."""
         config = cast(WordsightConfig, self.model.config)
         names = config.category_names
         logits = model_outputs["logits"][0].float().numpy()
@@ -123,9 +149,17 @@ class MultiLabelImageClassificationPipeline(ImageClassificationPipeline):
             scores = softmax(logits)
         else:
             scores = logits
-        best = np.argsort(-scores, kind="stable")[:top_k]
-        return [
-            {"label": names[index], "score": float(scores[index])}
-            for index in best
+        best = [
+            index
+            for index in np.argsort(-scores, kind="stable")[:top_k]
             if threshold is None or scores[index] >= threshold
         ]
+        labels: list[dict[str, Any]] = [{"label": names[index], "score": float(scores[index])} for index in best]
+        if "patch_logits" in model_outputs:
+            width, height = model_outputs["photo_size"][0].tolist()
+            rows, columns = model_outputs["pixel_size"][0].tolist()
+            box = seen_box(self.image_processor, (width, height), (rows, columns))
+            patches = model_outputs["patch_logits"][0].float().numpy()
+            for entry, index in zip(labels, best, strict=True):
+                entry["heatmap"] = draw_heatmap(patches[..., index], (width, height), (rows, columns), box)
+        return labels

@@ -12,8 +12,8 @@ from PIL import Image
 
 from wordsight.cache import fingerprint
 from wordsight.description_gen import default_llm_path, generate_texts, read_categories
-from wordsight.errors import InvalidInputError, MissingDependencyError
-from wordsight.pictures import make_figure
+from wordsight.errors import MissingDependencyError
+from wordsight.plot import plot_labels
 
 # What stands on each photo, to say in the end how many are right.
 PHOTOS = {
@@ -79,7 +79,7 @@ def run_demo(out: Path, sentences: int = 800, seed: int = 0) -> dict[str, list[d
     labeller = load_labeller(str(model_folder))
     results = dict(zip(photos, labeller(list(photos.values()), batch_size=len(photos)), strict=True))
     (out / "labels.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    draw_labels(photos, results, out / "labels.png")
+    plot_labels(list(photos.values()), list(results.values()), list(photos)).savefig(out / "labels.png", dpi=100)
 
     table = Table("photo", "shows", "labels", title="What the model says, without having seen a photo before")
     for name, labels in results.items():
@@ -103,28 +103,6 @@ def load_photos() -> dict[str, Image.Image]:
     arrays = {name: getattr(data, name)() for name in ("chelsea", "astronaut", "coffee", "rocket")}
     arrays |= {name: load_sample_image(f"{name}.jpg") for name in ("china", "flower")}
     return {name: Image.fromarray(array) for name, array in arrays.items()}
-
-
-def draw_labels(photos: dict[str, Image.Image], results: dict[str, list[dict[str, Any]]], path: Path) -> None:
-    """One picture: the photos with their five best labels as bars of their scores."""
-    if set(photos) != set(results):
-        raise InvalidInputError("Photos and results name different photos.")
-    figure = make_figure(12, 9)
-    grid = figure.subplots(4, 3, height_ratios=(3, 1.3, 3, 1.3))
-    for index, (name, photo) in enumerate(photos.items()):
-        row, column = 2 * (index // 3), index % 3
-        image_axes, bar_axes = grid[row, column], grid[row + 1, column]
-        image_axes.imshow(photo)
-        image_axes.set_title(name)
-        image_axes.axis("off")
-        best = results[name][:5][::-1]
-        colours = ["tab:green" if entry["score"] >= 0.5 else "tab:gray" for entry in best]
-        bars = bar_axes.barh([entry["label"] for entry in best], [entry["score"] for entry in best], color=colours)
-        bar_axes.bar_label(bars, labels=[f"{entry['score']:.2f}" for entry in best], padding=3)
-        bar_axes.set_xlim(0, 1.15)
-        bar_axes.spines[["top", "right", "bottom"]].set_visible(False)
-        bar_axes.set_xticks([])
-    figure.savefig(path, dpi=100)
 
 
 def _same_run(model_folder: Path, made_from: dict[str, Any]) -> bool:

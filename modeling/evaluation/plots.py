@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from wordsight.model_cards.charts import draw_average_precisions
-from wordsight.pictures import make_figure
+from wordsight.pictures import fitted, make_figure
+from wordsight.plot import plot_average_precision
 
 from .evaluate import Evaluation, Result
 
@@ -20,8 +20,9 @@ def draw_evaluation(evaluation: Evaluation, folder: Path) -> list[Path]:
     """Writes `ap.png` and `photos-1.png`, ... into a folder; gives their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     bars = folder / "ap.png"
-    results = [result for result in evaluation.results if result.score_option == "none"]
-    draw_average_precisions({f"{result.method} (mAP {100 * result.map:.1f})": result.ap for result in results}, bars)
+    results = evaluation.report["results"]
+    plain = [result for result in results if result["score_option"] == "none"]
+    plot_average_precision({"results": plain or results}).savefig(bars, dpi=80)
     # The model itself, if it was measured.
     shown = next((result for result in evaluation.results if result.method == "learned"), evaluation.results[0])
     return [bars, *_draw_photos(evaluation, shown, folder)]
@@ -45,7 +46,7 @@ def _draw_photos(evaluation: Evaluation, result: Result, folder: Path) -> list[P
             missed = [int(row) for row in order if labels[row, k] == 1][::-1][:PHOTOS_PER_SIDE]
             shown = [int(row) for row in order[:PHOTOS_PER_SIDE]] + missed
             name = evaluation.categories[k]
-            axes[0].set_ylabel(f"{name}\nAP {100 * result.ap[name]:.0f}", fontsize=9)
+            axes[0].set_ylabel(f"{fitted(name)}\nAP {100 * result.ap[name]:.0f}", fontsize=9)
             for place, box in enumerate(axes):
                 box.set_xticks([])
                 box.set_yticks([])
