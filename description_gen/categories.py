@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
@@ -85,13 +85,26 @@ def _read_file(path: Path) -> list[Category]:
             f"The category file {path} can't be read: {error}. Give a UTF-8 text file, or "
             f"one of the lists {', '.join(CATEGORY_LISTS)}."
         ) from error
+    return parse_categories(lines, str(path))
+
+
+def parse_categories(lines: Iterable[str], source: str) -> list[Category]:
+    """Categories from lines as `read_categories` takes them.
+
+    Args:
+        lines: one category a line.
+        source: where they come from, for the messages.
+
+    Raises:
+        InvalidInputError: a line can't be used; names it.
+    """
     categories, places = [], []
     for number, line in enumerate(lines, start=1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         name, *synonyms = (" ".join(part.split()) for part in line.split(","))
         categories.append(Category(name, tuple(filter(None, synonyms))))
-        places.append(f"{path}, line {number}: ")
+        places.append(f"{source}, line {number}: ")
     check_categories(categories, places)
     return categories
 

@@ -45,6 +45,11 @@ class TrainingTexts:
         """Their names."""
         return [category.name for category in self.categories]
 
+    def examples(self, count: int = 4) -> dict[str, list[str]]:
+        """The first sentences that mention each category; template sentences, which come last, where there are few."""
+        mentioned = zip(self.names, self.train_labels.T, strict=True)
+        return {name: [self.train_texts[i] for i in np.flatnonzero(column)[:count]] for name, column in mentioned}
+
 
 def template_sentences(categories: list[Category], template: str = "a photo of a {}.") -> list[tuple[str, int]]:
     """One sentence for each name and synonym, with the category it is about (METHOD.md, section 4)."""

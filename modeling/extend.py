@@ -60,7 +60,8 @@ def extend_model(
     log_path = model_folder / TRAINING_LOG
     if not log_path.is_file():
         raise InvalidInputError(f"{model_folder} lacks {TRAINING_LOG}, which says how its prompts were learned.")
-    config = TrainingConfig(**json.loads(log_path.read_text(encoding="utf-8"))["training"])
+    old_log = json.loads(log_path.read_text(encoding="utf-8"))
+    config = TrainingConfig(**old_log["training"])
     # Weight decay would change tokens that get no gradient.
     config = replace(config, weight_decay=0.0, epochs=epochs or config.epochs)
     dataset, told = load_texts(texts)
@@ -78,6 +79,7 @@ def extend_model(
         shutil.rmtree(checkpoint)
     trainer = PromptTrainer(model_config, config, data, text_encoder, make_accelerator(), out, base=old.prompts)
     log = trainer.train()
+    log["example_sentences"] |= old_log.get("example_sentences", {})
     model = trainer.model()
     keep_old_categories(model, old)
     with writing(out, "run the same command again"):

@@ -49,6 +49,8 @@ async def create(request: Request) -> Any:
     kind, repo_id = body.get("type", "model"), f"{namespace}/{body['name']}"
     prefix = "" if kind == "model" else f"{kind}s/"
     answer = {"url": f"{base_url(request)}/{prefix}{repo_id}", "name": repo_id}
+    if kind == "space" and body.get("sdk") not in ("gradio", "docker", "static"):
+        raise StorageError(400, None, '"sdk" must be one of gradio, docker, static')
     if access.storage.find(kind, repo_id):
         return JSONResponse(answer | {"error": "You already created this repo"}, 409)
     access.storage.create(kind, repo_id, body.get("visibility") == "private", user.name)

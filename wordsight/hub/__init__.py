@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .errors import HubError
     from .push import push_checkpoint, push_model, push_texts
+    from .space import push_space
     from .upload import Destination
 
 _EXPORTS = {
@@ -18,10 +19,11 @@ _EXPORTS = {
     "HubError": "errors",
     "push_checkpoint": "push",
     "push_model": "push",
+    "push_space": "space",
     "push_texts": "push",
 }
 
-__all__ = ["Destination", "HubError", "push_checkpoint", "push_model", "push_texts"]
+__all__ = ["Destination", "HubError", "push_checkpoint", "push_model", "push_space", "push_texts"]
 
 
 def __getattr__(name: str) -> Any:

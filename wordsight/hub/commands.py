@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from wordsight.errors import InvalidInputError
+
 if TYPE_CHECKING:
     from huggingface_hub import CommitInfo
 
@@ -21,8 +23,11 @@ Message = Annotated[str | None, typer.Option(help="Message of the commit.")]
 
 
 def push(
-    model: Annotated[Path, typer.Argument(help="Folder of the trained model.")],
-    repo: Annotated[str, typer.Argument(help="Repository on the Hub: user/name.")],
+    model: Annotated[str, typer.Argument(help="Folder of the trained model; with --space, also a model on the Hub.")],
+    repo: Annotated[str | None, typer.Argument(help="Repository on the Hub: user/name.")] = None,
+    space: Annotated[
+        str | None, typer.Option(help="Space on the Hub, user/name, where everybody can try the model.")
+    ] = None,
     private: Private = None,
     create_pr: CreatePr = False,
     revision: Revision = None,
@@ -40,15 +45,32 @@ def push(
 
     The token is that of `hf auth login` or HF_TOKEN. What you edit in the card, here or on the Hub, is kept.
 
-    Example: wordsight push my-model user/my-model --dataset user/my-texts
-    """
-    from . import Destination, push_checkpoint
+    With --space, a page on which everybody can try the model is pushed as well: app.py, requirements.txt and a card.
+    For a model that is on the Hub already, give its id as MODEL and leave REPO out.
 
-    to = Destination(repo, "model", private, None, revision, create_pr)
-    commit = push_checkpoint(
-        model, to, encoder=encoder, datasets=dataset or (), tags=tag or (), license=license, commit_message=message
-    )
-    _report(commit, revision, 'pipeline("multi-label-image-classification", model="{}"{})')
+    Example: wordsight push my-model user/my-model --dataset user/my-texts
+
+    Example: wordsight push my-model user/my-model --space user/my-space
+
+    Example: wordsight push user/my-model --space user/my-space
+    """
+    from . import Destination, push_checkpoint, push_space
+
+    if repo is None and (space is None or Path(model).is_dir()):
+        raise InvalidInputError(
+            f"Say where {model} goes: wordsight push {model} user/name. Only a model that is on the Hub already can do "
+            "without, with --space."
+        )
+    if repo is not None:
+        to = Destination(repo, "model", private, None, revision, create_pr)
+        commit = push_checkpoint(
+            model, to, encoder=encoder, datasets=dataset or (), tags=tag or (), license=license, commit_message=message
+        )
+        _report(commit, revision, 'pipeline("multi-label-image-classification", model="{}"{})')
+        model = commit.repo_url.repo_id
+    if space is not None:
+        page = push_space(model, Destination(space, "space", private, None, None, create_pr), commit_message=message)
+        typer.echo(f"Space: {page.pr_url or page.repo_url}")
 
 
 def push_texts(

@@ -58,7 +58,7 @@ def push_model(
     """
     with tempfile.TemporaryDirectory() as folder:
         model.save_pretrained(folder)
-        _fetch_side_files(model, Path(folder), to.token)
+        fetch_side_files(model, Path(folder), to.token)
         return push_checkpoint(
             Path(folder), to, commit_message=commit_message, commit_description=commit_description, tags=tags
         )
@@ -114,7 +114,7 @@ def push_checkpoint(
         files = {name: stage / name for name in names if name != CARD and (stage / name).is_file()}
         return push_files(
             files,
-            _card_maker(render, local, {"license": license, "tags": list(tags)}),
+            card_maker(render, local, {"license": license, "tags": list(tags)}),
             to,
             commit_message or DEFAULT_MESSAGE.format("model"),
             commit_description,
@@ -155,7 +155,7 @@ def push_texts(
 
         commit = push_files(
             {"data/train-00000-of-00001.parquet": parquet, KNOWLEDGE: folder / KNOWLEDGE},
-            _card_maker(render, None, {"license": license}),
+            card_maker(render, None, {"license": license}),
             replace(to, repo_type="dataset"),
             commit_message or DEFAULT_MESSAGE.format("sentences"),
         )
@@ -163,7 +163,7 @@ def push_texts(
     return commit
 
 
-def _card_maker(
+def card_maker(
     render: Callable[[str, list[str]], str], local: str | None, given: dict[str, Any]
 ) -> Callable[[str, str | None], str]:
     """Makes the card once it is known what is on the Hub.
@@ -211,8 +211,19 @@ def _checked_config(folder: Path, encoder: str | None, to: Destination) -> Words
     return config
 
 
-def _fetch_side_files(model: WordsightForMultiLabelImageClassification, folder: Path, token: bool | str | None) -> None:
-    """The files beside the checkpoint that a model comes from, be it a folder or a repository."""
+def fetch_side_files(
+    model: WordsightForMultiLabelImageClassification, folder: Path, token: bool | str | None = None
+) -> None:
+    """Brings the files beside the checkpoint that a model comes from, be it a folder or a repository.
+
+    Args:
+        model: the model.
+        folder: where they go; those that are there stay.
+        token: a token, by default that of `hf auth login` or `HF_TOKEN`.
+
+    Raises:
+        HubError: the Hub refused or did not answer.
+    """
     source = model.config.name_or_path or ""
     # A model without its encoder can't write what turns photos into pixels.
     wanted = [name for name in (MODEL_FILES[2], *SIDE_FILES) if not (folder / name).exists()]

@@ -8,7 +8,7 @@ other, imports of each other fall away, and functions that need more of wordsigh
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec, resolve_name
 from itertools import groupby
 from pathlib import Path
@@ -41,7 +41,12 @@ FILES = {
         "wordsight.modeling.prompts",
         "wordsight.modeling.modeling_wordsight",
     ),
-    "pipeline_wordsight": ("wordsight.pipelines.multi_label_image_classification",),
+    "pipeline_wordsight": (
+        "wordsight.modeling.decoding",
+        "wordsight.pipelines.heatmaps",
+        "wordsight.pipelines.inputs",
+        "wordsight.pipelines.multi_label_image_classification",
+    ),
 }
 FILE_OF = {module: file for file, modules in FILES.items() for module in modules}
 
@@ -80,13 +85,24 @@ def write_remote_code(folder: Path) -> list[Path]:
 
 
 def remote_source(file: str) -> str:
-    """The source of one of `FILES`.
+    """The source of one of `FILES`."""
+    return joined_source(file, FILES[file], FILE_OF, HEADER)
+
+
+def joined_source(file: str, names: Sequence[str], file_of: Mapping[str, str], header: str) -> str:
+    """Modules put one behind the other, as the source of one file.
+
+    Args:
+        file: the file's name, without its ending.
+        names: the modules, in the order in which they need each other.
+        file_of: module -> the file beside this one, or this one, that holds it.
+        header: the file's docstring.
 
     Raises:
         ValueError: a module imports, at its top, one of wordsight's that no file holds, or two modules of a file define
             the same name. Both are mistakes in wordsight, which its tests find.
     """
-    modules = [_Module(name) for name in FILES[file]]
+    modules = [_Module(name) for name in names]
     defined: dict[str, str] = {}
     for module in modules:
         for symbol in module.defined():
@@ -94,10 +110,10 @@ def remote_source(file: str) -> str:
                 raise ValueError(f"{defined[symbol]} and {module.name} both define {symbol}, in one file {file}.py.")
     body = "\n".join(module.body() for module in modules)
     used = {node.id for node in ast.walk(ast.parse(body)) if isinstance(node, ast.Name)}
-    imported = {entry for module in modules for entry in module.imports(file) if entry.bound in used}
+    imported = {entry for module in modules for entry in module.imports(file, file_of) if entry.bound in used}
     # As the last module has it, whose name the file bears.
     future = ["from __future__ import annotations\n"] if modules[-1].postpones_annotations else []
-    return "\n".join([HEADER, *future, _import_statements(imported), body])
+    return "\n".join([header, *future, _import_statements(imported), body])
 
 
 class _Imported(NamedTuple):
@@ -135,16 +151,16 @@ class _Module:
         source = Path(spec.origin).read_text(encoding="utf-8")
         self.lines, self.tree = source.splitlines(), ast.parse(source)
 
-    def imports(self, file: str) -> Iterator[_Imported]:
+    def imports(self, file: str, file_of: Mapping[str, str]) -> Iterator[_Imported]:
         """What the file has to import for this module: of other packages, and of the other files."""
         for node in self.tree.body:
             if not isinstance(node, ast.Import | ast.ImportFrom):
                 continue
             source = (node.module or "") if isinstance(node, ast.ImportFrom) else ""
             if target := self._internal(node):
-                if target not in FILE_OF:
-                    raise ValueError(f"{self.name} imports {target}, which goes with no pushed model.")
-                source = f".{FILE_OF[target]}"
+                if target not in file_of:
+                    raise ValueError(f"{self.name} imports {target}, which does not go along with it.")
+                source = f".{file_of[target]}"
             if source not in {f".{file}", "__future__"}:
                 yield from (_Imported(source, alias.name, alias.asname) for alias in node.names)
 

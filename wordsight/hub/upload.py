@@ -16,6 +16,7 @@ from transformers.utils import logging
 
 from wordsight.model_cards.card import read_card
 from wordsight.modeling.side_files import CARD
+from wordsight.progress import hub_step
 
 from .errors import explained, is_transient
 
@@ -33,7 +34,7 @@ class Destination:
 
     Attributes:
         repo_id: "user/name", or "name" for the token's owner.
-        repo_type: "model" or "dataset".
+        repo_type: "model", "dataset" or "space".
         private: whether the repository is private, if it is made.
         token: a token; by default that of `hf auth login` or `HF_TOKEN`.
         revision: branch; made if it is not there.
@@ -41,7 +42,7 @@ class Destination:
     """
 
     repo_id: str
-    repo_type: Literal["model", "dataset"] = "model"
+    repo_type: Literal["model", "dataset", "space"] = "model"
     private: bool | None = None
     token: bool | str | None = None
     revision: str | None = None
@@ -104,7 +105,7 @@ def push_files(
         )
         return operations
 
-    with _bounded_requests():
+    with _bounded_requests(), hub_step(f"Pushing to {to.repo_id}"):
         with explained(to.repo_id, api.endpoint):
             repo_id = retry(lambda: _open(api, to))
             if not to.create_pr:
@@ -141,7 +142,9 @@ def retry(call: Callable[[], Result]) -> Result:
 
 def _open(api: HfApi, to: Destination) -> str:
     """Makes repository and branch, where they are not there; the repository's full id."""
-    repo_id = api.create_repo(to.repo_id, repo_type=to.repo_type, private=to.private, exist_ok=True).repo_id
+    sdk = "gradio" if to.repo_type == "space" else None
+    made = api.create_repo(to.repo_id, repo_type=to.repo_type, private=to.private, space_sdk=sdk, exist_ok=True)
+    repo_id = made.repo_id
     if to.revision and not to.revision.startswith("refs/"):
         try:
             api.create_branch(repo_id, branch=to.revision, repo_type=to.repo_type, exist_ok=True)

@@ -1,0 +1,44 @@
+"""The card of a Space that shows a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.resources import files
+
+from huggingface_hub import RepoCard, SpaceCardData
+
+from wordsight.errors import shortened
+
+from .edits import sign
+
+
+def render_space_card(repo_id: str, model: str, category_names: Sequence[str], gradio_version: str) -> str:
+    """The card, signed (see `edits.py`); its metadata tells the Hub how to run the Space.
+
+    Args:
+        repo_id: the Space's id on the Hub.
+        model: the model's id on the Hub.
+        category_names: what the model recognises.
+        gradio_version: of Gradio, which runs the Space.
+    """
+    name = repo_id.split("/")[-1]
+    data = SpaceCardData(
+        title=name,
+        sdk="gradio",
+        sdk_version=gradio_version,
+        app_file="app.py",
+        pinned=False,
+        models=[model],
+        tags=["wordsight", "multi-label-image-classification"],
+        colorFrom="indigo",
+        colorTo="yellow",
+    )
+    card = RepoCard.from_template(
+        data,
+        template_str="---\n{{ card_data }}\n---\n\n"
+        + (files(__package__) / "space_template.md").read_text(encoding="utf-8"),
+        name=name,
+        model=model,
+        categories=shortened(category_names, 12),
+    )
+    return sign(str(card))

@@ -1,0 +1,224 @@
+"""Making a labeller in a process of its own, which can be stopped at any time and then leaves nothing running."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TextIO, TypeAlias
+
+import psutil
+from filelock import FileLock
+
+from wordsight.cache import cache_dir, fingerprint
+from wordsight.description_gen import Category, supervise
+from wordsight.errors import WordsightError
+from wordsight.progress import Progress, listening
+
+STOP_TIMEOUT = 60.0  # seconds until what does not end by itself is killed
+REQUEST, FINISHED, LOG = "request.json", "finished.json", "log.txt"
+
+
+@dataclass(frozen=True)
+class LabellerRequest:
+    """What a labeller is to be made from.
+
+    Attributes:
+        categories: the categories.
+        sentences: usable sentences to write.
+        encoder: Hub id or path of the encoder, or "offline".
+        llm: Hub id or folder of the language model that our own server runs; None for the small default.
+        base_url: a server that runs already, used instead.
+        seed: seed of everything.
+    """
+
+    categories: tuple[Category, ...]
+    sentences: int
+    encoder: str = "offline"
+    llm: str | None = None
+    base_url: str | None = None
+    seed: int = 0
+
+    def folder(self) -> Path:
+        """Where its sentences and its model are kept: the same request goes on, or is done, where it was before."""
+        return cache_dir() / "app" / fingerprint(json.dumps(asdict(self), sort_keys=True).encode())
+
+    def save(self, path: Path) -> None:
+        """Writes it as JSON."""
+        path.write_text(json.dumps(asdict(self), ensure_ascii=False), encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Path) -> LabellerRequest:
+        """Reads what `save` wrote."""
+        content = json.loads(path.read_text(encoding="utf-8"))
+        categories = tuple(Category(c["name"], tuple(c["synonyms"])) for c in content.pop("categories"))
+        return cls(categories, **content)
+
+
+@dataclass(frozen=True)
+class Remark:
+    """Something that the user should know, such as a category that no sentence mentions."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Made:
+    """The labeller is there."""
+
+    model: str
+
+
+class LabellerError(WordsightError):
+    """A labeller could not be made; the message says why and what to do."""
+
+
+Event: TypeAlias = Progress | Remark | Made
+
+
+class LabellerJob:
+    """One labeller in the making.
+
+    Its process ends with `stop`, and with this process, however that ends; what was done until then is kept and used
+    when the same request is made again.
+
+    Args:
+        request: what to make.
+    """
+
+    def __init__(self, request: LabellerRequest) -> None:
+        self.request = request
+        self.folder = request.folder()
+        self.stopped = False
+        self._process: subprocess.Popen[str] | None = None
+        self._lock = threading.Lock()
+
+    def run(self) -> Iterator[Event]:
+        """Makes it, and tells how it goes: progress and remarks, in the end `Made`; nothing more once it is stopped.
+
+        Raises:
+            LabellerError: it can't be made.
+        """
+        if (self.folder / FINISHED).exists():
+            yield Made(str(self.folder / "model"))
+            return
+        with self._lock:
+            if self.stopped:
+                return
+            process = self._process = self._start()
+        try:
+            assert process.stdout is not None
+            for line in process.stdout:
+                kind, content = json.loads(line)
+                if kind == "failed":
+                    raise LabellerError(content)
+                yield _EVENTS[kind](**content)
+                if kind == "made":
+                    return
+            if not self.stopped:
+                raise LabellerError(f"The process that makes the labeller died; its log is {self.folder / LOG}.")
+        finally:
+            self.stop()
+
+    def stop(self) -> None:
+        """Ends its process and all that this started; returns when they are gone."""
+        with self._lock:
+            self.stopped = True
+            process, self._process = self._process, None
+        if process is None:
+            return
+        try:
+            started = psutil.Process(process.pid).children(recursive=True)
+        except psutil.NoSuchProcess:
+            started = []
+        assert process.stdin is not None
+        process.stdin.close()  # by this its supervisor knows
+        process.wait()
+        # The language model's server has a supervisor of its own, which ends it when the process is gone.
+        for left in psutil.wait_procs(started, timeout=STOP_TIMEOUT)[1]:
+            left.kill()
+
+    def _start(self) -> subprocess.Popen[str]:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.request.save(self.folder / REQUEST)
+        command = [sys.executable, "-m", "wordsight.app.job", str(self.folder)]
+        with (self.folder / LOG).open("a", encoding="utf-8") as log:
+            return subprocess.Popen(
+                [sys.executable, supervise.__file__, *command],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                encoding="utf-8",
+                start_new_session=True,  # Ctrl-C is for the app, which then stops this in order
+            )
+
+
+_EVENTS: dict[str, Callable[..., Event]] = {"progress": Progress, "remark": Remark, "made": Made}
+
+
+def make_labeller(request: LabellerRequest, folder: Path) -> Path:
+    """Lets the language model describe the categories and learns prompts, in this process; gives the model's folder.
+
+    Args:
+        request: what to make.
+        folder: where its sentences and its model go.
+
+    Raises:
+        WordsightError: something given can't be used, or a step failed.
+    """
+    from wordsight.description_gen import generate_texts
+    from wordsight.modeling.configuration_training import TrainingConfig
+    from wordsight.modeling.train import train_prompts
+
+    model = folder / "model"
+    with FileLock(folder / ".lock"):  # another app on this machine may be at the same
+        if (folder / FINISHED).exists():
+            return model
+        generate_texts(
+            request.categories,
+            folder / "texts",
+            llm=request.llm,
+            base_url=request.base_url,
+            sentences=request.sentences,
+            seed=request.seed,
+        )
+        config = TrainingConfig.for_encoder(request.encoder, seed=request.seed)
+        train_prompts(folder / "texts", model, request.encoder, config=config)
+        (folder / FINISHED).write_text(json.dumps({"model": str(model)}), encoding="utf-8")
+    return model
+
+
+def main(folder: Path) -> int:
+    """Makes the labeller that a folder asks for, and writes what happens to standard output, a line of JSON each."""
+    # What libraries print there goes to the log.
+    events = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    warnings.showwarning = lambda message, *_: _tell(events, "remark", {"text": str(message)})
+    try:
+        with listening(lambda progress: _tell(events, "progress", asdict(progress))):
+            model = make_labeller(LabellerRequest.load(folder / REQUEST), folder)
+    except WordsightError as error:
+        _tell(events, "failed", str(error))
+        return 1
+    except Exception as error:
+        traceback.print_exc()
+        _tell(events, "failed", f"{type(error).__name__}: {error}. More in {folder / LOG}.")
+        return 1
+    _tell(events, "made", asdict(Made(str(model))))
+    return 0
+
+
+def _tell(events: TextIO, kind: str, content: Any) -> None:
+    print(json.dumps([kind, content]), file=events, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

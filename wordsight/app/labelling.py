@@ -1,0 +1,245 @@
+"""The tab that labels photos: drop some, see their labels, click a label to see where it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from wordsight.overlay import overlay
+from wordsight.pipelines.inputs import open_input
+
+SHOWN_SIDE = 1280  # pixels on the longer side of what is shown and labelled: far more than an encoder sees
+MOST_LABELS = 20  # that the slider offers
+KEPT = 3600  # seconds that a visitor's photos are kept
+NO_PHOTO = "Drop photos, or choose an example."
+
+# `output_heatmaps` and what else the pipeline takes are in wordsight's own words, be it installed or in the repository.
+Load = Callable[[str], Any]
+Update = dict[Any, Any]
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A photo with the scores of all categories, best first."""
+
+    name: str
+    photo: Image.Image
+    scores: dict[str, float]
+
+    def best(self, threshold: float, top_k: int) -> dict[str, float]:
+        """At most top_k labels, with at least a score."""
+        return {label: score for label, score in [*self.scores.items()][:top_k] if score >= threshold}
+
+    def caption(self, threshold: float, top_k: int) -> str:
+        """Its name and its labels, in a line."""
+        return f"{self.name}: {', '.join(self.best(threshold, top_k)) or 'no label'}"
+
+
+class LabellingTab:
+    """The tab's components and what they do; built inside `gr.Blocks`.
+
+    Args:
+        load: gives the pipeline of a model.
+        model: the component that holds the chosen model.
+        urls: whether photos may be given by their address: this machine then asks other machines for them.
+        examples: paths of photos to try.
+        trust: whether the Python code that is shown runs the model repository's own code.
+    """
+
+    def __init__(
+        self, load: Load, model: gr.Dropdown | gr.State, *, urls: bool, examples: Sequence[str], trust: bool
+    ) -> None:
+        self.load, self.model, self.urls, self.trust = load, model, urls, trust
+        self.labelled = gr.State([], time_to_live=KEPT)
+        self.index = gr.State(0)
+        with gr.Row():
+            with gr.Column(scale=2, min_width=300):
+                self._build_inputs(examples)
+            with gr.Column(scale=3, min_width=300):
+                self._build_outputs()
+        self._connect()
+        self._offer_to_programs()
+
+    def _build_inputs(self, examples: Sequence[str]) -> None:
+        self.files = gr.File(label="Photos", file_count="multiple", file_types=["image"], height=150, elem_id="photos")
+        with gr.Row(visible=self.urls, elem_id="address"):
+            self.url = gr.Textbox(label="or a photo's address", placeholder="https://", scale=3, min_width=160)
+            self.fetch = gr.Button("Label it", scale=1, min_width=80)
+        self.threshold = gr.Slider(
+            0, 1, 0.5, step=0.01, label="Threshold", info="At 0.5 each category has its own, calibrated threshold."
+        )
+        self.top_k = gr.Slider(1, MOST_LABELS, 5, step=1, label="Labels at most (top-k)")
+        self.examples = gr.Dataset(
+            label="Examples",
+            components=[gr.Image(type="filepath", visible=False)],
+            samples=[[path] for path in examples],
+            visible=bool(examples),
+            elem_id="examples",
+        )
+
+    def _build_outputs(self) -> None:
+        self.problems = gr.Markdown(visible=False, elem_id="problems")
+        self.picture = gr.Image(
+            label="Photo", interactive=False, type="pil", buttons=["download", "fullscreen"], elem_id="picture"
+        )
+        self.gallery = gr.Gallery(
+            label="All photos", columns=4, allow_preview=False, visible=False, elem_id="gallery", height="auto"
+        )
+        self.note = gr.Markdown(NO_PHOTO, elem_id="note")
+        self.labels = gr.Label(label="Labels", show_heading=False, elem_id="labels")
+        with gr.Accordion("The same in Python", open=False):
+            self.code = gr.Code(language="python", interactive=False, show_label=False, elem_id="code")
+
+    def _connect(self) -> None:
+        settings = [self.model, self.threshold, self.top_k]
+        shown: list[Any] = [self.picture, self.gallery, self.labels, self.note, self.index]
+        changed = [self.labelled, self.problems, self.code, *shown]
+        private: dict[str, Any] = {"api_visibility": "private"}
+        slow = private | {"show_progress_on": self.picture}
+        quick = private | {"show_progress": "hidden"}
+        dropped = [self.files.upload, self.files.delete, self.files.clear]
+        gr.on(dropped, self.label_files, [self.files, *settings], changed, **slow)
+        gr.on([self.fetch.click, self.url.submit], self.label_url, [self.url, *settings], changed, **slow)
+        self.examples.click(self.label_example, [self.examples, *settings], changed, **slow)
+        self.model.change(self.label_again, [self.labelled, self.index, *settings], changed, **slow)
+        for slider in (self.threshold, self.top_k):
+            slider.change(
+                self.show,
+                [self.labelled, self.index, *settings],
+                [self.code, *shown],
+                trigger_mode="always_last",
+                **quick,
+            )
+        self.gallery.select(self.choose, [self.labelled, *settings], [self.code, *shown], **quick)
+        self.labels.select(self.show_where, [self.labelled, self.index, self.model], [self.picture, self.note], **slow)
+
+    def label_files(self, sources: list[str] | None, model: str, threshold: float, top_k: int) -> Update:
+        """Labels photos that were dropped; those that can't be read are named, the others go on."""
+        results, problems = [], []
+        labeller = self.load(model)
+        for source in sources or []:
+            name = source if "://" in source else Path(source).name
+            try:
+                photo = open_input(source)
+                photo.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
+                results.append(Labelled(name, photo, all_scores(labeller, photo)))
+            except (ValueError, OSError) as error:
+                problems.append(f"- {str(error).replace(source, name)}")
+        said = gr.Markdown("\n".join(problems), visible=bool(problems))
+        return {self.labelled: results, self.problems: said} | self.show(results, 0, model, threshold, top_k)
+
+    def label_url(self, url: str, model: str, threshold: float, top_k: int) -> Update:
+        """Labels the photo at an address."""
+        url = url.strip()
+        if not self.urls or not url.lower().startswith(("http://", "https://")):
+            raise gr.Error("A photo's address begins with https:// or http://.", print_exception=False)
+        return self.label_files([url], model, threshold, top_k)
+
+    def label_example(self, sample: list[Any], model: str, threshold: float, top_k: int) -> Update:
+        """Labels one of the examples."""
+        return self.label_files([sample[0]], model, threshold, top_k)
+
+    def label_again(self, results: list[Labelled], index: int, model: str, threshold: float, top_k: int) -> Update:
+        """Labels the same photos by another model."""
+        labeller = self.load(model)
+        results = [replace(result, scores=all_scores(labeller, result.photo)) for result in results]
+        return {self.labelled: results} | self.show(results, index, model, threshold, top_k)
+
+    def choose(self, results: list[Labelled], model: str, threshold: float, top_k: int, event: gr.SelectData) -> Update:
+        """Shows another one of the photos."""
+        return self.show(results, event.index, model, threshold, top_k)
+
+    def show(self, results: list[Labelled], index: int, model: str, threshold: float, top_k: int) -> Update:
+        """Shows one of the photos, its labels, and the code that gives them."""
+        code = {self.code: python_code(model, threshold, top_k, self.trust)}
+        if not results:
+            empty = {self.picture: None, self.labels: None, self.note: NO_PHOTO, self.index: 0}
+            return code | empty | {self.gallery: gr.Gallery(None, visible=False)}
+        result = results[index]
+        best = result.best(threshold, top_k)
+        first, score = next(iter(result.scores.items()))
+        note = "Choose a label to see where it is."
+        if not best:
+            note = f"No label reaches {threshold:.2f}. The best is **{first}** with {score:.2f}."
+        several = len(results) > 1
+        captioned = [(other.photo, other.caption(threshold, top_k)) for other in results]
+        return code | {
+            self.picture: gr.Image(result.photo, label=result.name),
+            self.gallery: gr.Gallery(captioned if several else None, visible=several, selected_index=None),
+            self.labels: best or None,
+            self.note: note,
+            self.index: index,
+        }
+
+    def show_where(self, results: list[Labelled], index: int, model: str, event: gr.SelectData) -> Update:
+        """Lays the heat map of the chosen label over the photo."""
+        photo = results[index].photo
+        lit = overlay(photo, heat_map(self.load(model), results[index], event.value))
+        note = f"Bright is where the model looks for **{event.value}**; the score says whether it is there at all."
+        return {self.picture: gr.Image(lit, label=f"{results[index].name}: {event.value}"), self.note: note}
+
+    def _offer_to_programs(self) -> None:
+        """Endpoints for `gradio_client`: photo to labels, and photo and label to its overlay."""
+
+        def label(photo: str, model: str, threshold: float, top_k: int) -> list[dict[str, Any]]:
+            """Labels of a photo, best first."""
+            with told():
+                found: list[dict[str, Any]] = self.load(model)(photo, threshold=threshold, top_k=int(top_k))
+                return found
+
+        def heatmap(photo: str, model: str, label: str) -> Image.Image:
+            """A photo with the heat map of a label over it."""
+            with told():
+                labeller, opened = self.load(model), open_input(photo)
+                labelled = Labelled(Path(photo).name, opened, all_scores(labeller, opened))
+                return overlay(opened, heat_map(labeller, labelled, label))
+
+        with gr.Group(visible=False):
+            photo, name = gr.File(file_types=["image"]), gr.Textbox()
+            gr.Button().click(label, [photo, self.model, self.threshold, self.top_k], gr.JSON(), api_name="label")
+            gr.Button().click(heatmap, [photo, self.model, name], gr.Image(type="pil"), api_name="heatmap")
+
+
+def all_scores(labeller: Any, photo: Image.Image) -> dict[str, float]:
+    """The scores of all of a model's categories for a photo, best first."""
+    return {entry["label"]: entry["score"] for entry in labeller(photo)}
+
+
+def heat_map(labeller: Any, labelled: Labelled, label: str) -> Image.Image:
+    """Where in a photo a label is ("L", the photo's size).
+
+    Raises:
+        ValueError: the model has no such label.
+    """
+    if label not in labelled.scores:
+        raise ValueError(f"The model has no label {label!r}.")
+    # Only as many maps as are needed to reach this one.
+    rank = [*labelled.scores].index(label) + 1
+    heatmap: Image.Image = labeller(labelled.photo, output_heatmaps=True, top_k=rank)[-1]["heatmap"]
+    return heatmap
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Lets programs know what was wrong with what they gave; gradio keeps all other errors to itself."""
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        raise gr.Error(str(error), print_exception=False) from error
+
+
+def python_code(model: str, threshold: float, top_k: int, trust: bool) -> str:
+    """The Python that labels a photo in the same way."""
+    own = "" if trust else "import wordsight\n"
+    trusting = ", trust_remote_code=True" if trust else ""
+    return (
+        f"{own}from transformers import pipeline\n\n"
+        f'labeller = pipeline("multi-label-image-classification", model="{model}"{trusting})\n'
+        f'print(labeller("photo.jpg", threshold={threshold:g}, top_k={top_k:g}))\n'
+    )

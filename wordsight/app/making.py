@@ -1,0 +1,217 @@
+"""The tab that makes a new labeller from category names, one at a time, and can be told to stop."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from html import escape
+from typing import Any
+
+import gradio as gr
+
+from wordsight.description_gen.categories import parse_categories, with_known_synonyms
+from wordsight.errors import InvalidInputError, WordsightError, shortened
+from wordsight.progress import Progress
+
+from .job import LabellerJob, LabellerRequest, Made, Remark
+from .labellers import Labellers
+
+Update = dict[Any, Any]
+SHARED_QUEUE = "making"  # of all visitors: a second language model beside the first would take its memory and cores
+PLACEHOLDER = "cat, kitten\ndog, puppy\nbicycle, bike"
+
+
+@dataclass(frozen=True)
+class MakingOptions:
+    """What the person who starts the app decides, and its visitors don't.
+
+    Attributes:
+        encoder: Hub id or path of the encoder, or "offline".
+        llm: Hub id or folder of the language model; None for the small default.
+        base_url: a server that runs already, used instead.
+    """
+
+    encoder: str = "offline"
+    llm: str | None = None
+    base_url: str | None = None
+
+
+@dataclass
+class Steps:
+    """The steps of a labeller in the making, as far as they have begun, and what is to be said beside."""
+
+    steps: dict[str, Progress] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
+    began: float = field(default_factory=time.monotonic)
+
+    def to_html(self, last: str) -> str:
+        """A list of steps with bars, for people and for screen readers.
+
+        Args:
+            last: what comes at the end; the steps before are done, if it is given.
+        """
+        names = [*self.steps]
+        rows = [_row(step, is_done=bool(last) or name != names[-1]) for name, step in self.steps.items()]
+        remarks = "".join(f"<p class='remark'>{escape(text)}</p>" for text in self.remarks)
+        elapsed = f"<p>{_duration(time.monotonic() - self.began)} in all</p>" if rows and not last else ""
+        return f"<div role='status'><ol class='steps'>{''.join(rows)}</ol>{elapsed}{remarks}{last}</div>"
+
+
+class Jobs:
+    """The labellers in the making, by their visitor's session."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._jobs: dict[str, LabellerJob] = {}
+
+    def begin(self, session: str, job: LabellerJob) -> None:
+        """Notes a visitor's job."""
+        with self._lock:
+            self._jobs[session] = job
+
+    def stop(self, session: str) -> bool:
+        """Ends a visitor's job and all its processes; False if there was none."""
+        with self._lock:
+            job = self._jobs.pop(session, None)
+        if job is None:
+            return False
+        job.stop()
+        return True
+
+    def stop_all(self) -> None:
+        """Ends all jobs."""
+        for session in [*self._jobs]:
+            self.stop(session)
+
+
+class MakingTab:
+    """The tab's components and what they do; built inside `gr.Blocks`.
+
+    Args:
+        labellers: the app's models, which new ones join.
+        model: the component that holds the chosen model.
+        tabs: all tabs; the first opens when the labeller is ready.
+        options: what visitors can't change.
+        jobs: where labellers in the making are noted.
+    """
+
+    def __init__(
+        self, labellers: Labellers, model: gr.Dropdown, tabs: gr.Tabs, options: MakingOptions, jobs: Jobs
+    ) -> None:
+        self.labellers, self.model, self.tabs, self.options, self.jobs = labellers, model, tabs, options, jobs
+        gr.Markdown(
+            "Name what you want to find in photos. A language model on this machine describes it, and a labeller is "
+            "learned from its sentences: some minutes, no photos."
+        )
+        with gr.Row():
+            with gr.Column(min_width=300):
+                self.names = gr.Textbox(
+                    label="Categories",
+                    info="One a line; other words for it behind, with commas.",
+                    lines=8,
+                    max_lines=20,
+                    placeholder=PLACEHOLDER,
+                    elem_id="names",
+                )
+                self.sentences = gr.Slider(
+                    50, 4000, 600, step=50, label="Sentences", info="More make a better labeller and take longer."
+                )
+                with gr.Row():
+                    self.start = gr.Button("Start", variant="primary", min_width=100)
+                    self.cancel = gr.Button("Cancel", variant="stop", min_width=100, interactive=False)
+            with gr.Column(min_width=300):
+                self.status = gr.HTML("", elem_id="status")
+        self.outputs: list[Any] = [self.status, self.start, self.cancel, self.model, self.tabs]
+        started = self.start.click(
+            self.make,
+            [self.names, self.sentences],
+            self.outputs,
+            api_name="make",
+            concurrency_limit=1,
+            concurrency_id=SHARED_QUEUE,
+            show_progress="minimal",
+        )
+        # Whoever waits in the queue can leave it too.
+        self.start.click(lambda: gr.Button(interactive=True), None, self.cancel, api_visibility="private", queue=False)
+        self.cancel.click(self.stop, None, self.outputs, api_name="cancel", cancels=[started], queue=False)
+
+    def make(self, names: str, sentences: float, request: gr.Request) -> Iterator[Update]:
+        """Makes a labeller and tells how it goes."""
+        steps = Steps()
+        try:
+            job = LabellerJob(self._request(names, sentences))
+        except InvalidInputError as error:
+            yield self._idle(_message(str(error), "error"))
+            return
+        session = str(request.session_hash)
+        self.jobs.begin(session, job)
+        yield self._busy(steps)
+        try:
+            for event in job.run():
+                if isinstance(event, Made):
+                    yield self._made(event.model, job.request, steps)
+                elif isinstance(event, Remark):
+                    steps.remarks.append(event.text)
+                else:
+                    steps.steps[event.desc] = event
+                    yield self._busy(steps)
+        except WordsightError as error:
+            yield self._idle(steps.to_html(_message(str(error), "error")))
+        finally:
+            # Also when the visitor leaves: the generator is closed then.
+            self.jobs.stop(session)
+
+    def stop(self, request: gr.Request) -> Update:
+        """Stops the visitor's labeller in the making; returns when nothing of it runs any more."""
+        self.jobs.stop(str(request.session_hash))
+        kept = "Cancelled; nothing of it runs any more. What was done is kept: Start goes on with it."
+        return self._idle(_message(kept, "remark"))
+
+    def _request(self, names: str, sentences: float) -> LabellerRequest:
+        categories = with_known_synonyms(parse_categories((names or "").splitlines(), "Categories"))
+        if len(categories) < 2:
+            raise InvalidInputError("One category can't be told from anything. Name at least two.")
+        options = self.options
+        return LabellerRequest(tuple(categories), int(sentences), options.encoder, options.llm, options.base_url)
+
+    def _busy(self, steps: Steps) -> Update:
+        shown = steps.to_html("") if steps.steps else _message("Starting ...", "remark")
+        return {self.status: shown, self.start: gr.Button(interactive=False), self.cancel: gr.Button(interactive=True)}
+
+    def _idle(self, shown: str) -> Update:
+        return {self.status: shown, self.start: gr.Button(interactive=True), self.cancel: gr.Button(interactive=False)}
+
+    def _made(self, model: str, made_from: LabellerRequest, steps: Steps) -> Update:
+        name = shortened([category.name for category in made_from.categories], 3)
+        self.labellers.add(model, name)
+        ready = steps.to_html(_message(f"Ready: it labels {name}.", "done"))
+        return self._idle(ready) | {
+            self.model: gr.Dropdown(choices=self.labellers.choices, value=model, visible=True),
+            self.tabs: gr.Tabs(selected="label"),
+        }
+
+
+def _row(step: Progress, is_done: bool) -> str:
+    is_done = is_done or (step.total is not None and step.done >= step.total)
+    counts = f"{step.done} {step.unit}s" if step.total is None else f"{step.done} of {step.total} {step.unit}s"
+    parts = [counts] if step.unit else []
+    if step.rate and not is_done:
+        parts.append(f"{step.rate:.3g} {step.unit}s a second")
+    if step.remaining is not None and not is_done:
+        parts.append(f"{_duration(step.remaining)} left")
+    # Without a value, a browser shows that something is under way.
+    value = f"value='{step.done}' max='{max(step.total, 1)}'" if step.total is not None else ""
+    bar = "" if is_done else f"<progress {value} aria-label='{escape(step.desc, quote=True)}'></progress>"
+    kind = "done" if is_done else "running"
+    return f"<li class='{kind}'><b>{escape(step.desc)}</b> <span>{escape(', '.join(parts))}</span>{bar}</li>"
+
+
+def _message(text: str, kind: str) -> str:
+    return f"<p role='status' class='{kind}'>{escape(text)}</p>"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

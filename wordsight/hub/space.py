@@ -1,0 +1,121 @@
+"""Pushes a Space: a page on the Hub where everybody can try a model."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.resources import files
+from pathlib import Path
+
+from huggingface_hub import CommitInfo
+from packaging.requirements import Requirement
+
+from wordsight.app.examples import example_photos
+from wordsight.errors import MissingDependencyError
+from wordsight.model_cards import render_space_card
+from wordsight.modeling.configuration_wordsight import WordsightConfig
+from wordsight.modeling.encoders.offline.packages import IMAGE_PACKAGE
+from wordsight.modeling.loading import load_model
+from wordsight.version import __version__
+
+from .push import DEFAULT_MESSAGE, card_maker
+from .remote_code import joined_source
+from .upload import Destination, push_files
+
+# The modules that make app.py, in the order in which they need each other.
+MODULES = (
+    "wordsight.errors",
+    "wordsight.overlay",
+    "wordsight.modeling.decoding",
+    "wordsight.pipelines.inputs",
+    "wordsight.app.looks",
+    "wordsight.app.labelling",
+    "wordsight.app.space_app",
+)
+# What app.py, and the code that comes with the model, need of what wordsight needs.
+REQUIREMENTS = ("gradio", "huggingface_hub", "matplotlib", "numpy", "pillow", "safetensors", "torch", "transformers")
+# Stock photos that are in the public domain.
+EXAMPLES = ("astronaut", "chelsea", "coffee", "rocket")
+
+HEADER = f'''"""A page where everybody can try the model, made by `wordsight push --space`. Apache-2.0.
+
+It is put together from modules of wordsight {__version__}, which need not be installed. The next push makes it anew.
+"""
+'''
+MAIN = """
+CSS = {css!r}
+
+if __name__ == "__main__":
+    examples = sorted(map(str, Path(__file__).parent.glob("examples/*.jpg")))
+    space_app({model!r}, examples).launch(theme=theme(), css=CSS, ssr_mode=False)
+"""
+
+
+def push_space(model: str, to: Destination, *, commit_message: str | None = None) -> CommitInfo:
+    """Pushes the page of a model that is on the Hub: `app.py`, `requirements.txt`, some photos to try, and the card.
+
+    The Hub's machines run the model's own code, so wordsight itself need not be installed there.
+
+    Args:
+        model: the model's id on the Hub.
+        to: where to; always a Space.
+        commit_message: of the commit.
+
+    Raises:
+        HubError: the Hub refused or did not answer.
+        InvalidInputError: there is no such model, or the Space's name is not valid.
+        MissingDependencyError: Gradio, whose version the Space is to run, is not installed.
+    """
+    config = load_model(model).config
+    try:
+        gradio = version("gradio")
+    except PackageNotFoundError as error:
+        raise MissingDependencyError("A Space needs Gradio. Run `pip install 'wordsight[app]'`.") from error
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        (folder / "app.py").write_text(app_source(model), encoding="utf-8")
+        (folder / "requirements.txt").write_text("\n".join(requirements(config)) + "\n", encoding="utf-8")
+        photos = [Path(path) for path in example_photos() if Path(path).stem in EXAMPLES]
+        return push_files(
+            {name: folder / name for name in ("app.py", "requirements.txt")}
+            | {f"examples/{photo.name}": photo for photo in photos},
+            card_maker(
+                lambda repo_id, _linked: render_space_card(repo_id, model, config.category_names, gradio), None, {}
+            ),
+            replace(to, repo_type="space"),
+            commit_message or DEFAULT_MESSAGE.format("Space"),
+        )
+
+
+def app_source(model: str) -> str:
+    """The source of a Space's `app.py`.
+
+    Args:
+        model: the model's id on the Hub.
+    """
+    css = (files("wordsight.app") / "app.css").read_text(encoding="utf-8")
+    source = joined_source("app", MODULES, dict.fromkeys(MODULES, "app"), HEADER)
+    return source + MAIN.format(css=css, model=model)
+
+
+def requirements(config: WordsightConfig) -> list[str]:
+    """The lines of a Space's `requirements.txt`.
+
+    Args:
+        config: the model's.
+    """
+    lines = [*_own_requirements()]
+    if config.encoder == "offline":
+        lines.append(IMAGE_PACKAGE.replace("_", "-"))
+    return lines
+
+
+def _own_requirements() -> Iterator[str]:
+    """What wordsight requires and a Space requires too."""
+    for line in requires("wordsight") or ():
+        requirement = Requirement(line)
+        if requirement.name in REQUIREMENTS:
+            requirement.marker = None
+            yield str(requirement)
