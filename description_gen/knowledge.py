@@ -136,8 +136,8 @@ async def ask_knowledge(
     if co_occurrence != "likelihood" and len(names) > 1:
         kinds.append(("company", questions.company))
     todo = [(kind, question, name) for kind, question in kinds for name in names if f"{kind}/{name}" not in store]
-    with progress_bar("Asking about categories", len(kinds) * len(names), "answer", progress) as bar:
-        bar.update(bar.total - len(todo))
+    total = len(kinds) * len(names)
+    with progress_bar("Asking about categories", total, "answer", progress, total - len(todo)) as bar:
         await ask_all(todo, ask_list, client.concurrency)
 
     weights = np.zeros((len(names), len(names)))
@@ -187,8 +187,8 @@ async def _likelihood_weights(
         store.put(f"likelihood/{text}", await client.log_probability(text))
         bar.update()
 
-    with progress_bar("Scoring pairs of categories", len(set(texts)), "pair", progress) as bar:
-        bar.update(bar.total - len(todo))
+    total = len(set(texts))
+    with progress_bar("Scoring pairs of categories", total, "pair", progress, total - len(todo)) as bar:
         await ask_all(todo, score, client.concurrency)
 
     def log_p(text: str) -> float:

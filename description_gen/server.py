@@ -143,7 +143,7 @@ class LLMServer:
         assert self._supervisor is not None
         deadline = time.monotonic() + self.startup_timeout
         health = self.base_url.removesuffix("/v1") + "/health"
-        with progress_bar(f"Starting vLLM ({model_name(self.model)})", 0, "s", self.progress) as bar:
+        with progress_bar(f"Starting vLLM ({model_name(self.model)})", enabled=self.progress) as bar:
             while time.monotonic() < deadline:
                 if self._supervisor.poll() is not None:
                     raise LLMServerError(f"vLLM stopped while starting. {self._log_tail()}")
@@ -152,7 +152,7 @@ class LLMServer:
                         return
                 except (urllib.error.URLError, OSError):
                     time.sleep(1)
-                    bar.update()
+                    bar.update(0)  # nothing is counted, but who listens hears that it goes on
         raise LLMServerError(f"vLLM was not ready after {self.startup_timeout:.0f} s. {self._log_tail()}")
 
     def _log_tail(self) -> str:

@@ -10,6 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from wordsight.progress import progress_bar
+
 from .encoders import TextEncoder
 from .encoders.base import TextEmbeddings
 from .memory import Pieces
@@ -110,9 +112,11 @@ def pooled_features(texts: Sequence[str], encoder: TextEncoder) -> Tensor:
     device = next(encoder.parameters()).device
     tokenized = tokenize(texts, encoder)
     pooled: list[Tensor] = [torch.empty(0)] * len(texts)
-    for rows in tokenized.batches:
-        ids, mask = _padded(tokenized, encoder, rows)
-        output = encoder.pool_texts(ids.to(device), mask.to(device))
-        for row, embedding in zip(rows, output.float().cpu(), strict=True):
-            pooled[row] = embedding
+    with progress_bar("Encoding texts", len(texts), "text", enabled=len(tokenized.batches) > 1) as bar:
+        for rows in tokenized.batches:
+            ids, mask = _padded(tokenized, encoder, rows)
+            output = encoder.pool_texts(ids.to(device), mask.to(device))
+            for row, embedding in zip(rows, output.float().cpu(), strict=True):
+                pooled[row] = embedding
+            bar.update(len(rows))
     return torch.stack(pooled)

@@ -6,6 +6,7 @@ import torch
 from accelerate import Accelerator
 
 from wordsight.errors import InvalidInputError
+from wordsight.progress import library_step
 
 from .modeling_wordsight import WordsightForMultiLabelImageClassification
 
@@ -21,7 +22,8 @@ def load_model(model: str, revision: str | None = None) -> WordsightForMultiLabe
         InvalidInputError: there is no such model.
     """
     try:
-        return WordsightForMultiLabelImageClassification.from_pretrained(model, revision=revision or "main")
+        with library_step(f"Loading {model}"):
+            return WordsightForMultiLabelImageClassification.from_pretrained(model, revision=revision or "main")
     except OSError as error:
         raise InvalidInputError(
             f"The model {model!r} can't be loaded: {str(error).splitlines()[0]} Give the folder that `wordsight train "

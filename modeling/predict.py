@@ -15,11 +15,10 @@ import pyarrow.parquet as pq
 import torch
 import typer
 from accelerate import Accelerator, InitProcessGroupKwargs
-from tqdm import tqdm
 
 from wordsight.cache import fingerprint
 from wordsight.errors import InvalidInputError, WordsightError, writing
-from wordsight.progress import progress_bar
+from wordsight.progress import Bar, progress_bar
 
 from .memory import Pieces
 from .photo_collections import open_collection
@@ -122,9 +121,9 @@ def predict_shards(
         print(f"{whole} of {shards} shards are whole already.")
     total = sum(collection.count(shard) for shard in left)
     pieces = Pieces()
-    with progress_bar("Labelling photos", total, "photo", accelerator.is_main_process) as bar:
+    with progress_bar("Labelling photos", total or None, "photo", accelerator.is_main_process) as bar:
         for shard in left:
-            bar.set_postfix_str(f"shard {shard} of {shards}")
+            bar.note = f"shard {shard} of {shards}"
             if _partial(paths[shard]).exists():
                 warnings.warn(
                     f"Shard {shard} of {shards} was left unfinished ({_partial(paths[shard])}); doing it again.",
@@ -162,7 +161,7 @@ def _labelled(
     labeller: MultiLabelImageClassificationPipeline,
     pieces: Pieces,
     options: dict[str, Any],
-    bar: tqdm[Any],
+    bar: Bar,
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Numbers of photos, in order, and what there is to say of each: the columns of `SCHEMA` but for its name."""
     model: Any = labeller.model

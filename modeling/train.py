@@ -14,6 +14,7 @@ import typer
 from huggingface_hub.errors import StrictDataclassError
 
 from wordsight.errors import InvalidInputError, writing
+from wordsight.progress import library_step, load_libraries
 
 from .configuration_training import TrainingConfig
 
@@ -59,7 +60,9 @@ def train_prompts(
         tokens: numbers of global, attribute-group, co-occurrence-group and category tokens.
         groups: JSON file with groups to use instead of those found (see `read_groups`).
         resume: whether to go on from the last checkpoint in `out`.
-        report_to: a tracker that accelerate knows ("tensorboard").
+        report_to: trackers to log to, with commas between: those that accelerate knows ("tensorboard", "trackio",
+            "wandb", ...), or "all" that are installed. Files that they write where they are told to go into
+            `out`/logs.
         feature_cache: folder for the sentences' features, which other runs and seeds use again; by default in
             wordsight's own cache.
         text_encoder: the text half of `encoder`, where several runs share a loaded one.
@@ -69,8 +72,10 @@ def train_prompts(
 
     Raises:
         InvalidInputError: something given can't be used; the message says what to do.
+        MissingDependencyError: a tracker, or a package with the offline encoder's weights, is not installed.
     """
     # Here and not above: `--help` and `import wordsight` stay light.
+    load_libraries()
     import torch
     from accelerate import Accelerator
     from accelerate.utils import set_seed
@@ -79,17 +84,19 @@ def train_prompts(
 
     from .data import load_training_texts
     from .encoders import load_text_encoder
+    from .tracking import FOLDER, chosen_trackers, start_trackers
     from .trainer import PromptTrainer, checkpoints
 
     out = Path(out)
+    trackers = chosen_trackers(report_to)
     config = config or TrainingConfig.for_encoder(encoder)
     out.mkdir(parents=True, exist_ok=True)
     try:
         accelerator = Accelerator(
             cpu=not torch.accelerator.is_available(),  # else it takes torchrun's processes on a CPU for one each
             mixed_precision=config.mixed_precision,
-            log_with=report_to,
-            project_dir=str(out) if report_to else None,
+            log_with=trackers or None,
+            project_dir=str(out / FOLDER) if trackers else None,
         )
     except ValueError as error:  # one process has one precision, by accelerate's design
         raise InvalidInputError(f"mixed_precision={config.mixed_precision!r} can't be had here: {error}") from error
@@ -102,7 +109,7 @@ def train_prompts(
             shutil.rmtree(path)
     accelerator.wait_for_everyone()
     if text_encoder is None:
-        with accelerator.local_main_process_first():
+        with accelerator.local_main_process_first(), library_step(f"Loading the encoder {encoder}"):
             text_encoder = load_text_encoder(encoder, revision=revision)
     text_encoder.to(accelerator.device)
     model_config = _model_config(data, text_encoder, accelerator, groups, config.seed)
@@ -115,8 +122,10 @@ def train_prompts(
     if accelerator.is_main_process:
         counts = ", ".join(f"{count} {level}" for level, count in trainer.prompts.num_tokens().items())
         print(f"Learning {counts} tokens (both branches) from {len(data.train_texts)} sentences.")
-    if report_to:
-        accelerator.init_trackers("runs", config=config.to_dict())
+    if trackers:
+        about = {"encoder": encoder, "categories": len(data.names), "sentences": len(data.train_texts)}
+        tokens_of = {name: getattr(model_config, name) for name in TOKEN_FIELDS}
+        start_trackers(accelerator, out, resume, config.to_dict() | about | tokens_of)
     log = trainer.train(resume=resume)
     model = trainer.model()
     if accelerator.is_main_process:
@@ -283,7 +292,9 @@ def train(
         typer.Option(help="Prompt tokens: global, attribute group, co-occurrence group, category.", metavar="G A C S"),
     ] = None,
     groups: Annotated[Path | None, typer.Option(help="JSON file with your own groups.")] = None,
-    report_to: Annotated[str | None, typer.Option(help="Tracker, such as tensorboard.")] = None,
+    report_to: Annotated[
+        str | None, typer.Option(help="Trackers: tensorboard, trackio, wandb, ..., with commas between; or all.")
+    ] = None,
     feature_cache: Annotated[
         Path | None, typer.Option(help="Folder for sentence features that runs share; by default wordsight's cache.")
     ] = None,

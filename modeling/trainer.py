@@ -14,12 +14,11 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from tqdm import tqdm
 from transformers import get_cosine_schedule_with_warmup
 
 from wordsight.cache import fingerprint
 from wordsight.errors import InvalidInputError, writing
-from wordsight.progress import progress_bar
+from wordsight.progress import Bar, progress_bar
 
 from .calibration import fit_calibration
 from .category_embeddings import CategoryEmbedder
@@ -179,7 +178,8 @@ class PromptTrainer:
 
         Returns:
             The training log: "training", the settings; "history", one record an epoch (epoch, loss, learning_rate,
-            validation_map); "validation_ap", average precision on held-out sentences by category, where one has it.
+            validation_map); "validation_ap", average precision on held-out sentences by category, where one has it;
+            "example_sentences", some of those that mention a category.
         """
         if resume:
             self._load_checkpoint()
@@ -202,18 +202,20 @@ class PromptTrainer:
                     "learning_rate": self.scheduler.get_last_lr()[0],
                     "validation_map": mean_average_precision(logits, self.texts.validation_labels),
                 }
-                bar.set_postfix(loss=f"{loss:.3f}", val_mAP=f"{record['validation_map']:.3f}", refresh=False)
+                bar.note = f"loss {loss:.3f}, validation mAP {record['validation_map']:.3f}"
                 self.state.history.append(record)
                 self.state.epoch = epoch + 1
                 self.accelerator.log({k: v for k, v in record.items() if k != "epoch"}, step=epoch + 1)
                 self._save_checkpoint()
         logits, labels = self.validation_logits(features), self.texts.validation_labels
-        self.calibration = fit_calibration(logits, labels)
+        with progress_bar("Fitting thresholds", enabled=self.accelerator.is_main_process):
+            self.calibration = fit_calibration(logits, labels)
         precisions = zip(self.texts.names, average_precisions(logits, labels).tolist(), strict=True)
         return {
             "training": self.config.to_dict(),
             "history": self.state.history,
             "validation_ap": {name: value for name, value in precisions if not np.isnan(value)},
+            "example_sentences": self.texts.examples(),
         }
 
     def load_features(self) -> SentenceFeatures:
@@ -242,7 +244,7 @@ class PromptTrainer:
 
         self._pieces(rehearse, len(longest))
 
-    def _train_epoch(self, epoch: int, features: SentenceFeatures, bar: tqdm[Any]) -> float:
+    def _train_epoch(self, epoch: int, features: SentenceFeatures, bar: Bar) -> float:
         """One pass over the sentences; the mean loss of a sentence."""
         config, world = self.config, self.accelerator.num_processes
         order = np.random.default_rng([config.seed, epoch]).permutation(len(self.texts.train_texts))

@@ -178,7 +178,7 @@ def test_tensorboard(texts_dir, tiny_clip_dir, tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     train_prompts(texts_dir, tmp_path, str(tiny_clip_dir), config=SETTINGS, report_to="tensorboard")
-    (events,) = (path.parent for path in tmp_path.rglob("events.out.tfevents.*") if path.parent.name == "runs")
+    (events,) = (path.parent for path in tmp_path.rglob("events.out.tfevents.*") if path.parent.name == "wordsight")
     accumulator = EventAccumulator(str(events))
     accumulator.Reload()
     assert len(accumulator.Scalars("validation_map")) == 4

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -12,19 +13,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from wrapt import register_post_import_hook
 
+from wordsight.app.command import app as browser_app
+from wordsight.doctor import doctor
 from wordsight.errors import InvalidInputError, WordsightError
 from wordsight.hub.commands import push, push_texts
 from wordsight.modeling.evaluation.ablation import ablate
 from wordsight.modeling.evaluation.evaluate import WORKERS_HELP, evaluate
 from wordsight.modeling.groups import groups
 from wordsight.modeling.train import train
+from wordsight.progress import be_quiet, is_quiet, load_libraries, progress_bar
 from wordsight.version import __version__
 
 if TYPE_CHECKING:
     import torch
 
     from wordsight.pipelines import MultiLabelImageClassificationPipeline
+
+QUIET_OPTION = "--quiet"
 
 app = typer.Typer(
     name="wordsight",
@@ -40,13 +47,22 @@ app.command()(train)
 app.command()(evaluate)
 app.command()(groups)
 app.command()(ablate)
+app.command("app")(browser_app)
 app.command()(push)
 app.command()(push_texts)
+app.command()(doctor)
 
 
 @app.callback(invoke_without_command=True)
-def main(version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False) -> None:
+def main(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+    quiet: Annotated[
+        bool, typer.Option(QUIET_OPTION, help="Show no progress; may stand after a command's name, too.")
+    ] = False,
+) -> None:
     """Tag photos with several labels at once, from category names alone: no training images."""
+    if quiet:
+        be_quiet()
     if version:
         typer.echo(__version__)
         raise typer.Exit
@@ -124,6 +140,9 @@ def predict(
         float | None, typer.Option(help="Labels with at least this score; 0.5 is each category's own threshold.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    heatmaps: Annotated[
+        Path | None, typer.Option(help="Folder for pictures of where in each photo its labels are.")
+    ] = None,
     revision: Annotated[str | None, typer.Option(help="The model's revision on the Hub.")] = None,
     shards: Annotated[int | None, typer.Option(help="Label a collection in so many parts, into OUT.", min=1)] = None,
     out: Annotated[Path | None, typer.Option(help="With --shards: folder for the parquet files.")] = None,
@@ -137,6 +156,11 @@ def predict(
     skipped; the exit status is then 1.
 
     Example: wordsight predict my-model beach.jpg street.jpg --threshold 0.5
+
+    With --heatmaps, a picture for each photo and label, no larger than 1600 pixels, and a contact sheet of them all.
+    Brightness says where, the score says whether.
+
+    Example: wordsight predict my-model beach.jpg street.jpg --top-k 3 --heatmaps where
 
     With --shards, a large collection goes into parquet files: a folder of photos at any depth, of webdataset .tar files
     or of parquet files, a glob of such files in quotes, or a data set on the Hub. Each photo is a row with its labels
@@ -161,6 +185,8 @@ def predict(
             raise InvalidInputError(f"--shards takes one source, got {len(images)}. Put a glob in quotes: 'day*/*'.")
         if out is None or as_json:
             raise InvalidInputError("--shards writes parquet files: give --out DIR, and leave out --json.")
+        if heatmaps is not None:
+            raise InvalidInputError("--heatmaps draws no collections: leave out --shards, and name some photos.")
         _label_collection(
             model,
             images[0],
@@ -176,27 +202,45 @@ def predict(
         return
     if out is not None or split is not None:
         raise InvalidInputError("--out and --split are for labelling a collection: give --shards with them.")
-    labeller = load_labeller(model, revision)
     if top_k is None and threshold is None:
         top_k = 5
-    results: dict[str, list[dict[str, Any]]] = {}
-    failed = 0
-    for image in images:
-        try:
-            results[image] = labeller(image, top_k=top_k, threshold=threshold)
-        except InvalidInputError as error:
-            failed += 1
-            typer.echo(f"Skipped: {error}", err=True)
+    results, skipped = _label_photos(model, images, revision, heatmaps, top_k=top_k, threshold=threshold)
     if as_json:
         typer.echo(json.dumps(results, indent=2, ensure_ascii=False))
     else:
         print_labels(results)
-    if failed:
+    if skipped:
         raise typer.Exit(1)
+
+
+def _label_photos(
+    model: str, images: list[str], revision: str | None, heatmaps: Path | None, **options: Any
+) -> tuple[dict[str, list[dict[str, Any]]], int]:
+    """Labels by photo, and how many photos could not be read; they are named, as are the pictures that were drawn."""
+    from wordsight.heatmap_files import HeatmapFiles
+
+    drawing = None if heatmaps is None else HeatmapFiles(heatmaps)
+    labeller = load_labeller(model, revision)
+    results: dict[str, list[dict[str, Any]]] = {}
+    skipped = 0
+    with progress_bar("Labelling photos", len(images), "photo", enabled=len(images) > 1) as bar:
+        for image in images:
+            try:
+                results[image] = drawing.label(labeller, image, **options) if drawing else labeller(image, **options)
+            except InvalidInputError as error:
+                skipped += 1
+                typer.echo(f"Skipped: {error}", err=True)
+            bar.update()
+    if drawing:
+        drawing.finish()
+        sheets = ", ".join(map(str, drawing.sheets))
+        typer.echo(f"Heat maps in {drawing.folder}, at a glance: {sheets}" if sheets else "No heat maps.", err=True)
+    return results, skipped
 
 
 def _label_collection(*arguments: Any, **options: Any) -> None:
     """`predict_shards`, and a last word by the main process."""
+    load_libraries()
     from accelerate import PartialState
 
     from wordsight.modeling.predict import predict_shards
@@ -222,6 +266,7 @@ def extend(
     Example: wordsight describe --categories new.txt --out new-texts, then:
     wordsight extend my-model new-texts --out my-larger-model
     """
+    load_libraries()
     from wordsight.modeling.extend import extend_model
 
     extended = extend_model(model, texts, out, epochs=epochs)
@@ -254,6 +299,7 @@ def calibrate(
 
     Example: wordsight calibrate my-model holiday-photos/ --use categories
     """
+    load_libraries()
     from wordsight.modeling.calibrate import calibrate_checkpoint
 
     gathered, folder = calibrate_checkpoint(model, photos, use, out, batch_size, num_workers)
@@ -304,6 +350,7 @@ def demo(
 
     Example: wordsight demo --out demo-output
     """
+    load_libraries()
     from wordsight.demo import run_demo
 
     run_demo(out, sentences)
@@ -313,6 +360,7 @@ def load_labeller(
     model: str, revision: str | None = None, device: torch.device | None = None
 ) -> MultiLabelImageClassificationPipeline:
     """What `pipeline("multi-label-image-classification", model=model)` gives, with errors that fit in a line."""
+    load_libraries()
     from wordsight.modeling.loading import load_model
     from wordsight.pipelines import TASK, MultiLabelImageClassificationPipeline
 
@@ -331,10 +379,25 @@ def print_labels(results: dict[str, list[dict[str, Any]]]) -> None:
     Console().print(table)
 
 
+def _set_up_progress() -> None:
+    """Hides the bars of libraries where they disturb, and sees whether `--quiet` stands anywhere in the line."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        os.environ.setdefault("TQDM_DISABLE", "1")  # libraries' bars, before they are imported: no line of a log each
+    # transformers' bars are for reading and writing weights: a moment's work.
+    register_post_import_hook(lambda module: module.disable_progress_bar(), "transformers.utils.logging")
+    options = sys.argv[: sys.argv.index("--")] if "--" in sys.argv else sys.argv
+    asked = QUIET_OPTION in options
+    if asked:  # taken here, so that it may stand anywhere, and no command need have it
+        sys.argv.remove(QUIET_OPTION)
+    if asked or is_quiet():  # the libraries' bars don't know our environment variable
+        be_quiet()
+
+
 def run(command: typer.Typer = app) -> None:
     """Runs a command: wordsight's own errors and warnings are one line, anything else keeps its traceback."""
     logging.getLogger("httpx").setLevel(logging.WARNING)
     warnings.showwarning = lambda message, *_: print(f"Warning: {message}", file=sys.stderr)
+    _set_up_progress()
     try:
         command()
     except WordsightError as error:

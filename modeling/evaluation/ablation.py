@@ -13,6 +13,7 @@ import yaml
 
 from wordsight.cache import fingerprint
 from wordsight.errors import InvalidInputError, writing
+from wordsight.progress import load_libraries
 
 from ..configuration_training import TrainingConfig
 
@@ -215,6 +216,7 @@ def ablate(
 
     Example: wordsight ablate ablations/levels.yaml --out ablation
     """
+    load_libraries()
     from ..encoders import load_text_encoder
 
     content = read_ablation(file)

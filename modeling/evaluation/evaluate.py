@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from wordsight.errors import InvalidInputError, writing
+from wordsight.progress import load_libraries, progress_bar
 
 from .options import FORMATS, METHODS, parse_methods
 
@@ -125,28 +126,32 @@ def evaluate_methods(
         if option == "none" or (len(names) > 1 and len(labels) > 1 and (option != "sparc" or any(members)))
     ]
     results, scores = [], {}
-    for method in methods:
-        of_method = torch.from_numpy(raw[method.name])
-        of_compounds = torch.from_numpy(compounds)
-        statistics = fit_statistics(of_method, of_compounds, members) if len(usable) > 1 else None
-        rows = {
-            option: apply_score_option(option, of_method, of_compounds, members, statistics)  # type: ignore[arg-type]
-            for option in usable
-        }
-        if method.name == "learned" and model.config.score_option != "none":
-            rows["checkpoint"] = apply_score_option(
-                model.config.score_option, of_method, of_compounds, members, model.score_statistics
-            )
-        for option, changed in rows.items():
-            final = changed.numpy()
-            thresholds = None
-            if method.thresholds is not None and option == "none":
-                thresholds = method.thresholds.numpy()
-            elif option == "checkpoint":
-                thresholds = np.array(model.config.score_threshold)
-            interval = bootstrap_interval(final, labels, min_positives, resamples)
-            scores[method.name, option] = final
-            results.append(_result(method.name, option, final, benchmark, names, min_positives, thresholds, interval))
+    with progress_bar("Measuring", len(methods), "method") as bar:
+        for method in methods:
+            of_method = torch.from_numpy(raw[method.name])
+            of_compounds = torch.from_numpy(compounds)
+            statistics = fit_statistics(of_method, of_compounds, members) if len(usable) > 1 else None
+            rows = {
+                option: apply_score_option(option, of_method, of_compounds, members, statistics)  # type: ignore[arg-type]
+                for option in usable
+            }
+            if method.name == "learned" and model.config.score_option != "none":
+                rows["checkpoint"] = apply_score_option(
+                    model.config.score_option, of_method, of_compounds, members, model.score_statistics
+                )
+            for option, changed in rows.items():
+                final = changed.numpy()
+                thresholds = None
+                if method.thresholds is not None and option == "none":
+                    thresholds = method.thresholds.numpy()
+                elif option == "checkpoint":
+                    thresholds = np.array(model.config.score_threshold)
+                interval = bootstrap_interval(final, labels, min_positives, resamples)
+                scores[method.name, option] = final
+                results.append(
+                    _result(method.name, option, final, benchmark, names, min_positives, thresholds, interval)
+                )
+            bar.update()
     left_out = [name for name, count in zip(names, positives, strict=True) if count < max(min_positives, 1)]
     report = {
         "benchmark": benchmark.name,
@@ -286,6 +291,7 @@ def evaluate(
     On several GPUs: accelerate launch -m wordsight.modeling.evaluation.evaluate my-model --data ...
     On several CPU processes: torchrun --nproc_per_node 2 -m wordsight.modeling.evaluation.evaluate my-model --data ...
     """
+    load_libraries()
     from accelerate import PartialState
 
     from ..encoders import load_text_encoder

@@ -116,6 +116,8 @@ class LabellerJob:
         try:
             assert process.stdout is not None
             for line in process.stdout:
+                if self.stopped:  # what it said before is of no use any more
+                    return
                 kind, content = json.loads(line)
                 if kind == "failed":
                     raise LabellerError(content)
@@ -129,11 +131,14 @@ class LabellerJob:
 
     def stop(self) -> None:
         """Ends its process and all that this started; returns when they are gone."""
-        with self._lock:
-            self.stopped = True
+        self.stopped = True
+        with self._lock:  # whoever comes second waits, too
             process, self._process = self._process, None
-        if process is None:
-            return
+            if process is not None:
+                self._end(process)
+
+    @staticmethod
+    def _end(process: subprocess.Popen[str]) -> None:
         try:
             started = psutil.Process(process.pid).children(recursive=True)
         except psutil.NoSuchProcess:

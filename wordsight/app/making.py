@@ -13,13 +13,13 @@ import gradio as gr
 
 from wordsight.description_gen.categories import parse_categories, with_known_synonyms
 from wordsight.errors import InvalidInputError, WordsightError, shortened
-from wordsight.progress import Progress
+from wordsight.progress import Progress, duration
 
 from .job import LabellerJob, LabellerRequest, Made, Remark
 from .labellers import Labellers
 
 Update = dict[Any, Any]
-SHARED_QUEUE = "making"  # of all visitors: a second language model beside the first would take its memory and cores
+WAIT = 0.5  # seconds between looks whether it is one's turn
 PLACEHOLDER = "cat, kitten\ndog, puppy\nbicycle, bike"
 
 
@@ -55,30 +55,46 @@ class Steps:
         names = [*self.steps]
         rows = [_row(step, is_done=bool(last) or name != names[-1]) for name, step in self.steps.items()]
         remarks = "".join(f"<p class='remark'>{escape(text)}</p>" for text in self.remarks)
-        elapsed = f"<p>{_duration(time.monotonic() - self.began)} in all</p>" if rows and not last else ""
+        elapsed = f"<p>{duration(time.monotonic() - self.began)} in all</p>" if rows and not last else ""
         return f"<div role='status'><ol class='steps'>{''.join(rows)}</ol>{elapsed}{remarks}{last}</div>"
 
 
 class Jobs:
-    """The labellers in the making, by their visitor's session."""
+    """The labellers in the making, by their visitor's session, in the order in which they were asked for.
+
+    One is made at a time: a second language model beside the first would take its memory and cores.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._jobs: dict[str, LabellerJob] = {}
 
-    def begin(self, session: str, job: LabellerJob) -> None:
-        """Notes a visitor's job."""
+    def add(self, session: str, job: LabellerJob) -> None:
+        """Puts a visitor's job at the end of the queue.
+
+        Raises:
+            InvalidInputError: the visitor has one there.
+        """
         with self._lock:
+            if session in self._jobs:
+                raise InvalidInputError("Your labeller is being made. Cancel it first, or wait.")
             self._jobs[session] = job
 
-    def stop(self, session: str) -> bool:
-        """Ends a visitor's job and all its processes; False if there was none."""
+    def before(self, job: LabellerJob) -> int:
+        """How many are made before a job."""
         with self._lock:
-            job = self._jobs.pop(session, None)
-        if job is None:
-            return False
-        job.stop()
-        return True
+            return [*self._jobs.values()].index(job)
+
+    def stop(self, session: str) -> None:
+        """Ends a visitor's job, if there is one, and all its processes."""
+        if job := self._jobs.get(session):
+            job.stop()
+
+    def remove(self, session: str) -> None:
+        """Ends a visitor's job, and lets the next one begin."""
+        self.stop(session)
+        with self._lock:
+            self._jobs.pop(session, None)
 
     def stop_all(self) -> None:
         """Ends all jobs."""
@@ -116,7 +132,13 @@ class MakingTab:
                     elem_id="names",
                 )
                 self.sentences = gr.Slider(
-                    50, 4000, 600, step=50, label="Sentences", info="More make a better labeller and take longer."
+                    50,
+                    4000,
+                    600,
+                    step=50,
+                    label="Sentences",
+                    info="More make a better labeller and take longer.",
+                    elem_id="sentences",
                 )
                 with gr.Row():
                     self.start = gr.Button("Start", variant="primary", min_width=100)
@@ -124,50 +146,58 @@ class MakingTab:
             with gr.Column(min_width=300):
                 self.status = gr.HTML("", elem_id="status")
         self.outputs: list[Any] = [self.status, self.start, self.cancel, self.model, self.tabs]
-        started = self.start.click(
+        # The queue is ours, since who waits in Gradio's can't be told how it goes.
+        self.start.click(
             self.make,
             [self.names, self.sentences],
             self.outputs,
             api_name="make",
-            concurrency_limit=1,
-            concurrency_id=SHARED_QUEUE,
-            show_progress="minimal",
+            concurrency_limit=None,
+            show_progress="hidden",
         )
-        # Whoever waits in the queue can leave it too.
-        self.start.click(lambda: gr.Button(interactive=True), None, self.cancel, api_visibility="private", queue=False)
-        self.cancel.click(self.stop, None, self.outputs, api_name="cancel", cancels=[started], queue=False)
+        self.cancel.click(self.stop, api_name="cancel", concurrency_limit=None, show_progress="hidden")
 
     def make(self, names: str, sentences: float, request: gr.Request) -> Iterator[Update]:
         """Makes a labeller and tells how it goes."""
-        steps = Steps()
+        session = str(request.session_hash)
         try:
             job = LabellerJob(self._request(names, sentences))
+            self.jobs.add(session, job)
         except InvalidInputError as error:
             yield self._idle(_message(str(error), "error"))
             return
-        session = str(request.session_hash)
-        self.jobs.begin(session, job)
-        yield self._busy(steps)
+        try:
+            while (before := self.jobs.before(job)) and not job.stopped:
+                yield self._busy(_message(f"Waiting: {before} to be made before yours.", "remark"))
+                time.sleep(WAIT)
+            yield self._busy(_message("Starting ...", "remark"))
+            yield from self._follow(job)
+        finally:
+            # Also when the visitor leaves: the generator is closed then.
+            self.jobs.remove(session)
+
+    def _follow(self, job: LabellerJob) -> Iterator[Update]:
+        steps = Steps()
         try:
             for event in job.run():
                 if isinstance(event, Made):
                     yield self._made(event.model, job.request, steps)
-                elif isinstance(event, Remark):
+                    return
+                if isinstance(event, Remark):
                     steps.remarks.append(event.text)
                 else:
                     steps.steps[event.desc] = event
-                    yield self._busy(steps)
+                    yield self._busy(steps.to_html(""))
         except WordsightError as error:
             yield self._idle(steps.to_html(_message(str(error), "error")))
-        finally:
-            # Also when the visitor leaves: the generator is closed then.
-            self.jobs.stop(session)
+            return
+        job.stop()  # waits until it has ended
+        kept = "Cancelled; nothing of it runs any more. What was done is kept: Start goes on with it."
+        yield self._idle(_message(kept, "remark"))
 
-    def stop(self, request: gr.Request) -> Update:
+    def stop(self, request: gr.Request) -> None:
         """Stops the visitor's labeller in the making; returns when nothing of it runs any more."""
         self.jobs.stop(str(request.session_hash))
-        kept = "Cancelled; nothing of it runs any more. What was done is kept: Start goes on with it."
-        return self._idle(_message(kept, "remark"))
 
     def _request(self, names: str, sentences: float) -> LabellerRequest:
         categories = with_known_synonyms(parse_categories((names or "").splitlines(), "Categories"))
@@ -176,8 +206,7 @@ class MakingTab:
         options = self.options
         return LabellerRequest(tuple(categories), int(sentences), options.encoder, options.llm, options.base_url)
 
-    def _busy(self, steps: Steps) -> Update:
-        shown = steps.to_html("") if steps.steps else _message("Starting ...", "remark")
+    def _busy(self, shown: str) -> Update:
         return {self.status: shown, self.start: gr.Button(interactive=False), self.cancel: gr.Button(interactive=True)}
 
     def _idle(self, shown: str) -> Update:
@@ -200,7 +229,7 @@ def _row(step: Progress, is_done: bool) -> str:
     if step.rate and not is_done:
         parts.append(f"{step.rate:.3g} {step.unit}s a second")
     if step.remaining is not None and not is_done:
-        parts.append(f"{_duration(step.remaining)} left")
+        parts.append(f"{duration(step.remaining)} left")
     # Without a value, a browser shows that something is under way.
     value = f"value='{step.done}' max='{max(step.total, 1)}'" if step.total is not None else ""
     bar = "" if is_done else f"<progress {value} aria-label='{escape(step.desc, quote=True)}'></progress>"
@@ -210,8 +239,3 @@ def _row(step: Progress, is_done: bool) -> str:
 
 def _message(text: str, kind: str) -> str:
     return f"<p role='status' class='{kind}'>{escape(text)}</p>"
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -16,7 +16,7 @@ from transformers.utils import logging
 
 from wordsight.model_cards.card import read_card
 from wordsight.modeling.side_files import CARD
-from wordsight.progress import hub_step
+from wordsight.progress import library_step
 
 from .errors import explained, is_transient
 
@@ -105,7 +105,7 @@ def push_files(
         )
         return operations
 
-    with _bounded_requests(), hub_step(f"Pushing to {to.repo_id}"):
+    with _bounded_requests(), library_step(f"Pushing to {to.repo_id}"):
         with explained(to.repo_id, api.endpoint):
             repo_id = retry(lambda: _open(api, to))
             if not to.create_pr:

@@ -14,6 +14,7 @@ from transformers import BertConfig, BertTokenizer, PreTrainedTokenizerBase
 
 from wordsight.cache import building
 from wordsight.errors import InvalidInputError
+from wordsight.progress import progress_bar
 
 from .configuration_offline import OfflineEncoderConfig
 from .modeling_offline import OfflineEncoderModel
@@ -53,6 +54,13 @@ def build_offline_encoder(out: Path | str) -> Path:
     text_folder = package_path(TEXT_PACKAGE, TEXT_FOLDER)
     if out.is_dir():
         out.rmdir()
+    with progress_bar("Building the offline encoder"):
+        _build(out, text_folder)
+    return out
+
+
+def _build(out: Path, text_folder: Path) -> None:
+    """Puts the packages' weights together and saves them."""
     config = OfflineEncoderConfig(
         text_config=BertConfig.from_pretrained(text_folder),
         provenance={name: version(name) for name in (IMAGE_PACKAGE, TEXT_PACKAGE)} | {"recipe": RECIPE},
@@ -76,7 +84,6 @@ def build_offline_encoder(out: Path | str) -> Path:
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         offline_image_processor().save_pretrained(folder)
-    return out
 
 
 @torch.no_grad()

@@ -1,0 +1,128 @@
+"""Experiment trackers: each really logs a run, into files on this machine and nowhere else."""
+
+import json
+import os
+import sqlite3
+import struct
+import subprocess
+import sys
+
+import pytest
+import yaml
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from wandb.proto.wandb_internal_pb2 import Record
+
+from wordsight.errors import InvalidInputError, MissingDependencyError
+from wordsight.modeling.tracking import chosen_trackers
+
+EPOCHS = 3
+# No tracker may call anybody: what tries has only a closed port to go to.
+ALONE = {"WANDB_MODE": "offline", "HF_HUB_OFFLINE": "1", "GRADIO_ANALYTICS_ENABLED": "False"}
+ALONE |= dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), "http://127.0.0.1:9")
+
+
+def run(folder, *arguments, **environment):
+    environment = os.environ | ALONE | {"WANDB_DIR": str(folder), "TRACKIO_DIR": str(folder)} | environment
+    command = [sys.executable, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+
+
+@pytest.fixture(scope="module")
+def tracked(tmp_path_factory, texts_dir, tiny_clip_dir):
+    """A folder with a model that was trained with all three, and their files; and its training log."""
+    folder = tmp_path_factory.mktemp("tracked")
+    command = ("-m", "wordsight", "train", texts_dir, "--encoder", tiny_clip_dir, "--out", folder / "my-model")
+    settings = ("--epochs", EPOCHS, "--seed", 7, "--report-to", "tensorboard,trackio,wandb")
+    result = run(folder, *command, *settings)
+    assert result.returncode == 0, result.stderr
+    history = json.loads((folder / "my-model" / "training_log.json").read_text())["history"]
+    assert len(history) == EPOCHS
+    return folder, history
+
+
+def curves(history):
+    return {name: [record[name] for record in history] for name in ("loss", "learning_rate", "validation_map")}
+
+
+def wandb_records(path):
+    """Records of an offline run, a LevelDB log: blocks of 32 KiB with parts (checksum, length, kind) of records."""
+    content, position, record = path.read_bytes(), 7, b""  # a header of 7 bytes
+    while position + 7 <= len(content):
+        if (left := 32768 - position % 32768) < 7:
+            position += left
+            continue
+        length, kind = struct.unpack_from("<HB", content, position + 4)
+        record += content[position + 7 : position + 7 + length]
+        position += 7 + length
+        if kind in (1, 4):  # whole, or the last part
+            yield Record.FromString(record)
+            record = b""
+
+
+def test_tensorboard(tracked):
+    folder, history = tracked
+    logs = folder / "my-model" / "logs" / "wordsight"
+    accumulator = EventAccumulator(str(logs)).Reload()
+    for name, values in curves(history).items():
+        scalars = accumulator.Scalars(name)
+        assert [scalar.step for scalar in scalars] == [1, 2, 3]
+        assert [scalar.value for scalar in scalars] == pytest.approx(values)
+    (settings,) = logs.glob("*/hparams.yml")
+    told = yaml.safe_load(settings.read_text())
+    assert (told["seed"], told["categories"], told["num_global_tokens"]) == (7, 4, 4)
+
+
+def test_trackio(tracked):
+    folder, history = tracked
+    with sqlite3.connect(folder / "wordsight.db") as database:
+        rows = database.execute("SELECT run_name, step, metrics FROM metrics ORDER BY step").fetchall()
+        ((config,),) = database.execute("SELECT config FROM configs")
+    database.close()
+    assert [(name, step) for name, step, _ in rows] == [("my-model", 1), ("my-model", 2), ("my-model", 3)]
+    logged = [json.loads(metrics) for _, _, metrics in rows]
+    for name, values in curves(history).items():
+        assert [record[name] for record in logged] == pytest.approx(values)
+    assert json.loads(config)["seed"] == 7 and json.loads(config)["epochs"] == EPOCHS
+
+
+def test_wandb(tracked):
+    folder, history = tracked
+    (path,) = folder.glob("wandb/offline-run-*/run-*.wandb")
+    records = list(wandb_records(path))
+    (run,) = (record.run for record in records if record.HasField("run"))
+    assert (run.project, run.display_name) == ("wordsight", "my-model")
+    config = {item.key: item.value_json for record in records for item in record.config.update}
+    assert config["seed"] == "7" and config["template"] == '"a photo of a"'
+    logged = [
+        {(item.key or item.nested_key[0]): json.loads(item.value_json) for item in record.history.item}
+        for record in records
+        if record.HasField("history")
+    ]
+    for name, values in curves(history).items():
+        assert [record[name] for record in logged] == pytest.approx(values)
+
+
+def test_a_tracker_that_does_not_start(tmp_path):
+    """Without a login, wandb does not start: one line says so and what to do."""
+    code = """if True:
+        from pathlib import Path
+        from accelerate import Accelerator
+        from wordsight.cli import run
+        from wordsight.modeling.tracking import start_trackers
+        run(lambda: start_trackers(Accelerator(log_with="wandb"), Path("my-model"), False, {}))
+    """
+    result = run(tmp_path, "-c", code, WANDB_MODE="online", HOME=str(tmp_path))
+    assert result.returncode == 1
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
+    assert line.startswith("Error: wandb can't be started: ") and "WANDB_MODE=offline" in line
+    assert "Traceback" not in result.stderr
+
+
+def test_names_of_trackers():
+    assert chosen_trackers(None) == []
+    assert chosen_trackers("wandb, tensorboard,wandb") == ["wandb", "tensorboard"]
+    assert {"tensorboard", "trackio", "wandb"} <= set(chosen_trackers("all"))
+    with pytest.raises(InvalidInputError, match=r"no tracker 'tensorbored'; there are aim, .*tensorboard, trackio"):
+        chosen_trackers("wandb,tensorbored")
+    with pytest.raises(MissingDependencyError, match="Run `pip install comet-ml`"):
+        chosen_trackers("comet_ml")
