@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test bench hub quality style clean
+.PHONY: help install demo test bench hub docs quality style clean
 
 help:  ## show this
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -23,6 +23,9 @@ bench: install  ## measure speed and memory against what else could be used; tab
 hub: install  ## a Hub on this machine, to try push and pull with
 	@$(BIN)/python -m tests.hub
 
+docs: install  ## the documentation as a site, in site/
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 quality: install
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -33,4 +36,4 @@ style: install  ## format the code and mend what ruff can
 	@$(BIN)/ruff format .
 
 clean:  ## remove what was built, the environment included
-	rm -rf .venv demo-output build .mypy_tree .mypy_cache .pytest_cache .ruff_cache *.egg-info
+	rm -rf .venv demo-output build site .docs_tree .mypy_tree .mypy_cache .pytest_cache .ruff_cache *.egg-info
