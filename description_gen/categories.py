@@ -45,10 +45,19 @@ def read_categories(path: Path | str, known_synonyms: bool = True) -> list[Categ
     Raises:
         InvalidInputError: the file can't be read or a line can't be used; names the line.
     """
-    if str(path) in CATEGORY_LISTS and not Path(path).exists():
-        return _shipped_list(CATEGORY_LISTS[str(path)])
+    if str(path) in CATEGORY_LISTS and not Path(path).is_file():
+        return shipped_categories(str(path))
     categories = _read_file(Path(path))
     return with_known_synonyms(categories) if known_synonyms else categories
+
+
+def shipped_categories(name: str) -> list[Category]:
+    """The categories of one of `CATEGORY_LISTS`, whatever files there are of that name.
+
+    Args:
+        name: the list's name.
+    """
+    return _shipped_list(CATEGORY_LISTS[name])
 
 
 def with_known_synonyms(categories: Sequence[Category]) -> list[Category]:

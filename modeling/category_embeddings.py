@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from wordsight.description_gen.categories import CATEGORY_LISTS, Category, read_categories
+from wordsight.description_gen.categories import CATEGORY_LISTS, Category, shipped_categories
 
 from .configuration_wordsight import WordsightConfig
 from .features import pooled_features
@@ -99,7 +99,7 @@ def zero_shot_embeddings(
 
 def reference_mean(text_encoder: TextEncoder) -> Tensor:
     """Mean embedding (D,) of common categories' names: what any category's embedding has in common with others."""
-    lists = [read_categories(name) for name in CATEGORY_LISTS]
+    lists = [shipped_categories(name) for name in CATEGORY_LISTS]
     names = dict.fromkeys(category.name for categories in lists for category in categories)
     texts = [TEMPLATE.format(name) for name in names]
     return pooled_features(texts, text_encoder).mean(dim=0)

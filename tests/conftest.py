@@ -22,8 +22,18 @@ os.environ |= {
 for name in ("HF_TOKEN", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
     os.environ.pop(name, None)
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # As many workers as cores: with threads for all cores in each, they would wait for one another.
+    os.environ["OMP_NUM_THREADS"] = "1"
 
-pytest_plugins = [f"tests.fixtures.{name}" for name in ("bare", "encoders", "published", "texts", "vllm")]
+pytest_plugins = [f"tests.fixtures.{name}" for name in ("app", "bare", "encoders", "published", "texts", "vllm")]
+
+
+def pytest_collection_modifyitems(items):
+    """For pytest-xdist: a file's tests share a worker, and one worker has the language model server."""
+    for item in items:
+        needs_server = "vllm_server" in item.fixturenames
+        item.add_marker(pytest.mark.xdist_group("server" if needs_server else item.path.stem))
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from wordsight.description_gen import Category, SentenceLabeller, check_categories, read_categories
+from wordsight.description_gen.categories import shipped_categories
 from wordsight.errors import InvalidInputError
 
 
@@ -120,3 +121,12 @@ def test_longest_match_wins():
     labeller = SentenceLabeller([Category("bear"), Category("polar bear"), Category("teddy bear")])
     assert labeller.label_batch(["A polar bear", "Teddy bears", "bears"]).tolist() == [[0, 1, 0], [0, 0, 1], [1, 0, 0]]
     assert labeller.label_batch([]).shape == (0, 3)
+
+
+def test_a_benchmarks_name_is_its_list_beside_a_folder_of_that_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "coco").mkdir()
+    assert read_categories("coco") == shipped_categories("coco") and len(shipped_categories("coco")) == 80
+    (tmp_path / "nuswide").write_text("cat\ndog\n")
+    assert [category.name for category in read_categories("nuswide")] == ["cat", "dog"]
+    assert len(shipped_categories("nuswide")) == 81

@@ -1,0 +1,165 @@
+"""The app as programs use it: the endpoints of the real thing, good and bad input, and two visitors at once."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from importlib.resources import files
+
+import numpy as np
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image
+
+from wordsight.demo import PHOTOS, load_photos
+
+from .fixtures.app import free_port
+
+
+@pytest.fixture(scope="module")
+def client(app):
+    return Client(app.address, verbose=False)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photos")
+    for name, photo in load_photos().items():
+        photo.save(folder / f"{name}.png")
+    return folder
+
+
+def label(client, app, photo, threshold=0.0, top_k=3):
+    return client.predict(handle_file(photo), str(app.model), threshold, top_k, api_name="/label")
+
+
+def test_labels(client, app, photos):
+    first = {name: label(client, app, photos / f"{name}.png")[0]["label"] for name in ("chelsea", "coffee", "flower")}
+    assert first == {name: PHOTOS[name] for name in first}
+    assert len(label(client, app, photos / "chelsea.png", top_k=2)) == 2
+    assert all(entry["score"] >= 0.5 for entry in label(client, app, photos / "chelsea.png", threshold=0.5, top_k=20))
+
+
+def test_heat_map(client, app, photos):
+    answer = client.predict(handle_file(photos / "chelsea.png"), str(app.model), "cat", api_name="/heatmap")
+    lit, photo = Image.open(answer).convert("RGB"), Image.open(photos / "chelsea.png")
+    assert lit.size == photo.size
+    assert np.abs(np.asarray(lit, dtype=int) - np.asarray(photo, dtype=int)).mean() > 10
+    with pytest.raises(AppError, match="no label 'zebra'"):
+        client.predict(handle_file(photos / "chelsea.png"), str(app.model), "zebra", api_name="/heatmap")
+
+
+def save_difficult(folder, photo):
+    """Photos as they come: each of them shows a cat."""
+    photo.convert("CMYK").save(folder / "cmyk.jpg")
+    photo.save(folder / "animated.gif", save_all=True, append_images=[photo.rotate(90)] * 3)
+    grey = np.asarray(photo.convert("L"), dtype=np.uint16) * 257
+    Image.fromarray(grey).save(folder / "deep.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    photo.rotate(90, expand=True).save(folder / "rotated.jpg", exif=exif)
+    photo.resize((12_000, 8_400)).save(folder / "large.jpg", quality=30)
+    return [folder / name for name in ("cmyk.jpg", "animated.gif", "deep.png", "rotated.jpg", "large.jpg")]
+
+
+def test_difficult_photos(client, app, tmp_path):
+    for path in save_difficult(tmp_path, load_photos()["chelsea"]):
+        assert label(client, app, path)[0]["label"] == "cat", path.name
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("text.jpg", b"This is no photo."), ("cut.png", None), ("empty.jpg", b"")],
+)
+def test_broken_photos_are_named_and_the_app_stays_alive(client, app, photos, tmp_path, name, content):
+    broken = tmp_path / name
+    broken.write_bytes((photos / "chelsea.png").read_bytes()[:2000] if content is None else content)
+    with pytest.raises(AppError, match=rf"{name}.* can't be read as an image"):
+        label(client, app, broken)
+    assert label(client, app, photos / "chelsea.png")[0]["label"] == "cat"
+
+
+def test_only_the_apps_models_and_uploaded_photos(client, app, photos):
+    with pytest.raises(AppError):
+        client.predict(handle_file(photos / "chelsea.png"), str(app.model.parent), 0.0, 3, api_name="/label")
+    not_uploaded = str(files("sklearn") / "datasets" / "images" / "china.jpg")
+    inside = {"path": not_uploaded, "meta": {"_type": "gradio.FileData"}}
+    with pytest.raises(AppError, match=r"china\.jpg"):
+        client.predict(inside, str(app.model), 0.0, 3, api_name="/label")
+
+
+@pytest.mark.parametrize(("threshold", "top_k"), [(1.5, 3), (0.5, 0), (0.5, 1000)])
+def test_settings_out_of_range(client, app, photos, threshold, top_k):
+    with pytest.raises(AppError, match=r"(?i)value"):
+        label(client, app, photos / "chelsea.png", threshold, top_k)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ("", "category list is empty"),
+        ("cat", "at least two"),
+        ("cat\ndog\nCat", "line 3: 'Cat' is given twice"),
+        ("cat, kitten\n, dog", "line 2: A category has no name"),
+        (f"cat\n{'x' * 200}", "has 200 characters"),
+    ],
+)
+def test_unusable_categories(client, names, message):
+    status, _ = client.predict(names, 50, api_name="/make")
+    assert message.replace("'", "&#x27;") in status and "class='error'" in status
+
+
+def test_make_a_labeller_in_another_script(client):
+    *_, (status, model) = client.submit("猫\nboat, ship", 50, api_name="/make")
+    assert "Ready: it labels 猫, boat." in status
+    assert model["value"] == model["choices"][-1][1] != model["choices"][0][1]
+
+
+def test_two_visitors_at_once(app):
+    """The second waits for the first; both get theirs, and see nothing of the other's."""
+    clients = [Client(app.address, verbose=False) for _ in range(2)]
+    jobs = [
+        client.submit(f"{name}\nhouse", 50, api_name="/make")
+        for client, name in zip(clients, ("dog", "bird"), strict=True)
+    ]
+    waited = 0
+    while not all(job.done() for job in jobs):
+        assert sum(is_being_made(job) for job in jobs) <= 1
+        waited += any(job.outputs() and "Waiting: 1" in job.outputs()[-1][0] for job in jobs)
+        time.sleep(0.3)
+    assert waited
+    for job, name in zip(jobs, ("dog", "bird"), strict=True):
+        status, _ = job.outputs()[-1]
+        assert f"it labels {name}, house" in status
+
+
+def is_being_made(job):
+    return not job.done() and bool(job.outputs()) and "class='running'" in job.outputs()[-1][0]
+
+
+def run_app(*arguments, code="from wordsight.cli import run; run()", **environment):
+    command = [sys.executable, "-c", f"import sys; sys.argv[0] = 'wordsight'; {code}", "app", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=100, env=os.environ | environment)
+
+
+def test_used_port(stock_model):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        result = run_app(stock_model, "--port", port)
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1].startswith(f"Error: The app can't listen on 127.0.0.1, port {port}")
+
+
+def test_no_gradio(tmp_path):
+    result = run_app(tmp_path, code="sys.modules['gradio'] = None; from wordsight.cli import run; run()")
+    assert result.returncode == 1
+    assert result.stderr == "Error: The app needs Gradio. Run `pip install 'wordsight[app]'`.\n"
+
+
+def test_no_such_model(tmp_path):
+    result = run_app(tmp_path / "nothing", "--port", free_port())
+    assert result.returncode == 1 and str(tmp_path / "nothing") in result.stderr.splitlines()[-1]

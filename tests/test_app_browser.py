@@ -1,0 +1,222 @@
+"""The app as people use it, clicked through in Chromium: on a wide screen and on a phone, in light and dark."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect, sync_playwright
+
+from wordsight.demo import load_photos
+
+from .fixtures.app import LONG_NAME
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="no Chromium for the browser tests; get it with: apt-get install chromium"
+)
+SCREENSHOTS = Path(__file__).parents[1] / "artifacts" / "screenshots"
+QUIET = ("--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update")
+SCREENS = [(1280, "light"), (390, "dark"), (1280, "dark"), (390, "light")]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET, chromium_sandbox=False)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(params=SCREENS[:2], ids=lambda screen: f"{screen[0]}-{screen[1]}")
+def screen(request):
+    return request.param
+
+
+@pytest.fixture
+def page(browser, app, screen):
+    """A fresh visit; nothing may be asked of another machine, and no script may fail."""
+    width, scheme = screen
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page = context.new_page()
+    page.set_default_timeout(20_000)
+    complaints = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on(
+        "request",
+        lambda asked: None if asked.url.startswith((app.address, "data:", "blob:")) else complaints.append(asked.url),
+    )
+    page.goto(app.address)
+    page.get_by_role("tab", name="Label", exact=True).wait_for()
+    yield page
+    assert not complaints
+    context.close()
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photos")
+    for name, photo in load_photos().items():
+        photo.save(folder / f"{name}.jpg")
+    return folder
+
+
+def look(page, screen, name):
+    """Keeps a screenshot; nothing is wider than the screen, and no block lies on another."""
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / f"{name}-{screen[0]}-{screen[1]}.png", full_page=True)
+    assert page.evaluate("document.scrollingElement.scrollWidth <= window.innerWidth")
+    boxes = page.evaluate(
+        """() => [...document.querySelectorAll('.block, button[role=tab], #note, #summary, #about, #groups, #status')]
+        .filter(e => e.checkVisibility() && e.getBoundingClientRect().height > 0)
+        .filter((e, _, all) => !all.some(other => other !== e && other.contains(e)))
+        .map(e => [e.id || e.className, e.getBoundingClientRect()])
+        .map(([name, box]) => [name, box.left, box.top, box.right, box.bottom])"""
+    )
+    for i, (one, *a) in enumerate(boxes):
+        for other, *b in boxes[i + 1 :]:
+            apart = a[2] <= b[0] + 1 or b[2] <= a[0] + 1 or a[3] <= b[1] + 1 or b[3] <= a[1] + 1
+            assert apart, f"{one} and {other} overlap"
+
+
+def upload(page, *paths):
+    page.locator("#photos input[type=file]").set_input_files([str(path) for path in paths])
+    page.locator("#labels button").first.wait_for()
+
+
+def picture(page):
+    return page.locator("#picture img").get_attribute("src")
+
+
+def test_label_photos_and_see_where(page, screen, photos):
+    look(page, screen, "start")
+    upload(page, photos / "chelsea.jpg", photos / "flower.jpg")
+    expect(page.locator("#labels button").first).to_contain_text("cat")
+    expect(page.locator("#gallery button img, #gallery .thumbnail-item img")).to_have_count(2)
+    look(page, screen, "labelled")
+    before = picture(page)
+    page.locator("#labels button").first.click()
+    expect(page.locator("#note")).to_contain_text("looks for cat")
+    assert picture(page) != before
+    look(page, screen, "where")
+    page.locator("#gallery .thumbnail-item").nth(1).click()
+    expect(page.locator("#labels button").first).to_contain_text("flower")
+
+
+def test_threshold_top_k_and_code(page, screen, photos, app, tmp_path):
+    upload(page, photos / "chelsea.jpg")
+    threshold, top_k = page.get_by_role("slider").nth(0), page.get_by_role("slider").nth(1)
+    threshold.fill("0")
+    top_k.fill("8")
+    expect(page.locator("#labels button")).to_have_count(8)
+    long = page.locator("#labels button", has_text=LONG_NAME)
+    assert long.evaluate("e => e.scrollWidth <= e.clientWidth + 1")
+    look(page, screen, "long-names")
+    page.get_by_role("button", name="The same in Python").click()
+    expect(page.locator("#code")).to_contain_text("top_k=8")
+    shutil.copy(photos / "chelsea.jpg", tmp_path / "photo.jpg")
+    code = page.locator("#code .cm-content").inner_text()
+    printed = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert printed.stdout.startswith("[{'label': 'cat'") and printed.stdout.count("label") == 8
+    look(page, screen, "code")
+    threshold.fill("1")
+    expect(page.locator("#note")).to_contain_text("No label reaches 1.00. The best is cat")
+
+
+def test_what_it_was_made_from(page, screen):
+    page.get_by_role("tab", name="Made from").click()
+    expect(page.locator("#summary")).to_contain_text("8 categories")
+    expect(page.locator("#groups")).to_contain_text("Look alike")
+    expect(page.locator("#groups li", has_text=LONG_NAME).first).to_be_visible()
+    expect(page.locator("#curve img")).to_be_visible()
+    page.locator("#category input").click()
+    page.get_by_role("option", name="rocket").click()
+    expect(page.locator("#about")).to_contain_text("a rocket in a room")
+    look(page, screen, "made-from")
+
+
+@pytest.mark.parametrize("screen", SCREENS[:1], ids=["1280-light"])
+def test_make_a_new_one_and_use_it(page, screen):
+    page.get_by_role("tab", name="Make new").click()
+    page.get_by_role("button", name="Start").click()
+    expect(page.locator("#status")).to_contain_text("category list is empty")
+    page.get_by_label("Categories").fill("cat, kitten\nflower\nhouse")
+    page.locator("#sentences input[type=number]").fill("60")
+    page.locator("#sentences input[type=number]").press("Enter")
+    page.get_by_role("button", name="Start").click()
+    expect(page.locator("#status li.running progress")).to_be_visible()
+    look(page, screen, "making")
+    expect(page.get_by_role("tab", name="Label", exact=True)).to_have_attribute("aria-selected", "true", timeout=90_000)
+    expect(page.get_by_label("Model", exact=True)).to_have_value("cat, flower, house")
+    page.locator("#examples button").nth(1).click()
+    page.locator("#labels button, #note").first.wait_for()
+    look(page, screen, "made")
+    page.get_by_role("tab", name="Made from").click()
+    expect(page.locator("#summary")).to_contain_text("3 categories")
+
+
+@pytest.mark.parametrize("screen", SCREENS[1:2], ids=["390-dark"])
+def test_cancel(page, screen):
+    page.get_by_role("tab", name="Make new").click()
+    page.get_by_label("Categories").fill("horse\nbridge\nlamp")
+    page.get_by_role("button", name="Start").click()
+    expect(page.locator("#status li.running")).to_be_visible()
+    look(page, screen, "making")
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.locator("#status")).to_contain_text("nothing of it runs any more", timeout=60_000)
+    expect(page.get_by_role("button", name="Start")).to_be_enabled()
+    expect(page.get_by_role("button", name="Cancel")).to_be_disabled()
+    look(page, screen, "cancelled")
+
+
+def focused(page):
+    """Role, type and surrounding block of what the keyboard is at."""
+    return page.evaluate(
+        """() => { const at = document.activeElement, block = at.closest('#examples, #labels');
+        return {role: at.getAttribute('role'), type: at.type, block: block ? block.id : null} }"""
+    )
+
+
+def tab_to(page, found, most=60):
+    for _ in range(most):
+        page.keyboard.press("Tab")
+        if found(focused(page)):
+            return
+    raise AssertionError(f"not reached with {most} tabs")
+
+
+@pytest.mark.parametrize("screen", SCREENS[2:], ids=["1280-dark", "390-light"])
+def test_keyboard_alone(page, screen):
+    tab_to(page, lambda at: at["role"] == "tab")
+    tab_to(page, lambda at: at["type"] == "range")
+    page.keyboard.press("ArrowLeft")
+    tab_to(page, lambda at: at["block"] == "examples")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.locator("#labels button").first).to_contain_text("cat")
+    tab_to(page, lambda at: at["block"] == "labels")
+    page.keyboard.press("Enter")
+    expect(page.locator("#note")).to_contain_text("looks for cat")
+    look(page, screen, "keyboard")
+    tab_to(page, lambda at: at["type"] == "submit" and not at["block"])  # the section with the code
+    page.keyboard.press("Enter")
+    expect(page.locator("#code")).to_contain_text("threshold=0.49")
+    page.reload()
+    tab_to(page, lambda at: at["role"] == "tab")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("tab", name="Made from")).to_have_attribute("aria-selected", "true")
+    look(page, screen, "made-from")
+
+
+def test_address_of_something_else(page, screen, app):
+    page.get_by_label("or a photo's address").fill("ftp://example.org/photo.jpg")
+    page.get_by_role("button", name="Label it").click()
+    expect(page.get_by_text(re.compile("begins with https"))).to_be_visible()
+    page.get_by_label("or a photo's address").fill(f"{app.address}no-photo.jpg")
+    page.get_by_role("button", name="Label it").click()
+    expect(page.locator("#problems")).to_contain_text("404")
+    look(page, screen, "problem")
