@@ -1,6 +1,7 @@
 # The two commands that matter are `make demo` and `make test`; each does all the set-up on a fresh machine.
 PYTHON ?= python3
 BIN := .venv/bin
+WORKERS ?= 2  # processes that run the tests
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test bench hub docs quality style clean
@@ -15,7 +16,7 @@ demo: install  ## from category names to labelled photos, with no model hub
 	@$(BIN)/wordsight demo --out demo-output
 
 test: install quality  ## lint, types, and the whole test suite
-	@$(BIN)/python -m pytest $(TESTS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(TESTS)
 
 bench: install  ## measure speed and memory against what else could be used; table, JSON and plots
 	@$(BIN)/python -m benchmarks $(PARTS)

@@ -5,12 +5,12 @@ import socket
 import subprocess
 import sys
 import time
-from importlib.resources import files
 
 import numpy as np
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from huggingface_hub.utils import httpx
 from PIL import Image
 
 from wordsight.demo import PHOTOS, load_photos
@@ -84,10 +84,12 @@ def test_broken_photos_are_named_and_the_app_stays_alive(client, app, photos, tm
 def test_only_the_apps_models_and_uploaded_photos(client, app, photos):
     with pytest.raises(AppError):
         client.predict(handle_file(photos / "chelsea.png"), str(app.model.parent), 0.0, 3, api_name="/label")
-    not_uploaded = str(files("sklearn") / "datasets" / "images" / "china.jpg")
-    inside = {"path": not_uploaded, "meta": {"_type": "gradio.FileData"}}
-    with pytest.raises(AppError, match=r"china\.jpg"):
-        client.predict(inside, str(app.model), 0.0, 3, api_name="/label")
+    # Past the client, which would upload it.
+    inside = {"path": str(photos / "chelsea.png"), "meta": {"_type": "gradio.FileData"}}
+    call = f"{app.address}gradio_api/call/label"
+    asked = httpx.post(call, json={"data": [inside, str(app.model), 0.0, 3]}).raise_for_status()
+    answer = httpx.get(f"{call}/{asked.json()['event_id']}", timeout=30).text
+    assert "event: error" in answer and "cat" not in answer
 
 
 @pytest.mark.parametrize(("threshold", "top_k"), [(1.5, 3), (0.5, 0), (0.5, 1000)])

@@ -1,6 +1,7 @@
 """The offline encoder: built from packages, an ordinary transformers model, and it sees."""
 
 import hashlib
+import os
 import subprocess
 import sys
 
@@ -139,6 +140,7 @@ def test_builds_are_equal_and_may_race(tmp_path):
     """Two processes build into one cache at once; both find the same whole encoder, equal to a third build."""
     code = "from wordsight.modeling.encoders.offline import cached_offline_encoder as c; print(c())"
     environment = {"WORDSIGHT_CACHE": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "1", "PATH": "/usr/bin:/bin"}
+    environment |= {name: os.environ[name] for name in ("OMP_NUM_THREADS",) if name in os.environ}  # roundings
     command = [sys.executable, "-c", code]
     racers = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     folders = {racer.communicate(timeout=120)[0].strip() for racer in racers}

@@ -89,7 +89,14 @@ class LabellingTab:
             label="Photo", interactive=False, type="pil", buttons=["download", "fullscreen"], elem_id="picture"
         )
         self.gallery = gr.Gallery(
-            label="All photos", columns=4, allow_preview=False, visible=False, elem_id="gallery", height="auto"
+            label="All photos",
+            show_label=False,
+            columns=5,
+            fit_columns=False,
+            allow_preview=False,
+            visible=False,
+            buttons=[],
+            elem_id="gallery",
         )
         self.note = gr.Markdown(NO_PHOTO, elem_id="note")
         self.labels = gr.Label(label="Labels", show_heading=False, elem_id="labels")

@@ -146,7 +146,7 @@ def group_tree(config: WordsightConfig) -> str:
     """Which categories share prompt tokens, as a tree whose branches open and close."""
     kinds = (("Look alike", config.attribute_groups), ("Are seen together", config.cooccurrence_groups))
     return "".join(
-        f"<details open><summary>{title}</summary>{''.join(map(_branch, groups))}</details>"
+        f"<details open class='kind'><summary>{title}</summary>{''.join(map(_branch, groups))}</details>"
         for title, groups in kinds
         if groups
     )
