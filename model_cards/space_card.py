@@ -9,6 +9,7 @@ from huggingface_hub import RepoCard, SpaceCardData
 
 from wordsight.errors import shortened
 
+from .card import cell
 from .edits import sign
 
 
@@ -39,6 +40,6 @@ def render_space_card(repo_id: str, model: str, category_names: Sequence[str], g
         + (files(__package__) / "space_template.md").read_text(encoding="utf-8"),
         name=name,
         model=model,
-        categories=shortened(category_names, 12),
+        categories=cell(shortened(category_names, 12)),
     )
     return sign(str(card))

@@ -29,6 +29,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 pytest_plugins = [f"tests.fixtures.{name}" for name in ("app", "bare", "encoders", "published", "texts", "vllm")]
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist's own, which reads the marks
 def pytest_collection_modifyitems(items):
     """For pytest-xdist: a file's tests share a worker, and one worker has the language model server."""
     for item in items:

@@ -1,12 +1,14 @@
 """The app as programs use it: the endpoints of the real thing, good and bad input, and two visitors at once."""
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
 import time
 
 import numpy as np
+import psutil
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
@@ -81,9 +83,10 @@ def test_broken_photos_are_named_and_the_app_stays_alive(client, app, photos, tm
     assert label(client, app, photos / "chelsea.png")[0]["label"] == "cat"
 
 
-def test_only_the_apps_models_and_uploaded_photos(client, app, photos):
-    with pytest.raises(AppError):
-        client.predict(handle_file(photos / "chelsea.png"), str(app.model.parent), 0.0, 3, api_name="/label")
+def test_only_the_apps_models_and_uploaded_photos(client, app, photos, tmp_path):
+    another = shutil.copytree(app.model, tmp_path / "model")
+    with pytest.raises(AppError, match="list of choices"):
+        client.predict(handle_file(photos / "chelsea.png"), str(another), 0.0, 3, api_name="/label")
     # Past the client, which would upload it.
     inside = {"path": str(photos / "chelsea.png"), "meta": {"_type": "gradio.FileData"}}
     call = f"{app.address}gradio_api/call/label"
@@ -133,8 +136,26 @@ def test_two_visitors_at_once(app):
         time.sleep(0.3)
     assert waited
     for job, name in zip(jobs, ("dog", "bird"), strict=True):
-        status, _ = job.outputs()[-1]
+        status, model = job.outputs()[-1]
         assert f"it labels {name}, house" in status
+        assert [title for title, _ in model["choices"]] == [str(app.model), f"{name}, house"]
+
+
+def test_a_visitor_who_leaves_holds_up_nobody(app, client, photos):
+    """Gradio ends what he started; the app answers meanwhile, and nothing of it is left."""
+    leaving = Client(app.address, verbose=False)
+    making = leaving.submit("goat\nhouse", 400, api_name="/make")
+    while not is_being_made(making):
+        time.sleep(0.2)
+    children = psutil.Process().children(recursive=True)
+    jobs = [child for child in children if "wordsight.app.job" in " ".join(child.cmdline())]
+    assert jobs
+    making.cancel()
+    asked = time.monotonic()
+    assert label(client, app, photos / "chelsea.png")[0]["label"] == "cat"
+    assert time.monotonic() - asked < 10
+    _, left = psutil.wait_procs(jobs, timeout=30)
+    assert not left
 
 
 def is_being_made(job):

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -212,11 +213,20 @@ def test_keyboard_alone(page, screen):
     look(page, screen, "made-from")
 
 
-def test_address_of_something_else(page, screen, app):
-    page.get_by_label("or a photo's address").fill("ftp://example.org/photo.jpg")
+def test_addresses(page, screen, app, monkeypatch):
+    """Of something else than http, of nothing, and of a server that does not answer."""
+    monkeypatch.setattr("wordsight.pipelines.inputs.URL_TIMEOUT", 0.5)
+    address = page.get_by_label("or a photo's address")
+    address.fill("ftp://example.org/photo.jpg")
     page.get_by_role("button", name="Label it").click()
     expect(page.get_by_text(re.compile("begins with https"))).to_be_visible()
-    page.get_by_label("or a photo's address").fill(f"{app.address}no-photo.jpg")
+    address.fill(f"{app.address}no-photo.jpg")
     page.get_by_role("button", name="Label it").click()
-    expect(page.locator("#problems")).to_contain_text("404")
+    expect(page.locator("#problems")).to_contain_text("answers 404. Check the address.")
     look(page, screen, "problem")
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        address.fill(f"http://127.0.0.1:{silent.getsockname()[1]}/photo.jpg")
+        page.get_by_role("button", name="Label it").click()
+        expect(page.locator("#problems")).to_contain_text("does not answer within 0.5 s")

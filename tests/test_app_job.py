@@ -111,6 +111,11 @@ def test_stopped_before_it_began(cache):
     assert [*job.run()] == [] and not job.folder.exists()
 
 
+def commands(pid):
+    """The command lines of a process's descendants."""
+    return [" ".join(child.cmdline()) for child in psutil.Process(pid).children(recursive=True)]
+
+
 def test_killed_app_leaves_nothing(cache):
     code = (
         "from wordsight.app.job import LabellerJob, LabellerRequest\n"
@@ -122,9 +127,9 @@ def test_killed_app_leaves_nothing(cache):
         for line in process.stdout:
             if "Starting vLLM" in line:
                 break
-        time.sleep(2)
+        while not any("vllm.entrypoints" in line for line in commands(process.pid)):
+            time.sleep(0.1)
         started = psutil.Process(process.pid).children(recursive=True)
-        assert any("vllm.entrypoints" in " ".join(child.cmdline()) for child in started)
         process.send_signal(signal.SIGKILL)
     _, alive = psutil.wait_procs(started, timeout=40)
     assert not alive

@@ -2,7 +2,6 @@
 
 import ast
 import os
-import socket
 import subprocess
 import time
 from importlib.metadata import version
@@ -15,10 +14,12 @@ from PIL import Image
 from transformers import pipeline
 
 from wordsight.errors import InvalidInputError
-from wordsight.hub import Destination, push_space
+from wordsight.hub import Destination, HubError, push_space
 from wordsight.hub.space import app_source
 
+from .fixtures.app import free_port
 from .fixtures.bare import make_bare_python
+from .fixtures.published import ENCODER
 from .test_cli import wordsight
 from .test_hub import TASK
 
@@ -36,14 +37,8 @@ def space(published, tmp_path_factory):
     return folder
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def test_source_is_self_contained():
-    for node in ast.walk(ast.parse(app_source("alice/pets"))):
+    for node in ast.walk(ast.parse(app_source("alice/pets", "0" * 40))):
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0 and not node.module.startswith("wordsight")
         if isinstance(node, ast.Import):
@@ -107,11 +102,15 @@ def test_command(published, hub, tmp_path):
     result = wordsight("push", published.repo_id, "--space", "alice/by-command", env=environment)
     assert result.returncode == 0 and "spaces/alice/by-command" in result.stdout
     assert "app.py" in HfApi().list_repo_files("alice/by-command", repo_type="space")
+    result = wordsight("push", published.repo_id, "--space", "alice/by-command", "--revision", "v2", env=environment)
+    assert result.returncode == 1 and "leave out --revision" in result.stderr
     result = wordsight("push", published.folder, "--space", "alice/by-command", env=environment)
     assert result.returncode == 1 and "wordsight push" in result.stderr and len(result.stderr.splitlines()) == 1
 
 
-def test_no_such_model(hub):
-    with pytest.raises(InvalidInputError, match="alice/nothing"):
+def test_no_such_model(published, hub):
+    with pytest.raises(HubError, match="alice/nothing"):
         push_space("alice/nothing", Destination("alice/no-space", token=hub.tokens["write"]))
+    with pytest.raises(InvalidInputError, match=f"{ENCODER} is no model of wordsight's"):
+        push_space(ENCODER, Destination("alice/no-space", token=hub.tokens["write"]))
     assert not HfApi().repo_exists("alice/no-space", repo_type="space")

@@ -11,14 +11,12 @@ from wordsight.errors import InvalidInputError
 
 from .examples import example_photos
 from .labellers import Labellers
-from .labelling import LabellingTab
+from .labelling import KEPT, MAX_UPLOAD, LabellingTab
 from .looks import theme
 from .made_from import MadeFromTab
 from .making import Jobs, MakingOptions, MakingTab
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
-MAX_UPLOAD = "200mb"
-CACHED = 3600  # seconds that uploaded and shown photos are kept on disk
+LOOPBACK = ("127.0.0.1", "localhost")
 CSS_PATH = Path(__file__).with_name("app.css")
 
 
@@ -27,7 +25,7 @@ class App(gr.Blocks):
 
     def __init__(self) -> None:
         self.jobs = Jobs()
-        super().__init__(title="wordsight", analytics_enabled=False, delete_cache=(CACHED, CACHED))
+        super().__init__(title="wordsight", analytics_enabled=False, delete_cache=(KEPT, KEPT))
 
 
 def make_app(model: str, options: MakingOptions | None = None, *, urls: bool = True) -> App:
@@ -36,8 +34,8 @@ def make_app(model: str, options: MakingOptions | None = None, *, urls: bool = T
     Args:
         model: folder or Hub id of a wordsight model.
         options: how new labellers are made.
-        urls: whether photos may be given by their address. Leave it off where strangers can reach the app: by it they
-            could have this machine ask others of its network.
+        urls: whether to offer a field for a photo's address. Leave it out where strangers can reach the app: by it
+            they could have this machine ask others of its network.
 
     Raises:
         InvalidInputError: the model can't be loaded.
@@ -46,7 +44,7 @@ def make_app(model: str, options: MakingOptions | None = None, *, urls: bool = T
     with App() as app:
         gr.Markdown("# wordsight\nLabels for photos, learned from words alone.", elem_id="title")
         chosen = gr.Dropdown(
-            choices=labellers.choices, value=model, label="Model", visible=False, interactive=True, elem_id="model"
+            choices=[(model, model)], value=model, label="Model", visible=False, interactive=True, elem_id="model"
         )
         with gr.Tabs(selected="label") as tabs:
             with gr.Tab("Label", id="label"):

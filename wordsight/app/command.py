@@ -23,7 +23,7 @@ def app(
 ) -> None:
     """Label photos in a browser, see what the model was made from, and make new labellers.
 
-    With --host 0.0.0.0 everybody in your network can use it, and photos can't be given by their address.
+    With --host 0.0.0.0 everybody in your network can use it. The field for a photo's address is left out then.
 
     Example: wordsight app my-model
 

@@ -10,6 +10,7 @@ import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TextIO, TypeAlias
@@ -21,6 +22,7 @@ from wordsight.cache import cache_dir, fingerprint
 from wordsight.description_gen import Category, supervise
 from wordsight.errors import WordsightError
 from wordsight.progress import Progress, listening
+from wordsight.version import __version__
 
 STOP_TIMEOUT = 60.0  # seconds until what does not end by itself is killed
 REQUEST, FINISHED, LOG = "request.json", "finished.json", "log.txt"
@@ -48,7 +50,8 @@ class LabellerRequest:
 
     def folder(self) -> Path:
         """Where its sentences and its model are kept: the same request goes on, or is done, where it was before."""
-        return cache_dir() / "app" / fingerprint(json.dumps(asdict(self), sort_keys=True).encode())
+        content = asdict(self) | {"version": __version__}
+        return cache_dir() / "app" / fingerprint(json.dumps(content, sort_keys=True).encode())
 
     def save(self, path: Path) -> None:
         """Writes it as JSON."""
@@ -106,13 +109,14 @@ class LabellerJob:
         Raises:
             LabellerError: it can't be made.
         """
-        if (self.folder / FINISHED).exists():
-            yield Made(str(self.folder / "model"))
-            return
         with self._lock:
             if self.stopped:
                 return
-            process = self._process = self._start()
+            done = (self.folder / FINISHED).exists()
+            process = self._process = None if done else self._start()
+        if process is None:
+            yield Made(str(self.folder / "model"))
+            return
         try:
             assert process.stdout is not None
             for line in process.stdout:
@@ -127,7 +131,8 @@ class LabellerJob:
             if not self.stopped:
                 raise LabellerError(f"The process that makes the labeller died; its log is {self.folder / LOG}.")
         finally:
-            self.stop()
+            # In a thread: whoever closes a generator, such as Gradio in its event loop, can't wait.
+            threading.Thread(target=self.stop).start()
 
     def stop(self) -> None:
         """Ends its process and all that this started; returns when they are gone."""
@@ -147,8 +152,11 @@ class LabellerJob:
         process.stdin.close()  # by this its supervisor knows
         process.wait()
         # The language model's server has a supervisor of its own, which ends it when the process is gone.
-        for left in psutil.wait_procs(started, timeout=STOP_TIMEOUT)[1]:
-            left.kill()
+        _, left = psutil.wait_procs(started, timeout=STOP_TIMEOUT)
+        for process_left in left:
+            with suppress(psutil.NoSuchProcess):
+                process_left.kill()
+        psutil.wait_procs(left)
 
     def _start(self) -> subprocess.Popen[str]:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -206,7 +214,16 @@ def main(folder: Path) -> int:
     # What libraries print there goes to the log.
     events = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    warnings.showwarning = lambda message, *_: _tell(events, "remark", {"text": str(message)})
+    show = warnings.showwarning
+
+    def remark(message: Any, category: Any, filename: str, *rest: Any, **more: Any) -> None:
+        """Wordsight's own warnings are for the user, libraries' for the log."""
+        if _is_ours(filename):
+            _tell(events, "remark", {"text": str(message)})
+        else:
+            show(message, category, filename, *rest, **more)
+
+    warnings.showwarning = remark
     try:
         with listening(lambda progress: _tell(events, "progress", asdict(progress))):
             model = make_labeller(LabellerRequest.load(folder / REQUEST), folder)
@@ -219,6 +236,12 @@ def main(folder: Path) -> int:
         return 1
     _tell(events, "made", asdict(Made(str(model))))
     return 0
+
+
+def _is_ours(filename: str) -> bool:
+    """Whether a file is one of wordsight's modules."""
+    ours = (module for name, module in sys.modules.items() if name.partition(".")[0] == "wordsight")
+    return filename == __file__ or any(getattr(module, "__file__", None) == filename for module in ours)
 
 
 def _tell(events: TextIO, kind: str, content: Any) -> None:

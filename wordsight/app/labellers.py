@@ -1,14 +1,17 @@
-"""The models that an app offers, each loaded once."""
+"""The models that an app offers, loaded when they are used."""
 
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from wordsight.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from wordsight.pipelines import MultiLabelImageClassificationPipeline
+
+KEPT_LOADED = 4  # models, those that were used last
 
 
 class Labellers:
@@ -23,20 +26,13 @@ class Labellers:
 
     def __init__(self, model: str) -> None:
         self._lock = threading.Lock()
-        self._pipelines: dict[str, MultiLabelImageClassificationPipeline | None] = {}
-        self._titles: dict[str, str] = {}
-        self.add(model, model)
+        self._offered = {model}
+        self._loaded: OrderedDict[str, MultiLabelImageClassificationPipeline] = OrderedDict()
         self.get(model)
 
-    @property
-    def choices(self) -> list[tuple[str, str]]:
-        """Title and model of each."""
-        return [(title, model) for model, title in self._titles.items()]
-
-    def add(self, model: str, title: str) -> None:
+    def add(self, model: str) -> None:
         """Offers one more; it is loaded when it is first used."""
-        self._titles[model] = title
-        self._pipelines.setdefault(model, None)
+        self._offered.add(model)
 
     def get(self, model: str) -> MultiLabelImageClassificationPipeline:
         """The pipeline of a model.
@@ -47,9 +43,11 @@ class Labellers:
         from wordsight.cli import load_labeller
 
         with self._lock:
-            if model not in self._pipelines:
-                raise InvalidInputError(f"{model!r} is none of this app's models: {', '.join(self._pipelines)}.")
-            labeller = self._pipelines[model]
-            if labeller is None:
-                labeller = self._pipelines[model] = load_labeller(model)
-            return labeller
+            if model not in self._offered:
+                raise InvalidInputError(f"{model!r} is none of this app's models. Choose one of those that it offers.")
+            if model not in self._loaded:
+                self._loaded[model] = load_labeller(model)
+                if len(self._loaded) > KEPT_LOADED:
+                    self._loaded.popitem(last=False)
+            self._loaded.move_to_end(model)
+            return self._loaded[model]

@@ -11,10 +11,14 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
+from wordsight.errors import WordsightError
 from wordsight.overlay import overlay
 from wordsight.pipelines.inputs import open_input
 
 SHOWN_SIDE = 1280  # pixels on the longer side of what is shown and labelled: far more than an encoder sees
+MAP_SIDE = 480  # of what heat maps are made for, of all labels at once
+MAX_UPLOAD = "200mb"
+MOST_PHOTOS = 50  # at a time
 MOST_LABELS = 20  # that the slider offers
 KEPT = 3600  # seconds that a visitor's photos are kept
 NO_PHOTO = "Drop photos, or choose an example."
@@ -39,6 +43,20 @@ class Labelled:
     def caption(self, threshold: float, top_k: int) -> str:
         """Its name and its labels, in a line."""
         return f"{self.name}: {', '.join(self.best(threshold, top_k)) or 'no label'}"
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Lets people and programs know what was wrong; Gradio keeps all errors but its own to itself."""
+    try:
+        yield
+    except (WordsightError, ValueError, OSError) as error:
+        raise gr.Error(str(error), print_exception=False) from error
+
+
+def plain(text: str) -> str:
+    """Others' words for Markdown, as words alone: no markup, no links, no pictures."""
+    return "".join(f"\\{character}" if character in "\\`*_{}[]()#+-.!|<>~&$:" else character for character in text)
 
 
 class LabellingTab:
@@ -117,27 +135,34 @@ class LabellingTab:
         self.model.change(self.label_again, [self.labelled, self.index, *settings], changed, **slow)
         for slider in (self.threshold, self.top_k):
             slider.change(
-                self.show,
+                self.show_labels,
                 [self.labelled, self.index, *settings],
-                [self.code, *shown],
+                [self.labels, self.note, self.code],
                 trigger_mode="always_last",
                 **quick,
             )
         self.gallery.select(self.choose, [self.labelled, *settings], [self.code, *shown], **quick)
         self.labels.select(self.show_where, [self.labelled, self.index, self.model], [self.picture, self.note], **slow)
 
+    @told()
     def label_files(self, sources: list[str] | None, model: str, threshold: float, top_k: int) -> Update:
         """Labels photos that were dropped; those that can't be read are named, the others go on."""
         results, problems = [], []
         labeller = self.load(model)
-        for source in sources or []:
+        sources = sources or []
+        if len(sources) > MOST_PHOTOS:
+            problems.append(
+                f"- These are {len(sources)} photos: the first {MOST_PHOTOS} are labelled. For more, see `wordsight "
+                "predict --shards`."
+            )
+        for source in sources[:MOST_PHOTOS]:
             name = source if "://" in source else Path(source).name
             try:
                 photo = open_input(source)
                 photo.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
                 results.append(Labelled(name, photo, all_scores(labeller, photo)))
             except (ValueError, OSError) as error:
-                problems.append(f"- {str(error).replace(source, name)}")
+                problems.append(f"- {plain(str(error).replace(source, name))}")
         said = gr.Markdown("\n".join(problems), visible=bool(problems))
         return {self.labelled: results, self.problems: said} | self.show(results, 0, model, threshold, top_k)
 
@@ -152,6 +177,7 @@ class LabellingTab:
         """Labels one of the examples."""
         return self.label_files([sample[0]], model, threshold, top_k)
 
+    @told()
     def label_again(self, results: list[Labelled], index: int, model: str, threshold: float, top_k: int) -> Update:
         """Labels the same photos by another model."""
         labeller = self.load(model)
@@ -164,32 +190,38 @@ class LabellingTab:
 
     def show(self, results: list[Labelled], index: int, model: str, threshold: float, top_k: int) -> Update:
         """Shows one of the photos, its labels, and the code that gives them."""
-        code = {self.code: python_code(model, threshold, top_k, self.trust)}
+        labels = self.show_labels(results, index, model, threshold, top_k)
         if not results:
-            empty = {self.picture: None, self.labels: None, self.note: NO_PHOTO, self.index: 0}
-            return code | empty | {self.gallery: gr.Gallery(None, visible=False)}
-        result = results[index]
-        best = result.best(threshold, top_k)
-        first, score = next(iter(result.scores.items()))
-        note = "Choose a label to see where it is."
-        if not best:
-            note = f"No label reaches {threshold:.2f}. The best is **{first}** with {score:.2f}."
+            return labels | {self.picture: None, self.gallery: gr.Gallery(None, visible=False), self.index: 0}
         several = len(results) > 1
-        captioned = [(other.photo, other.caption(threshold, top_k)) for other in results]
-        return code | {
-            self.picture: gr.Image(result.photo, label=result.name),
+        captioned = [(result.photo, result.caption(threshold, top_k)) for result in results]
+        return labels | {
+            self.picture: gr.Image(results[index].photo, label=results[index].name),
             self.gallery: gr.Gallery(captioned if several else None, visible=several, selected_index=None),
-            self.labels: best or None,
-            self.note: note,
             self.index: index,
         }
 
+    def show_labels(self, results: list[Labelled], index: int, model: str, threshold: float, top_k: int) -> Update:
+        """Shows the labels of a photo that is shown already, and the code that gives them."""
+        code = {self.code: python_code(model, threshold, top_k, self.trust)}
+        if not results:
+            return code | {self.labels: None, self.note: NO_PHOTO}
+        best = results[index].best(threshold, top_k)
+        first, score = next(iter(results[index].scores.items()))
+        note = "Choose a label to see where it is."
+        if not best:
+            note = f"No label reaches {threshold:.2f}. The best is **{plain(first)}** with {score:.2f}."
+        return code | {self.labels: best or None, self.note: note}
+
+    @told()
     def show_where(self, results: list[Labelled], index: int, model: str, event: gr.SelectData) -> Update:
         """Lays the heat map of the chosen label over the photo."""
-        photo = results[index].photo
-        lit = overlay(photo, heat_map(self.load(model), results[index], event.value))
-        note = f"Bright is where the model looks for **{event.value}**; the score says whether it is there at all."
-        return {self.picture: gr.Image(lit, label=f"{results[index].name}: {event.value}"), self.note: note}
+        if not results:  # kept for an hour only
+            return {self.picture: None, self.note: NO_PHOTO}
+        name, photo, label = results[index].name, results[index].photo, str(event.value)
+        lit = overlay(photo, heat_map(self.load(model), photo, label))
+        note = f"Bright is where the model looks for **{plain(label)}**; the score says whether it is there at all."
+        return {self.picture: gr.Image(lit, label=f"{name}: {label}"), self.note: note}
 
     def _offer_to_programs(self) -> None:
         """Endpoints for `gradio_client`: photo to labels, and photo and label to its overlay."""
@@ -203,9 +235,9 @@ class LabellingTab:
         def heatmap(photo: str, model: str, label: str) -> Image.Image:
             """A photo with the heat map of a label over it."""
             with told():
-                labeller, opened = self.load(model), open_input(photo)
-                labelled = Labelled(Path(photo).name, opened, all_scores(labeller, opened))
-                return overlay(opened, heat_map(labeller, labelled, label))
+                opened = open_input(photo)
+                opened.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
+                return overlay(opened, heat_map(self.load(model), opened, label))
 
         with gr.Group(visible=False):
             photo, name = gr.File(file_types=["image"]), gr.Textbox()
@@ -218,27 +250,19 @@ def all_scores(labeller: Any, photo: Image.Image) -> dict[str, float]:
     return {entry["label"]: entry["score"] for entry in labeller(photo)}
 
 
-def heat_map(labeller: Any, labelled: Labelled, label: str) -> Image.Image:
-    """Where in a photo a label is ("L", the photo's size).
+def heat_map(labeller: Any, photo: Image.Image, label: str) -> Image.Image:
+    """Where in a photo a label is: mode "L", of the photo's proportions.
 
     Raises:
         ValueError: the model has no such label.
     """
-    if label not in labelled.scores:
-        raise ValueError(f"The model has no label {label!r}.")
-    # Only as many maps as are needed to reach this one.
-    rank = [*labelled.scores].index(label) + 1
-    heatmap: Image.Image = labeller(labelled.photo, output_heatmaps=True, top_k=rank)[-1]["heatmap"]
-    return heatmap
-
-
-@contextmanager
-def told() -> Iterator[None]:
-    """Lets programs know what was wrong with what they gave; gradio keeps all other errors to itself."""
-    try:
-        yield
-    except (ValueError, OSError) as error:
-        raise gr.Error(str(error), print_exception=False) from error
+    small = photo.copy()
+    small.thumbnail((MAP_SIDE, MAP_SIDE))
+    for entry in labeller(small, output_heatmaps=True):
+        if entry["label"] == label:
+            heatmap: Image.Image = entry["heatmap"]
+            return heatmap
+    raise ValueError(f"The model has no label {label!r}.")
 
 
 def python_code(model: str, threshold: float, top_k: int, trust: bool) -> str:

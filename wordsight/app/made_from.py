@@ -5,11 +5,10 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from html import escape
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import gradio as gr
 from PIL import Image
@@ -20,6 +19,7 @@ from wordsight.modeling.side_files import KNOWLEDGE, TRAINING_LOG, read_json
 from wordsight.plot import plot_training_curves
 
 from .labellers import Labellers
+from .labelling import plain, told
 
 if TYPE_CHECKING:
     from wordsight.modeling.configuration_wordsight import WordsightConfig
@@ -38,7 +38,6 @@ class Origin:
     log: dict[str, Any]
 
 
-@lru_cache(maxsize=16)
 def origin_of(model: WordsightForMultiLabelImageClassification) -> Origin:
     """Reads a model's side files, from its folder or its repository."""
     with tempfile.TemporaryDirectory() as temporary:
@@ -60,6 +59,7 @@ class MadeFromTab:
 
     def __init__(self, labellers: Labellers, model: gr.Dropdown) -> None:
         self.labellers, self.model = labellers, model
+        self._origins: dict[str, Origin] = {}
         self.summary = gr.Markdown(elem_id="summary")
         with gr.Row():
             with gr.Column(min_width=300):
@@ -85,9 +85,16 @@ class MadeFromTab:
         """What `show` fills."""
         return [self.summary, self.category, self.about, self.groups, self.curve]
 
+    def origin(self, model: str) -> Origin:
+        """What one of the app's models was made from; read once."""
+        if model not in self._origins:
+            self._origins[model] = origin_of(cast(Any, self.labellers.get(model).model))
+        return self._origins[model]
+
+    @told()
     def show(self, model: str) -> Update:
         """Tells of a model."""
-        origin = origin_of(self.labellers.get(model).model)
+        origin = self.origin(model)
         names = origin.config.category_names
         history = origin.log.get("history")
         return {
@@ -98,9 +105,10 @@ class MadeFromTab:
             self.curve: gr.Image(training_curve(origin.log) if history else None, visible=bool(history)),
         }
 
+    @told()
     def tell_of(self, model: str, category: str) -> str:
         """What is known of a category."""
-        return about(category, origin_of(self.labellers.get(model).model))
+        return about(category, self.origin(model))
 
 
 def training_curve(log: dict[str, Any]) -> Image.Image:
@@ -138,8 +146,8 @@ def about(category: str, origin: Origin) -> str:
                 lines.append(f"**{title}** {_listed(words)}")
     if sentences := origin.log.get("example_sentences", {}).get(category):
         lines.append("**Some of its sentences**")
-        lines.append("\n".join(f"- {_plain(sentence)}" for sentence in sentences))
-    return "\n\n".join(lines) or "Nothing is known of it: the model's folder has no `knowledge.json`."
+        lines.append("\n".join(f"- {plain(sentence)}" for sentence in sentences))
+    return "\n\n".join(lines) or "The model's files tell nothing of it."
 
 
 def group_tree(config: WordsightConfig) -> str:
@@ -158,9 +166,4 @@ def _branch(group: Sequence[str]) -> str:
 
 
 def _listed(words: Sequence[str]) -> str:
-    return _plain(", ".join(words))
-
-
-def _plain(text: str) -> str:
-    """A language model's or user's words, as words alone: no markup, no links."""
-    return "".join(f"\\{character}" if character in "\\`*_{}[]()#+-.!|<>~&$" else character for character in text)
+    return plain(", ".join(words))

@@ -20,6 +20,7 @@ from .labellers import Labellers
 
 Update = dict[Any, Any]
 WAIT = 0.5  # seconds between looks whether it is one's turn
+MOST_WAITING = 8  # labellers, the one that is being made included
 PLACEHOLDER = "cat, kitten\ndog, puppy\nbicycle, bike"
 
 
@@ -73,11 +74,13 @@ class Jobs:
         """Puts a visitor's job at the end of the queue.
 
         Raises:
-            InvalidInputError: the visitor has one there.
+            InvalidInputError: the visitor has one there, or the queue is full.
         """
         with self._lock:
             if session in self._jobs:
                 raise InvalidInputError("Your labeller is being made. Cancel it first, or wait.")
+            if len(self._jobs) >= MOST_WAITING:
+                raise InvalidInputError(f"{len(self._jobs)} labellers are to be made already. Try again later.")
             self._jobs[session] = job
 
     def before(self, job: LabellerJob) -> int:
@@ -107,7 +110,7 @@ class MakingTab:
 
     Args:
         labellers: the app's models, which new ones join.
-        model: the component that holds the chosen model.
+        model: the component that holds the chosen model; a visitor can choose the first one and his own.
         tabs: all tabs; the first opens when the labeller is ready.
         options: what visitors can't change.
         jobs: where labellers in the making are noted.
@@ -145,11 +148,12 @@ class MakingTab:
                     self.cancel = gr.Button("Cancel", variant="stop", min_width=100, interactive=False)
             with gr.Column(min_width=300):
                 self.status = gr.HTML("", elem_id="status")
-        self.outputs: list[Any] = [self.status, self.start, self.cancel, self.model, self.tabs]
+        self.choices = gr.State(model.choices)
+        self.outputs: list[Any] = [self.status, self.start, self.cancel, self.model, self.choices, self.tabs]
         # The queue is ours, since who waits in Gradio's can't be told how it goes.
         self.start.click(
             self.make,
-            [self.names, self.sentences],
+            [self.names, self.sentences, self.choices],
             self.outputs,
             api_name="make",
             concurrency_limit=None,
@@ -157,7 +161,9 @@ class MakingTab:
         )
         self.cancel.click(self.stop, api_name="cancel", concurrency_limit=None, show_progress="hidden")
 
-    def make(self, names: str, sentences: float, request: gr.Request) -> Iterator[Update]:
+    def make(
+        self, names: str, sentences: float, choices: list[tuple[str, str]], request: gr.Request
+    ) -> Iterator[Update]:
         """Makes a labeller and tells how it goes."""
         session = str(request.session_hash)
         try:
@@ -171,17 +177,22 @@ class MakingTab:
                 yield self._busy(_message(f"Waiting: {before} to be made before yours.", "remark"))
                 time.sleep(WAIT)
             yield self._busy(_message("Starting ...", "remark"))
-            yield from self._follow(job)
-        finally:
-            # Also when the visitor leaves: the generator is closed then.
+            yield from self._follow(job, choices)
+        except GeneratorExit:
+            # The visitor left: Gradio closes the generator, in its event loop, which must not wait.
+            threading.Thread(target=self.jobs.remove, args=(session,)).start()
+            raise
+        except BaseException:
             self.jobs.remove(session)
+            raise
+        self.jobs.remove(session)
 
-    def _follow(self, job: LabellerJob) -> Iterator[Update]:
+    def _follow(self, job: LabellerJob, choices: list[tuple[str, str]]) -> Iterator[Update]:
         steps = Steps()
         try:
             for event in job.run():
                 if isinstance(event, Made):
-                    yield self._made(event.model, job.request, steps)
+                    yield self._made(event.model, job.request, steps, choices)
                     return
                 if isinstance(event, Remark):
                     steps.remarks.append(event.text)
@@ -212,12 +223,14 @@ class MakingTab:
     def _idle(self, shown: str) -> Update:
         return {self.status: shown, self.start: gr.Button(interactive=True), self.cancel: gr.Button(interactive=False)}
 
-    def _made(self, model: str, made_from: LabellerRequest, steps: Steps) -> Update:
+    def _made(self, model: str, made_from: LabellerRequest, steps: Steps, choices: list[tuple[str, str]]) -> Update:
         name = shortened([category.name for category in made_from.categories], 3)
-        self.labellers.add(model, name)
+        self.labellers.add(model)
+        choices = [*(choice for choice in choices if choice[1] != model), (name, model)]
         ready = steps.to_html(_message(f"Ready: it labels {name}.", "done"))
         return self._idle(ready) | {
-            self.model: gr.Dropdown(choices=self.labellers.choices, value=model, visible=True),
+            self.model: gr.Dropdown(choices=choices, value=model, visible=True),
+            self.choices: choices,
             self.tabs: gr.Tabs(selected="label"),
         }
 

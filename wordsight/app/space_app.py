@@ -7,18 +7,21 @@ from collections.abc import Sequence
 import gradio as gr
 from transformers import pipeline
 
-from .labelling import LabellingTab
+from .labelling import KEPT, LabellingTab
 
 
-def space_app(model: str, examples: Sequence[str]) -> gr.Blocks:
+def space_app(model: str, revision: str, examples: Sequence[str]) -> gr.Blocks:
     """The app of a Space, not yet started; the model's own code runs.
 
     Args:
         model: the model's id on the Hub.
+        revision: its commit: no other code than that of then is ever run.
         examples: paths of photos to try.
     """
-    labeller = pipeline("multi-label-image-classification", model=model, trust_remote_code=True)  # type: ignore[call-overload]
-    with gr.Blocks(title=model, analytics_enabled=False, delete_cache=(3600, 3600)) as app:
+    labeller = pipeline(  # type: ignore[call-overload]
+        "multi-label-image-classification", model=model, revision=revision, trust_remote_code=True
+    )
+    with gr.Blocks(title=model, analytics_enabled=False, delete_cache=(KEPT, KEPT)) as app:
         gr.Markdown(f"# {model}\nLabels for photos, [learned](https://huggingface.co/{model}) from words alone.")
         LabellingTab(lambda _: labeller, gr.State(model), urls=False, examples=examples, trust=True)
     return app

@@ -61,6 +61,12 @@ def push(
             f"Say where {model} goes: wordsight push {model} user/name. Only a model that is on the Hub already can do "
             "without, with --space."
         )
+    if space is not None and (revision or create_pr):
+        raise InvalidInputError(
+            "A Space shows the model on main: leave out --revision and --create-pr, or push the Space later, alone."
+        )
+    if repo is None and (encoder or dataset or tag or license):
+        raise InvalidInputError(f"{model} is on the Hub already. Leave out --encoder, --dataset, --tag and --license.")
     if repo is not None:
         to = Destination(repo, "model", private, None, revision, create_pr)
         commit = push_checkpoint(
@@ -69,8 +75,10 @@ def push(
         _report(commit, revision, 'pipeline("multi-label-image-classification", model="{}"{})')
         model = commit.repo_url.repo_id
     if space is not None:
-        page = push_space(model, Destination(space, "space", private, None, None, create_pr), commit_message=message)
-        typer.echo(f"Space: {page.pr_url or page.repo_url}")
+        page = push_space(model, Destination(space, "space", private), commit_message=message)
+        typer.echo(f"Space: {page.repo_url}")
+        if private:
+            typer.echo("To read a private model it needs a token that may: as the secret HF_TOKEN, in its settings.")
 
 
 def push_texts(

@@ -9,20 +9,20 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from importlib.resources import files
 from pathlib import Path
 
-from huggingface_hub import CommitInfo
+from huggingface_hub import CommitInfo, HfApi
 from packaging.requirements import Requirement
 
 from wordsight.app.examples import example_photos
-from wordsight.errors import MissingDependencyError
+from wordsight.errors import InvalidInputError, MissingDependencyError
 from wordsight.model_cards import render_space_card
 from wordsight.modeling.configuration_wordsight import WordsightConfig
 from wordsight.modeling.encoders.offline.packages import IMAGE_PACKAGE
-from wordsight.modeling.loading import load_model
 from wordsight.version import __version__
 
+from .errors import explained
 from .push import DEFAULT_MESSAGE, card_maker
 from .remote_code import joined_source
-from .upload import Destination, push_files
+from .upload import Destination, push_files, retry
 
 # The modules that make app.py, in the order in which they need each other.
 MODULES = (
@@ -49,14 +49,16 @@ CSS = {css!r}
 
 if __name__ == "__main__":
     examples = sorted(map(str, Path(__file__).parent.glob("examples/*.jpg")))
-    space_app({model!r}, examples).launch(theme=theme(), css=CSS, ssr_mode=False)
+    app = space_app({model!r}, {revision!r}, examples)
+    app.launch(theme=theme(), css=CSS, max_file_size=MAX_UPLOAD, ssr_mode=False)
 """
 
 
 def push_space(model: str, to: Destination, *, commit_message: str | None = None) -> CommitInfo:
     """Pushes the page of a model that is on the Hub: `app.py`, `requirements.txt`, some photos to try, and the card.
 
-    The Hub's machines run the model's own code, so wordsight itself need not be installed there.
+    The Hub's machines run the model's own code, so wordsight itself need not be installed there. They take the model as
+    it is now: push again to show a newer one.
 
     Args:
         model: the model's id on the Hub.
@@ -65,17 +67,22 @@ def push_space(model: str, to: Destination, *, commit_message: str | None = None
 
     Raises:
         HubError: the Hub refused or did not answer.
-        InvalidInputError: there is no such model, or the Space's name is not valid.
+        InvalidInputError: it is no model of wordsight's, or the Space's name is not valid.
         MissingDependencyError: Gradio, whose version the Space is to run, is not installed.
     """
-    config = load_model(model).config
+    api = HfApi(token=to.token)
+    with explained(model, api.endpoint):
+        revision = str(retry(lambda: api.model_info(model)).sha)
+        config = retry(lambda: WordsightConfig.from_pretrained(model, revision=revision, token=to.token))
+    if config.category_names == [] or config.model_type != WordsightConfig.model_type:
+        raise InvalidInputError(f"{model} is no model of wordsight's. Push one first: wordsight push FOLDER {model}.")
     try:
         gradio = version("gradio")
     except PackageNotFoundError as error:
         raise MissingDependencyError("A Space needs Gradio. Run `pip install 'wordsight[app]'`.") from error
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        (folder / "app.py").write_text(app_source(model), encoding="utf-8")
+        (folder / "app.py").write_text(app_source(model, revision), encoding="utf-8")
         (folder / "requirements.txt").write_text("\n".join(requirements(config)) + "\n", encoding="utf-8")
         photos = [Path(path) for path in example_photos() if Path(path).stem in EXAMPLES]
         return push_files(
@@ -89,15 +96,16 @@ def push_space(model: str, to: Destination, *, commit_message: str | None = None
         )
 
 
-def app_source(model: str) -> str:
+def app_source(model: str, revision: str) -> str:
     """The source of a Space's `app.py`.
 
     Args:
         model: the model's id on the Hub.
+        revision: its commit.
     """
     css = (files("wordsight.app") / "app.css").read_text(encoding="utf-8")
     source = joined_source("app", MODULES, dict.fromkeys(MODULES, "app"), HEADER)
-    return source + MAIN.format(css=css, model=model)
+    return source + MAIN.format(css=css, model=model, revision=revision)
 
 
 def requirements(config: WordsightConfig) -> list[str]:
@@ -108,7 +116,7 @@ def requirements(config: WordsightConfig) -> list[str]:
     """
     lines = [*_own_requirements()]
     if config.encoder == "offline":
-        lines.append(IMAGE_PACKAGE.replace("_", "-"))
+        lines.append(f"{IMAGE_PACKAGE.replace('_', '-')}=={version(IMAGE_PACKAGE)}")
     return lines
 
 
