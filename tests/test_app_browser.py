@@ -67,8 +67,11 @@ def photos(tmp_path_factory):
 
 def look(page, screen, name):
     """Keeps a screenshot; nothing is wider than the screen, and no block lies on another."""
+    expect(page.locator(".progress-text:visible")).to_have_count(0)
+    page.wait_for_function("[...document.images].every(image => image.complete)")
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=SCREENSHOTS / f"{name}-{screen[0]}-{screen[1]}.png", full_page=True)
+    path = SCREENSHOTS / f"{name}-{screen[0]}-{screen[1]}.png"
+    page.screenshot(path=path, full_page=True, animations="disabled")
     assert page.evaluate("document.scrollingElement.scrollWidth <= window.innerWidth")
     boxes = page.evaluate(
         """() => [...document.querySelectorAll('.block, button[role=tab], #note, #summary, #about, #groups, #status')]
@@ -88,20 +91,25 @@ def upload(page, *paths):
     page.locator("#labels button").first.wait_for()
 
 
-def picture(page):
-    return page.locator("#picture img").get_attribute("src")
+def wraps(locator):
+    """Whether all of an element's words are in sight."""
+    return locator.evaluate("e => e.scrollWidth <= e.clientWidth + 1")
 
 
 def test_label_photos_and_see_where(page, screen, photos):
     look(page, screen, "start")
-    upload(page, photos / "chelsea.jpg", photos / "flower.jpg")
+    others = sorted({path.stem for path in photos.iterdir()} - {"chelsea", "flower"})
+    upload(page, *(photos / f"{name}.jpg" for name in ("chelsea", "flower", *others)))
     expect(page.locator("#labels button").first).to_contain_text("cat")
-    expect(page.locator("#gallery button img, #gallery .thumbnail-item img")).to_have_count(2)
+    thumbnails, picture = page.locator("#gallery .thumbnail-item"), page.locator("#picture img")
+    expect(thumbnails).to_have_count(2 + len(others))
+    for box in (thumbnail.bounding_box() for thumbnail in thumbnails.all()):
+        assert 0 <= box["x"] and box["x"] + box["width"] <= screen[0]
     look(page, screen, "labelled")
-    before = picture(page)
+    before = picture.get_attribute("src")
     page.locator("#labels button").first.click()
     expect(page.locator("#note")).to_contain_text("looks for cat")
-    assert picture(page) != before
+    expect(picture).not_to_have_attribute("src", before)
     look(page, screen, "where")
     page.locator("#gallery .thumbnail-item").nth(1).click()
     expect(page.locator("#labels button").first).to_contain_text("flower")
@@ -113,8 +121,7 @@ def test_threshold_top_k_and_code(page, screen, photos, app, tmp_path):
     threshold.fill("0")
     top_k.fill("8")
     expect(page.locator("#labels button")).to_have_count(8)
-    long = page.locator("#labels button", has_text=LONG_NAME)
-    assert long.evaluate("e => e.scrollWidth <= e.clientWidth + 1")
+    assert wraps(page.locator("#labels button", has_text=LONG_NAME))
     look(page, screen, "long-names")
     page.get_by_role("button", name="The same in Python").click()
     expect(page.locator("#code")).to_contain_text("top_k=8")
@@ -131,11 +138,15 @@ def test_what_it_was_made_from(page, screen):
     page.get_by_role("tab", name="Made from").click()
     expect(page.locator("#summary")).to_contain_text("8 categories")
     expect(page.locator("#groups")).to_contain_text("Look alike")
-    expect(page.locator("#groups li", has_text=LONG_NAME).first).to_be_visible()
+    long = page.locator("#groups li", has_text=LONG_NAME).first
+    expect(long).to_be_visible()
+    assert wraps(long)
     expect(page.locator("#curve img")).to_be_visible()
     page.locator("#category input").click()
     page.get_by_role("option", name="rocket").click()
+    expect(page.locator("#about")).to_contain_text("the shape of a rocket")
     expect(page.locator("#about")).to_contain_text("a rocket in a room")
+    expect(page.get_by_role("option")).to_have_count(0)
     look(page, screen, "made-from")
 
 
@@ -152,8 +163,9 @@ def test_make_a_new_one_and_use_it(page, screen):
     look(page, screen, "making")
     expect(page.get_by_role("tab", name="Label", exact=True)).to_have_attribute("aria-selected", "true", timeout=90_000)
     expect(page.get_by_label("Model", exact=True)).to_have_value("cat, flower, house")
+    page.get_by_role("slider").nth(0).fill("0")
     page.locator("#examples button").nth(1).click()
-    page.locator("#labels button, #note").first.wait_for()
+    expect(page.locator("#labels button")).to_have_count(3)
     look(page, screen, "made")
     page.get_by_role("tab", name="Made from").click()
     expect(page.locator("#summary")).to_contain_text("3 categories")
@@ -210,6 +222,7 @@ def test_keyboard_alone(page, screen):
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     expect(page.get_by_role("tab", name="Made from")).to_have_attribute("aria-selected", "true")
+    expect(page.locator("#curve img")).to_be_visible()
     look(page, screen, "made-from")
 
 

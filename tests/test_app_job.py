@@ -42,7 +42,8 @@ def with_server(cache, vllm_server, monkeypatch):
 def nothing_is_left(cache):
     """Every process that a test starts, or that one of those starts, is gone at its end."""
     yield
-    assert not started_with(cache)
+    _, alive = psutil.wait_procs(started_with(cache), timeout=30)  # of a job that ends by itself, nobody waits
+    assert not alive
 
 
 def started_with(cache):
@@ -55,16 +56,34 @@ def started_with(cache):
     return found
 
 
+def wait_for_vllm(cache):
+    """Returns when a test's own language model server is starting."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        for process in started_with(cache):
+            with contextlib.suppress(psutil.Error):
+                if "vllm.entrypoints" in " ".join(process.cmdline()):
+                    return
+        time.sleep(0.1)
+    raise AssertionError("vLLM does not start")
+
+
 def stop_in(job, phase):
-    """Runs a job until a phase goes on, stops it there, and gives what it said."""
-    events = []
+    """Runs a job until a phase goes on, stops it there, and gives what it said; nothing of it runs any more then."""
+    cache = Path(os.environ["WORDSIGHT_CACHE"])
+    events, stopping = [], None
     for event in job.run():
         events.append(event)
-        if isinstance(event, Progress) and event.desc.startswith(phase) and (event.done or phase == PHASES[0]):
+        is_there = isinstance(event, Progress) and event.desc.startswith(phase) and (event.done or phase == PHASES[0])
+        if is_there and stopping is None:
+            if phase == PHASES[0]:
+                wait_for_vllm(cache)
+            assert started_with(cache)
             stopping = threading.Thread(target=job.stop)
             stopping.start()
-            assert started_with(Path(os.environ["WORDSIGHT_CACHE"]))
     stopping.join()
+    assert not started_with(cache)
+    assert phases_of(events)[-1] == phase and not any(isinstance(event, Made) for event in events)
     return events
 
 
@@ -76,10 +95,7 @@ def phases_of(events):
 def test_stopped_while_the_server_starts_and_while_sentences_are_written(cache):
     request = LabellerRequest(CATEGORIES, 400)
     assert phases_of(stop_in(LabellerJob(request), PHASES[0])) == [PHASES[0]]
-    assert not started_with(cache)
-    events = stop_in(LabellerJob(request), PHASES[2])
-    assert phases_of(events) == list(PHASES[:3])
-    assert not any(isinstance(event, Made) for event in events)
+    assert phases_of(stop_in(LabellerJob(request), PHASES[2])) == list(PHASES[:3])
     assert len(answers(request)) > 0
 
 
@@ -88,32 +104,29 @@ def answers(request):
     return path.read_text().splitlines()
 
 
-@pytest.mark.parametrize("phase", [PHASES[1], PHASES[3]])
-def test_stopped_goes_on_where_it_was(with_server, phase):
-    events = stop_in(LabellerJob(with_server), phase)
-    assert phases_of(events)[-1] == phase and not any(isinstance(event, Made) for event in events)
-    kept = answers(with_server)
-    *_, last = LabellerJob(with_server).run()
-    assert isinstance(last, Made)
-    assert answers(with_server)[: len(kept)] == kept and len(set(answers(with_server))) == len(answers(with_server))
+def test_stopped_twice_goes_on_where_it_was(with_server):
+    stop_in(LabellerJob(with_server), PHASES[1])
+    asked = answers(with_server)
+    stop_in(LabellerJob(with_server), PHASES[3])
+    written = answers(with_server)
+    assert written[: len(asked)] == asked and len(set(written)) == len(written) > len(asked) > 0
+    *events, last = LabellerJob(with_server).run()
+    assert isinstance(last, Made) and phases_of(events)[-1] == PHASES[3]
+    assert answers(with_server) == written  # nothing is asked again
     assert (with_server.folder() / "model" / "config.json").is_file()
     assert [*LabellerJob(with_server).run()] == [last]  # at once
 
 
-def test_what_goes_wrong_is_told(cache):
-    with pytest.raises(LabellerError, match=r"no-such-model"):
-        [*LabellerJob(LabellerRequest(CATEGORIES, 60, llm="./no-such-model")).run()]
+def test_what_goes_wrong_is_told(with_server, monkeypatch):
+    monkeypatch.setenv("WORDSIGHT_API_KEY", "another")
+    with pytest.raises(LabellerError, match=f"{with_server.base_url}.* WORDSIGHT_API_KEY"):
+        [*LabellerJob(with_server).run()]
 
 
 def test_stopped_before_it_began(cache):
     job = LabellerJob(LabellerRequest(CATEGORIES, 60))
     job.stop()
     assert [*job.run()] == [] and not job.folder.exists()
-
-
-def commands(pid):
-    """The command lines of a process's descendants."""
-    return [" ".join(child.cmdline()) for child in psutil.Process(pid).children(recursive=True)]
 
 
 def test_killed_app_leaves_nothing(cache):
@@ -127,8 +140,7 @@ def test_killed_app_leaves_nothing(cache):
         for line in process.stdout:
             if "Starting vLLM" in line:
                 break
-        while not any("vllm.entrypoints" in line for line in commands(process.pid)):
-            time.sleep(0.1)
+        wait_for_vllm(cache)
         started = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGKILL)
     _, alive = psutil.wait_procs(started, timeout=40)
