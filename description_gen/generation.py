@@ -223,19 +223,25 @@ class _Run:
 
         asked = 0
         rows: list[dict[str, Any]] = []
-        with progress_bar("Writing sentences", self.sentences, "sentence", self.progress) as bar:
+        first = [plan.request(number) for number in range(self._wanted(0, 0))]
+        done = sum(request.key in store for request in first)  # by a run before this one
+        with progress_bar("Writing sentences", len(first), "sentence", self.progress, initial=done) as bar:
             while len(rows) < self.sentences and asked < MAX_REQUESTS_PER_SENTENCE * self.sentences:
-                # As many as are missing, by the share that was usable so far.
-                share = max(len(rows) / asked, 0.25) if asked else 0.9
-                wanted = asked + int(np.ceil((self.sentences - len(rows)) / share))
+                wanted = self._wanted(asked, len(rows))
                 requests = [plan.request(number) for number in range(wanted)]
                 todo = [request for request in requests[asked:] if request.key not in store]
                 bar.total = wanted
-                bar.update(wanted - asked - len(todo))
+                if asked:
+                    bar.update(wanted - asked - len(todo))
                 await ask_all(todo, ask, client.concurrency)
                 asked = wanted
                 rows = self._usable(requests, store, plan.knowledge.model)
         return rows[: self.sentences]
+
+    def _wanted(self, asked: int, usable: int) -> int:
+        """How many requests in all are to give as many sentences as are wanted, by the share that was usable so far."""
+        share = max(usable / asked, 0.25) if asked else 0.9
+        return asked + int(np.ceil((self.sentences - usable) / share))
 
     def _usable(self, requests: list[DescriptionRequest], store: AnswerStore, model: str) -> list[dict[str, Any]]:
         """Sentences that mention a category, each once, in the order of the plan."""

@@ -29,7 +29,8 @@ JPEG_START = b"\xff\xd8\xff"
 # many pixels on the shorter side. That takes little memory, so that photos of 4 times as many are no bombs yet.
 LARGE_JPEG_SIDE = 2048
 LARGE_JPEG_FACTOR = 4
-BRIGHTEST_16_BIT = 65535
+BRIGHTEST_8_BIT, BRIGHTEST_16_BIT = 255, 65535
+LONGEST = 100  # times as long as wide; an encoder that scales the shorter side would blow it up
 
 
 def decode_photo(source: str | Path | bytes | Image.Image, least: int | None = None) -> Image.Image:
@@ -81,6 +82,8 @@ def _open_jpeg(file: IO[bytes], least: int | None) -> Image.Image:
 
 
 def _upright_rgb(image: Image.Image) -> Image.Image:
+    if max(image.size) > LONGEST * min(image.size):
+        raise ValueError(f"{image.width} x {image.height} pixels are a strip, no photo")
     image = ImageOps.exif_transpose(image)
     if image.mode[0] in "IF":  # I;16 and its kin, I (32 bits), F (fractions)
         image = _in_8_bits(image)
@@ -94,11 +97,14 @@ def _upright_rgb(image: Image.Image) -> Image.Image:
 
 def _in_8_bits(image: Image.Image) -> Image.Image:
     """Deep greys as 8-bit ones; Pillow's own conversion makes all that is above 255 white."""
-    values = np.nan_to_num(np.asarray(image, dtype=np.float32), posinf=0, neginf=0)
-    darkest, brightest = float(values.min()), float(values.max())
-    # 16-bit files come as I;16, or as I from some formats.
+    values = np.asarray(image, dtype=np.float32)
+    finite = values[np.isfinite(values)]
+    darkest, brightest = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    # 16-bit files come as I;16, or as I from some formats; an I that is no brighter than 255 has 8 bits.
     if image.mode[0] == "I" and darkest >= 0 and brightest <= BRIGHTEST_16_BIT:
-        darkest, brightest = 0, BRIGHTEST_16_BIT
+        has_8_bits = image.mode == "I" and brightest <= BRIGHTEST_8_BIT
+        darkest, brightest = 0, BRIGHTEST_8_BIT if has_8_bits else BRIGHTEST_16_BIT
     spread = brightest - darkest
-    scaled = (values - darkest) * (255 / spread if spread else 0)
+    values = np.nan_to_num(values, nan=darkest, posinf=brightest, neginf=darkest)
+    scaled = (values - darkest) * (BRIGHTEST_8_BIT / spread if spread else 0)
     return Image.fromarray(np.round(scaled).astype(np.uint8))

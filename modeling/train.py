@@ -14,7 +14,7 @@ import typer
 from huggingface_hub.errors import StrictDataclassError
 
 from wordsight.errors import InvalidInputError, writing
-from wordsight.progress import library_step, load_libraries
+from wordsight.progress import load_libraries
 
 from .configuration_training import TrainingConfig
 
@@ -109,7 +109,7 @@ def train_prompts(
             shutil.rmtree(path)
     accelerator.wait_for_everyone()
     if text_encoder is None:
-        with accelerator.local_main_process_first(), library_step(f"Loading the encoder {encoder}"):
+        with accelerator.local_main_process_first():
             text_encoder = load_text_encoder(encoder, revision=revision)
     text_encoder.to(accelerator.device)
     model_config = _model_config(data, text_encoder, accelerator, groups, config.seed)

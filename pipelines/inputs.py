@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from PIL import Image
 from wordsight.errors import InvalidInputError
 from wordsight.modeling.decoding import UNREADABLE, decode_photo, reason_of
 
-URL_TIMEOUT = 10.0  # seconds
+URL_TIMEOUT = 10.0  # seconds, for the whole photo
+MOST_BYTES = 200 * 10**6  # that are fetched
 
 
 def open_input(image: Any, timeout: float | None = None) -> Image.Image:
@@ -28,7 +30,7 @@ def open_input(image: Any, timeout: float | None = None) -> Image.Image:
     Raises:
         InvalidInputError: it can't be fetched or read; says which, and what to do.
     """
-    shown = repr(image[:200]) if isinstance(image, str) else repr(image)
+    shown = repr(image[:200] if isinstance(image, str | bytes) else image)
     if not isinstance(image, str | Path | Image.Image):
         raise InvalidInputError(
             f"{shown} can't be read as an image. Give a path, a URL, base64, a PIL image or an array."
@@ -66,9 +68,19 @@ def array_input(array: NDArray[Any]) -> NDArray[Any] | Image.Image:
 
 def _fetch(url: str, timeout: float | None) -> bytes:
     seconds = URL_TIMEOUT if timeout is None else timeout
+    deadline = time.monotonic() + seconds
+    content = bytearray()
     try:
-        answer = httpx.get(url, timeout=seconds, follow_redirects=True)
-        answer.raise_for_status()
+        with httpx.stream("GET", url, timeout=seconds, follow_redirects=True) as answer:
+            answer.raise_for_status()
+            for part in answer.iter_bytes():
+                content += part
+                if len(content) > MOST_BYTES:
+                    raise InvalidInputError(f"{url} gives more than {MOST_BYTES // 10**6} MB. Download the photo.")
+                if time.monotonic() > deadline:  # the client's own timeout is for each part
+                    raise httpx.ReadTimeout("too slow")
+    except InvalidInputError:
+        raise
     except httpx.HTTPStatusError as error:
         raise InvalidInputError(f"{url} answers {error.response.status_code}. Check the address.") from error
     except httpx.TimeoutException as error:
@@ -80,8 +92,7 @@ def _fetch(url: str, timeout: float | None) -> bytes:
             f"{url} can't be reached ({str(error) or type(error).__name__}). Check address and network, or download "
             "the photo."
         ) from error
-    content: bytes = answer.content
-    return content
+    return bytes(content)
 
 
 def _local(image: str | Path | Image.Image, shown: str) -> str | Path | bytes | Image.Image:

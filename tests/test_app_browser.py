@@ -104,7 +104,7 @@ def test_label_photos_and_see_where(page, screen, photos):
     thumbnails, picture = page.locator("#gallery .thumbnail-item"), page.locator("#picture img")
     expect(thumbnails).to_have_count(2 + len(others))
     for box in (thumbnail.bounding_box() for thumbnail in thumbnails.all()):
-        assert 0 <= box["x"] and box["x"] + box["width"] <= screen[0]
+        assert box["x"] >= 0 and box["x"] + box["width"] <= screen[0]
     look(page, screen, "labelled")
     before = picture.get_attribute("src")
     page.locator("#labels button").first.click()

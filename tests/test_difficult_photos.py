@@ -284,3 +284,22 @@ def test_images_of_a_user_stay_as_they_are():
     image = Image.new("RGBA", (4, 4), (9, 9, 9, 0))
     decode_photo(image)
     assert image.mode == "RGBA" and image.getpixel((0, 0)) == (9, 9, 9, 0)
+
+
+def test_greys_of_8_bits_in_32_stay_as_they_are():
+    values = np.arange(0, 251, 10, dtype=np.int32).reshape(2, 13)
+    assert np.array_equal(np.asarray(decode_photo(Image.fromarray(values)))[..., 0], values)
+
+
+def test_what_is_no_number_does_not_change_the_range():
+    values = np.linspace(100, 200, 12, dtype=np.float32).reshape(3, 4)
+    values[0, 1] = np.nan
+    decoded = np.asarray(decode_photo(Image.fromarray(values)))[..., 0]
+    assert (decoded.min(), decoded.max()) == (0, 255) and decoded[0, 1] == 0
+
+
+def test_a_strip_is_refused(labeller, tmp_path):
+    """An encoder that scales the shorter side to 224 pixels would make gigabytes of it."""
+    Image.new("RGB", (60_000, 1)).save(tmp_path / "strip.png")
+    with pytest.raises(InvalidInputError, match="60000 x 1 pixels are a strip"):
+        labeller(str(tmp_path / "strip.png"))

@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from importlib.metadata import distribution
 from pathlib import Path
 
@@ -52,9 +51,7 @@ def install(packages, name, version, *requirements):
 
 
 def test_here_the_main_job_can_run(hub):
-    started = time.monotonic()
     result = run(sys.executable, "doctor", "--json", module="wordsight", HF_TOKEN=SECRET)
-    assert time.monotonic() - started < 5
     assert result.returncode == 0, result.stdout
     able, findings = examined(result)
     assert able == {"describe": True, "train": True, "predict": True}
@@ -79,7 +76,7 @@ def test_where_much_is_missing(bare, tmp_path):
     assert {"torch", "transformers", "openai", "gradio", "vLLM", "Hub", "Hub token", "offline encoder"} <= missing
     assert {"python", "wordsight", "rich", "typer"}.isdisjoint(missing)
     assert "pip install 'wordsight[generate]'" in findings["openai"]["remedy"]
-    assert findings["weights to train"]["needed_for"] == "train"
+    assert findings["weights to train"]["needed_for"] == "train by default"
     assert findings["Hub"]["found"] == "http://127.0.0.1:9 does not answer"
 
     (tmp_path / "token").write_text(SECRET)

@@ -158,7 +158,7 @@ def predict(
     Example: wordsight predict my-model beach.jpg street.jpg --threshold 0.5
 
     With --heatmaps, a picture for each photo and label, no larger than 1600 pixels, and a contact sheet of them all.
-    Brightness says where, the score says whether.
+    Brightness says where, the score says whether. Files of an earlier run in the folder stay.
 
     Example: wordsight predict my-model beach.jpg street.jpg --top-k 3 --heatmaps where
 
@@ -286,7 +286,10 @@ def calibrate(
     model: Annotated[str, typer.Argument(help="Folder or Hub id of a wordsight model.")],
     photos: Annotated[list[Path], typer.Argument(help="Unlabelled photos, or folders of them.", metavar="PHOTOS...")],
     use: Annotated[
-        str, typer.Option(help="Score option to switch on: none, images, categories or sparc (see the README).")
+        str,
+        typer.Option(
+            help="Score option to switch on: none, images, categories or sparc (see docs/how-to/calibrate.md)."
+        ),
     ] = "none",
     out: Annotated[Path | None, typer.Option(help="Folder for the model; by default where it is.")] = None,
     batch_size: Annotated[int, typer.Option(help="Photos at a time.", min=1)] = 32,
@@ -379,16 +382,25 @@ def print_labels(results: dict[str, list[dict[str, Any]]]) -> None:
     Console().print(table)
 
 
+def _hide_bars_of_weights(logging_of_transformers: Any) -> None:
+    """Transformers' bars are for reading and writing weights, a moment's work; the Hub's, for downloads, stay."""
+    from huggingface_hub.utils import are_progress_bars_disabled, enable_progress_bars
+
+    hub_has_bars = not are_progress_bars_disabled()
+    logging_of_transformers.disable_progress_bar()  # which takes the Hub's along
+    if hub_has_bars:
+        enable_progress_bars()
+
+
 def _set_up_progress() -> None:
     """Hides the bars of libraries where they disturb, and sees whether `--quiet` stands anywhere in the line."""
     if sys.stderr is None or not sys.stderr.isatty():
         os.environ.setdefault("TQDM_DISABLE", "1")  # libraries' bars, before they are imported: no line of a log each
-    # transformers' bars are for reading and writing weights: a moment's work.
-    register_post_import_hook(lambda module: module.disable_progress_bar(), "transformers.utils.logging")
+    register_post_import_hook(_hide_bars_of_weights, "transformers.utils.logging")
     options = sys.argv[: sys.argv.index("--")] if "--" in sys.argv else sys.argv
     asked = QUIET_OPTION in options
     if asked:  # taken here, so that it may stand anywhere, and no command need have it
-        sys.argv.remove(QUIET_OPTION)
+        sys.argv[: len(options)] = [option for option in options if option != QUIET_OPTION]
     if asked or is_quiet():  # the libraries' bars don't know our environment variable
         be_quiet()
 

@@ -235,7 +235,7 @@ def _llm_server() -> Iterator[Finding]:
     if not installed and not shutil.which(
         "vllm", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     ):
-        yield Finding("vLLM", "missing", "not installed; a server elsewhere does (--base-url)", "describe", VLLM)
+        yield Finding("vLLM", "missing", "not installed; a server elsewhere does", "describe without --base-url", VLLM)
         return
     found = ", ".join(f"{name} {_version(name)}" for name in installed) or "the command `vllm`"
     yield Finding("vLLM", "ok", found, "describe")
@@ -299,9 +299,15 @@ def _browser() -> Iterator[Finding]:
 def _hub() -> Iterator[Finding]:
     """Whether the Hub answers; a lookup of its address may hang, so that it is asked from a thread."""
     endpoint = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
-    parts = urlsplit(endpoint)
-    shown = f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")  # never a password in it
     what_for = "encoders and models by Hub id, push"
+    parts = urlsplit(endpoint)
+    try:
+        shown = f"{parts.scheme}://{parts.hostname}" + (
+            f":{parts.port}" if parts.port else ""
+        )  # never a password in it
+    except ValueError:
+        yield Finding("Hub", "problem", "HF_ENDPOINT is no address", what_for, "set HF_ENDPOINT to https://HOST")
+        return
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}:
         yield Finding("Hub", "missing", "HF_HUB_OFFLINE is set: it is not asked", what_for, "unset HF_HUB_OFFLINE")
         return
@@ -348,15 +354,15 @@ def _token() -> Iterator[Finding]:
 
 
 def _without_sources(findings: list[Finding]) -> Iterator[Finding]:
-    """Jobs that have neither the packages' weights nor a Hub to get others from."""
+    """Jobs that have neither the packages' weights nor a Hub to get others from; what is in its cache still does."""
     states = {finding.name: finding.state for finding in findings}
     remedies = {finding.name: finding.remedy for finding in findings}
     if states.get("Hub") == "ok":
         return
     for job, source in (("describe", "default LLM"), ("train", "offline encoder")):
         if states.get(source) != "ok":
-            found = "neither the packages' nor a Hub; only a folder of your own does"
-            yield Finding(f"weights to {job}", "missing", found, job, remedies.get(source, ""))
+            found = "neither the packages' nor a Hub; only those in its cache or in a folder do"
+            yield Finding(f"weights to {job}", "missing", found, f"{job} by default", remedies.get(source, ""))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 OVERLAY_SIDE = 1600  # pixels; a heat map has some hundred patches
 PHOTOS_A_SHEET = 30
+LABELS_A_ROW = 6  # of the sheet, the best; each has its file
 NAME_BYTES = 80  # file systems take 255 for number, photo, rank and label
 AGAIN = "run the same command again"
 
@@ -74,7 +75,7 @@ class HeatmapFiles:
             written.append(entry | {"heatmap": str(path)})
             # For the sheet; 30 photos with maps of their own size would fill the memory.
             shown.append(entry | {"heatmap": entry["heatmap"].resize(small.size, Image.Resampling.BILINEAR)})
-        self._rows.append((small, shown, Path(image).name))
+        self._rows.append((small, shown[:LABELS_A_ROW], Path(image).name))
         if len(self._rows) == PHOTOS_A_SHEET:
             self.finish()
         return written

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
+
+from wordsight.modeling.decoding import decode_photo
 
 from .errors import MissingDependencyError
 
@@ -27,7 +29,7 @@ def overlay(photo: Image.Image, heatmap: Image.Image) -> Image.Image:
         from matplotlib import colormaps
     except ImportError as error:
         raise MissingDependencyError("Heat maps need matplotlib. Run `pip install 'wordsight[plot]'`.") from error
-    photo = ImageOps.exif_transpose(photo).convert("RGB")
+    photo = decode_photo(photo)
     heat = heatmap.convert("L")
     if heat.size != photo.size:
         heat = heat.resize(photo.size, Image.Resampling.BILINEAR)

@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
+
+from wordsight.modeling.decoding import decode_photo
 
 from .errors import InvalidInputError
 from .overlay import overlay
@@ -97,6 +99,7 @@ def plot_heatmaps(
         InvalidInputError: photos, labels and titles are not equally many, or labels have no heat map.
     """
     photos, found, names = _paired(photo, labels, titles)
+    photos = [_shown(image) for image in photos]
     if any("heatmap" not in entry for entries in found for entry in entries):
         raise InvalidInputError("These labels have no heat maps. Call the pipeline with output_heatmaps=True.")
     columns = 1 + max(map(len, found))
@@ -106,10 +109,9 @@ def plot_heatmaps(
     for axes in grid.flat:
         axes.axis("off")
     for row, image, entries, title in zip(grid, photos, found, names, strict=True):
-        small = _shown(image)
-        _show(row[0], small, title)
+        _show(row[0], image, title)
         for axes, entry in zip(row[1:], entries, strict=False):
-            _show(axes, overlay(small, entry["heatmap"]), f"{entry['label']} {entry['score']:.2f}")
+            _show(axes, overlay(image, entry["heatmap"]), f"{entry['label']} {entry['score']:.2f}")
     return figure
 
 
@@ -252,12 +254,11 @@ def _precisions(report: Mapping[str, Any]) -> dict[str, Mapping[str, float]]:
     """Average precisions by method, or by set of photos where only the model itself was measured."""
     for field, name in (("results", "method"), ("evaluations", "benchmark")):
         if isinstance(rows := report.get(field), list):
-            options = {row.get("score_option", "none") for row in rows}
+            options = [row.get("score_option", "none") for row in rows]
+            shown = [f"{option}, " if len(set(options)) > 1 else "" for option in options]
             return {
-                f"{row[name]} ({'' if len(options) == 1 else row['score_option'] + ', '}mAP {100 * row['map']:.1f})": (
-                    row["ap"]
-                )
-                for row in rows
+                f"{row[name]} ({option}mAP {100 * row['map']:.1f})": row["ap"]
+                for row, option in zip(rows, shown, strict=True)
             }
     if not all(isinstance(values, Mapping) for values in report.values()):
         return {}
@@ -266,7 +267,7 @@ def _precisions(report: Mapping[str, Any]) -> dict[str, Mapping[str, float]]:
 
 def _shown(photo: Image.Image) -> Image.Image:
     """A photo, no larger than it is drawn."""
-    small = ImageOps.exif_transpose(photo).convert("RGB")
+    small = decode_photo(photo).copy()
     small.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
     return small
 

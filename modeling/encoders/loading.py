@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
+from huggingface_hub.utils import are_progress_bars_disabled, enable_progress_bars
 from transformers import PreTrainedConfig
 from transformers.utils import logging
 
@@ -39,6 +40,8 @@ def load_text_encoder(name: str, **kwargs: Any) -> TextEncoder:
     Raises:
         InvalidInputError: no encoder is there, or it is of a family that wordsight does not know.
     """
+    from wordsight.progress import library_step
+
     from .offline.build import cached_offline_encoder
 
     path, kwargs = name, _given(kwargs)
@@ -46,7 +49,7 @@ def load_text_encoder(name: str, **kwargs: Any) -> TextEncoder:
         path = str(cached_offline_encoder())
         kwargs.pop("revision", None)
     family = _family(name, path, TEXT_ENCODERS, kwargs)
-    with _quiet_loading(), _no_code_of(name):
+    with library_step(f"Loading the encoder {name}"), _quiet_loading(), _no_code_of(name):
         encoder: TextEncoder = TEXT_ENCODERS[family].from_pretrained(path, **kwargs)
     return encoder
 
@@ -75,8 +78,11 @@ def load_image_encoder(name: str, patch_embeddings: Literal["value", "plain"] = 
 def _quiet_loading() -> Iterator[None]:
     """Hides transformers' report of the other half's weights, which are left out on purpose."""
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    hub_has_bars = not are_progress_bars_disabled()
     logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    logging.disable_progress_bar()  # which takes the Hub's bars for downloads along
+    if hub_has_bars:
+        enable_progress_bars()
     try:
         yield
     finally:

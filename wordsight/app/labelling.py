@@ -109,8 +109,6 @@ class LabellingTab:
         self.gallery = gr.Gallery(
             label="All photos",
             show_label=False,
-            columns=5,
-            fit_columns=False,
             allow_preview=False,
             visible=False,
             buttons=[],

@@ -27,8 +27,8 @@ from .upload import Destination, push_files, retry
 # The modules that make app.py, in the order in which they need each other.
 MODULES = (
     "wordsight.errors",
-    "wordsight.overlay",
     "wordsight.modeling.decoding",
+    "wordsight.overlay",
     "wordsight.pipelines.inputs",
     "wordsight.app.looks",
     "wordsight.app.labelling",
