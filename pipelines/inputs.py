@@ -35,7 +35,7 @@ def open_input(image: Any, timeout: float | None = None) -> Image.Image:
         raise InvalidInputError(
             f"{shown} can't be read as an image. Give a path, a URL, base64, a PIL image or an array."
         )
-    is_url = isinstance(image, str) and image.startswith(("http://", "https://"))
+    is_url = isinstance(image, str) and image.lower().startswith(("http://", "https://"))
     source = _fetch(str(image), timeout) if is_url else _local(image, shown)
     try:
         return decode_photo(source)

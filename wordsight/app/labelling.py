@@ -227,7 +227,8 @@ class LabellingTab:
         def label(photo: str, model: str, threshold: float, top_k: int) -> list[dict[str, Any]]:
             """Labels of a photo, best first."""
             with told():
-                found: list[dict[str, Any]] = self.load(model)(photo, threshold=threshold, top_k=int(top_k))
+                labeller, opened = self.load(model), open_input(photo)
+                found: list[dict[str, Any]] = labeller(opened, threshold=threshold, top_k=int(top_k))
                 return found
 
         def heatmap(photo: str, model: str, label: str) -> Image.Image:
