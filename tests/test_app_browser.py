@@ -15,9 +15,8 @@ from wordsight.demo import load_photos
 from .fixtures.app import LONG_NAME
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no Chromium for the browser tests; get it with: apt-get install chromium"
-)
+if CHROMIUM is None:
+    pytest.skip("no Chromium for the browser tests; get it with: apt-get install chromium", allow_module_level=True)
 SCREENSHOTS = Path(__file__).parents[1] / "artifacts" / "screenshots"
 QUIET = ("--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update")
 SCREENS = [(1280, "light"), (390, "dark"), (1280, "dark"), (390, "light")]
