@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks.report import draw, print_table
 
-PARTS = ("labelling_photos", "training", "labelling_sentences", "evaluating", "describing")
+PARTS = ("labeling_photos", "training", "labeling_sentences", "evaluating", "describing")
 
 
 def main() -> None:

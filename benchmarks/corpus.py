@@ -8,7 +8,7 @@ import numpy as np
 
 from wordsight.description_gen import Category, Knowledge, read_categories
 from wordsight.modeling.configuration_wordsight import WordsightConfig
-from wordsight.modeling.data import TrainingTexts
+from wordsight.modeling.training.data import TrainingTexts
 
 PATTERNS = (
     "A {} stands next to a {} in front of an old brick building on a sunny day.",
@@ -23,7 +23,7 @@ def category_names(count: int) -> list[str]:
     """COCO's 80 categories; more are taken from the names of ImageNet's classes."""
     names = [category.name for category in read_categories("coco")]
     if count > len(names):
-        listed = files("wordsight.modeling.encoders.offline") / "imagenet_classes.txt"
+        listed = files("wordsight.modeling.encoders.imagenet") / "imagenet_classes.txt"
         classes = [line.split(",")[0].strip() for line in listed.read_text(encoding="utf-8").splitlines()]
         names += [name for name in dict.fromkeys(classes) if name and name not in names]
     names += [f"thing number {number}" for number in range(count - len(names))]

@@ -21,10 +21,10 @@ import psutil
 
 from benchmarks.measure import ratios, spread
 from wordsight.description_gen import Category, Knowledge, LLMServer, default_llm_path
-from wordsight.description_gen.client import CONCURRENCY, LLMClient, ask_all
-from wordsight.description_gen.descriptions import DescriptionPlan, DescriptionRequest
+from wordsight.description_gen.captions import DescriptionPlan, DescriptionRequest
+from wordsight.description_gen.llm.client import CONCURRENCY, LLMClient, ask_all
+from wordsight.description_gen.llm.server import CPU_ARGUMENTS, CPU_CACHE_GIB
 from wordsight.description_gen.questions import load_questions
-from wordsight.description_gen.server import CPU_ARGUMENTS, CPU_CACHE_GIB
 
 R = TypeVar("R")
 
@@ -32,7 +32,7 @@ R = TypeVar("R")
 KNOWLEDGE: dict[str, tuple[list[str], list[str], list[str]]] = {
     "person": (["short dark hair", "blue jacket"], ["a city street", "a kitchen"], ["dog", "bicycle", "cup"]),
     "dog": (["brown shaggy fur", "floppy ears"], ["a garden", "a beach"], ["person", "ball"]),
-    "cat": (["grey striped fur", "green eyes"], ["a sofa", "a window sill"], ["sofa", "bed"]),
+    "cat": (["gray striped fur", "green eyes"], ["a sofa", "a window sill"], ["sofa", "bed"]),
     "horse": (["long black mane", "white legs"], ["a meadow", "a stable"], ["person", "tree"]),
     "cow": (["black and white patches", "short horns"], ["a pasture", "a farm yard"], ["tree", "person"]),
     "bird": (["red feathers", "a yellow beak"], ["a branch", "a lake shore"], ["tree", "boat"]),
@@ -43,7 +43,7 @@ KNOWLEDGE: dict[str, tuple[list[str], list[str], list[str]]] = {
     "boat": (["a white sail", "a wooden hull"], ["a harbour", "a calm lake"], ["person", "bird"]),
     "chair": (["four wooden legs", "a soft cushion"], ["a dining room", "an office"], ["table", "cup"]),
     "table": (["a round top", "dark wood"], ["a kitchen", "a restaurant"], ["chair", "bottle", "cup"]),
-    "sofa": (["grey fabric", "wide armrests"], ["a living room", "a hotel lobby"], ["cat", "table"]),
+    "sofa": (["gray fabric", "wide armrests"], ["a living room", "a hotel lobby"], ["cat", "table"]),
     "bed": (["white sheets", "two pillows"], ["a bedroom", "a hospital ward"], ["cat", "person"]),
     "bottle": (["green glass", "a narrow neck"], ["a bar", "a picnic blanket"], ["table", "cup"]),
     "cup": (["white porcelain", "a small handle"], ["a desk", "a cafe"], ["table", "bottle"]),

@@ -8,8 +8,8 @@ import torch
 from transformers import AutoTokenizer, CLIPConfig, CLIPModel
 from transformers.models.clip import CLIPImageProcessorPil
 
-from wordsight.cache import building, cache_dir
-from wordsight.modeling.encoders.offline import cached_offline_encoder
+from wordsight.modeling.encoders.imagenet import cached_offline_encoder
+from wordsight.utils.cache import building, cache_dir
 
 
 def random_clip() -> Path:

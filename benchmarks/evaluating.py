@@ -22,11 +22,11 @@ from transformers.models.clip import CLIPImageProcessorPil
 from benchmarks.corpus import model_config
 from benchmarks.measure import in_new_process, peak_memory
 from wordsight.modeling.encoders.base import ImageEmbeddings, ImageEncoder
-from wordsight.modeling.evaluation.benchmarks import Benchmark, LabelledPhoto
-from wordsight.modeling.evaluation.evaluate import Evaluation, evaluate_methods
+from wordsight.modeling.evaluation.datasets import Benchmark, LabeledPhoto
 from wordsight.modeling.evaluation.methods import Method
+from wordsight.modeling.evaluation.run import Evaluation, evaluate_methods
 from wordsight.modeling.modeling_wordsight import WordsightForMultiLabelImageClassification
-from wordsight.modeling.score_options import SCORE_OPTIONS
+from wordsight.modeling.standardization import SCORE_OPTIONS
 
 SIZES = (1_000, 5_000, 10_000, 40_000)
 CATEGORIES, DIM, PATCHES, SIDE = 80, 64, 9, 8
@@ -67,12 +67,12 @@ def make_benchmark(photos: int) -> Benchmark:
     """So many photos with 3 of 80 labels on average."""
     labels = (np.random.default_rng(0).random((photos, CATEGORIES)) < 3 / CATEGORIES).astype(np.int8)
     nothing: frozenset[str] = frozenset()
-    listed = [LabelledPhoto(f"{number}.jpg", _photo, nothing) for number in range(photos)]
+    listed = [LabeledPhoto(f"{number}.jpg", _photo, nothing) for number in range(photos)]
     return Benchmark("random", listed, labels, np.zeros_like(labels), [])
 
 
 def make_model() -> WordsightForMultiLabelImageClassification:
-    """A model of 80 categories with random embeddings, and compounds of neighbours."""
+    """A model of 80 categories with random embeddings, and compounds of neighbors."""
     config = model_config(CATEGORIES, DIM, DIM, (4, 4, 4, 4))
     names = config.category_names
     config.compounds = [list(pair) for pair in pairwise(names)]

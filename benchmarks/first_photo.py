@@ -15,14 +15,14 @@ def main() -> None:
     if kind == "ours":
         import wordsight  # noqa: F401
 
-        labeller, options = pipeline("multi-label-image-classification", model=folder), {}
-        assert not any("text" in name for name, _ in labeller.model.image_encoder.named_parameters())
+        labeler, options = pipeline("multi-label-image-classification", model=folder), {}
+        assert not any("text" in name for name, _ in labeler.model.image_encoder.named_parameters())
     else:
         labels = [f"label {number}" for number in range(80)]
-        labeller, options = pipeline("zero-shot-image-classification", model=folder), {"candidate_labels": labels}
+        labeler, options = pipeline("zero-shot-image-classification", model=folder), {"candidate_labels": labels}
     from PIL import Image
 
-    labeller(Image.new("RGB", (640, 427), "green"), **options)
+    labeler(Image.new("RGB", (640, 427), "green"), **options)
     seconds = time.perf_counter() - START
     from benchmarks.measure import peak_memory
 

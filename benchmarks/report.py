@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from wordsight.pictures import make_figure
+from wordsight.plotting.figures import make_figure
 
 Spread = dict[str, float]
 WIDTH = 150  # characters of the table, where no terminal sets them
@@ -43,7 +43,7 @@ def rows(results: dict[str, Any]) -> list[tuple[str, str, str, bool, str]]:
         add("training memory, clip: ours / reference", f"{share:.2f} x", "<= 1", share <= 1, "the encoder's weights")
         most = found["growth"]["categories"]["1000"]["peak_bytes"] / 1e9
         add("training 1,000 categories, memory", f"{most:.1f} GB", "< 8", most < 8, "one chunk of prompts")
-    if found := results.get("labelling_photos"):
+    if found := results.get("labeling_photos"):
         peer, bare = "zero-shot pipeline / ours", "ours / bare"
         one, many = found["batch 1"], found["batch 32"]
         forward = "the image encoder's forward pass"
@@ -57,7 +57,7 @@ def rows(results: dict[str, Any]) -> list[tuple[str, str, str, bool, str]]:
         ratio = found["ratio"]
         add("description generation: server / LLM.chat", _shown(ratio), ">= 0.9", ratio["median"] >= 0.9,
             "the language model's forward pass")  # fmt: skip
-    if found := results.get("labelling_sentences"):
+    if found := results.get("labeling_sentences"):
         seconds = found["sentences"]["seconds"]["20000"]
         add("labels of 20,000 sentences, 1,000 categories", _shown(seconds, "s"), "< 10 s", seconds["median"] < 10,
             "lemmas of words that were not seen before")  # fmt: skip
@@ -110,10 +110,10 @@ def _curves(results: dict[str, Any]) -> dict[str, dict[str, tuple[list[int], lis
             "opening them again": curve(growth["sentences"], lambda f: f["open_seconds"]),
             "a training step": curve(growth["sentences"], lambda f: f["step_seconds"]),
         }
-    if sentences := results.get("labelling_sentences"):
-        curves.setdefault("sentences", {})["labelling, 1,000 categories"] = curve(
+    if sentences := results.get("labeling_sentences"):
+        curves.setdefault("sentences", {})["labeling, 1,000 categories"] = curve(
             sentences["sentences"]["seconds"], lambda f: f["median"]
         )
-    if photos := results.get("labelling_photos"):
-        curves["photos"] = {"labelling, offline encoder": curve(photos["growth"]["seconds"], float)}
+    if photos := results.get("labeling_photos"):
+        curves["photos"] = {"labeling, offline encoder": curve(photos["growth"]["seconds"], float)}
     return curves

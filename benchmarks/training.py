@@ -16,12 +16,12 @@ from accelerate import Accelerator
 from benchmarks.corpus import model_config, training_texts
 from benchmarks.encoders import random_clip
 from benchmarks.measure import in_new_process, interleaved, peak_memory, ratios, scratch_folder, slope, spread
-from wordsight.modeling.configuration_training import TrainingConfig
 from wordsight.modeling.encoders import TextEncoder, load_text_encoder
 from wordsight.modeling.prompt_layout import PromptLayout
 from wordsight.modeling.prompts import HierarchicalPrompts, soft_token_keys
 from wordsight.modeling.scoring import global_logits, local_logits, ranking_loss
-from wordsight.modeling.trainer import PromptTrainer
+from wordsight.modeling.training.arguments import TrainingConfig
+from wordsight.modeling.training.trainer import PromptTrainer
 
 BATCH = 512
 TOKENS = (4, 4, 4, 4)
@@ -73,7 +73,7 @@ class ReferenceLoop:
         return ranking_loss(scores_global, labels, config.margin) + ranking_loss(scores_local, labels, config.margin)
 
     def step(self, rows: np.ndarray[Any, Any]) -> float:
-        """One optimiser step; the loss before it."""
+        """One optimizer step; the loss before it."""
         loss = self.loss(rows)
         loss.backward()
         self.optimizer.step()

@@ -1,4 +1,4 @@
-"""Sentences instead of photos: a language model is asked about categories, and its answers are labelled.
+"""Sentences instead of photos: a language model is asked about categories, and its answers are labeled.
 
 Names are imported when they are first used, so that the package itself is light.
 """
@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .categories import Category, check_categories, read_categories
-    from .default_llm import default_llm_path
-    from .generation import generate_texts, load_texts
+    from .generate import generate_texts, load_texts
     from .knowledge import Knowledge
-    from .labelling import SentenceLabeller
-    from .server import LLMServer, LLMServerError
+    from .labeling import SentenceLabeler
+    from .llm.default_llm import default_llm_path
+    from .llm.server import LLMServer, LLMServerError
 
 _EXPORTS = {
     "Category": "categories",
     "Knowledge": "knowledge",
     "LLMServer": "server",
     "LLMServerError": "server",
-    "SentenceLabeller": "labelling",
+    "SentenceLabeler": "labeling",
     "check_categories": "categories",
     "default_llm_path": "default_llm",
     "generate_texts": "generation",
@@ -34,7 +34,7 @@ __all__ = [
     "Knowledge",
     "LLMServer",
     "LLMServerError",
-    "SentenceLabeller",
+    "SentenceLabeler",
     "check_categories",
     "default_llm_path",
     "generate_texts",

@@ -8,7 +8,7 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
-from wordsight.errors import InvalidInputError
+from wordsight.utils.errors import InvalidInputError
 
 # Benchmarks' categories that ship with the package, under the names by which `--categories` takes them.
 CATEGORY_LISTS = {"voc2007": "voc2007.txt", "voc2012": "voc2007.txt", "coco": "coco.txt", "nuswide": "nuswide.txt"}

@@ -10,11 +10,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from wordsight.errors import InvalidInputError
-from wordsight.progress import progress_bar
+from wordsight.utils.errors import InvalidInputError
+from wordsight.utils.progress import progress_bar
 
 from .categories import Category
-from .client import LLMClient, ask_all
+from .llm.client import LLMClient, ask_all
 from .questions import JsonQuestion, Questions
 from .store import AnswerStore
 
@@ -111,7 +111,7 @@ async def ask_knowledge(
     async def ask_list(item: tuple[str, JsonQuestion, str]) -> None:
         kind, question, name = item
         number = names.index(name)
-        # Shuffled for each question: small models favour what stands first.
+        # Shuffled for each question: small models favor what stands first.
         others = [other for other in names if other != name]
         shuffled = [others[i] for i in np.random.default_rng([seed, number]).permutation(len(others))]
         is_choice = kind == "company"
@@ -174,7 +174,7 @@ async def _likelihood_weights(
 
     pmi_ij = log p("... {i} and a {j}") - log p("... {i} and a") - (log p("... {j}") - log p("..."))
 
-    Made weights by standardising each row: 0 at its mean and below, 1 from two standard deviations on.
+    Made weights by standardizing each row: 0 at its mean and below, 1 from two standard deviations on.
     """
     condition, baseline = questions.likelihood["condition"], questions.likelihood["baseline"]
     continuations = [questions.likelihood["continuation"].format(other=name) for name in names]

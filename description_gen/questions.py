@@ -10,9 +10,9 @@ from typing import Any
 
 import yaml
 
-from wordsight.cache import fingerprint
+from wordsight.utils.cache import fingerprint
 
-from .client import Message
+from .llm.client import Message
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from wordsight.errors import InvalidInputError, WordsightError, write_error
+from wordsight.utils.errors import InvalidInputError, WordsightError, write_error
 
 AGAIN = "run the same command again; the answers so far are kept"
 

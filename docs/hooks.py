@@ -41,7 +41,7 @@ def lay_out_package() -> None:
 
 
 def draw_formula(source: str, *_: Any, **__: Any) -> str:
-    """TeX as SVG in the colour of the text around it, one formula a line.
+    """TeX as SVG in the color of the text around it, one formula a line.
 
     Args:
         source: what matplotlib's mathtext reads: https://matplotlib.org/stable/users/explain/text/mathtext.html

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from wordsight.description_gen import Knowledge
-from wordsight.errors import InvalidInputError, MissingDependencyError, shortened
-from wordsight.modeling.side_files import (
+from wordsight.utils.errors import InvalidInputError, MissingDependencyError, shortened
+from wordsight.utils.files import (
     CARD,
     CATEGORIES_PICTURE,
     CURVE_PICTURE,
@@ -78,7 +78,7 @@ def read_card(path: Path) -> str | None:
 
 def draw_pictures(folder: Path) -> None:
     """Draws training curve and average precisions, as far as the folder knows them and matplotlib is there."""
-    from wordsight.plot import plot_average_precision, plot_training_curves
+    from wordsight.plotting import plot_average_precision, plot_training_curves
 
     log, evaluations = read_json(folder / TRAINING_LOG), read_evaluations(folder)
     try:

@@ -14,8 +14,8 @@ from typing import Any
 import yaml
 from huggingface_hub import CardData, RepoCard
 
-from wordsight.cache import fingerprint
-from wordsight.errors import InvalidInputError
+from wordsight.utils.cache import fingerprint
+from wordsight.utils.errors import InvalidInputError
 
 BLOCK = re.compile(
     r"<!-- wordsight:begin (?P<name>[\w-]+)(?: (?P<hash>[0-9a-f]+))? -->\n(?P<text>.*?)<!-- wordsight:end -->",

@@ -7,7 +7,7 @@ from importlib.resources import files
 
 from huggingface_hub import RepoCard, SpaceCardData
 
-from wordsight.errors import shortened
+from wordsight.utils.errors import shortened
 
 from .card import cell
 from .edits import sign
@@ -19,7 +19,7 @@ def render_space_card(repo_id: str, model: str, category_names: Sequence[str], g
     Args:
         repo_id: the Space's id on the Hub.
         model: the model's id on the Hub.
-        category_names: what the model recognises.
+        category_names: what the model recognizes.
         gradio_version: of Gradio, which runs the Space.
     """
     name = repo_id.split("/")[-1]

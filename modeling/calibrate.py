@@ -1,4 +1,4 @@
-"""Calibration: what unlabelled photos say of a model's scores, kept in its checkpoint."""
+"""Calibration: what unlabeled photos say of a model's scores, kept in its checkpoint."""
 
 from __future__ import annotations
 
@@ -13,15 +13,17 @@ from PIL import Image
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from wordsight.errors import InvalidInputError, shortened, writing
 from wordsight.model_cards import write_model_card
-from wordsight.progress import progress_bar
+from wordsight.pipelines.image_loader import photo_batches
+from wordsight.utils.errors import InvalidInputError, shortened, writing
+from wordsight.utils.files import copy_side_files, drop_figures
+from wordsight.utils.progress import progress_bar
 
 from .loading import load_model
 from .memory import Pieces
 from .modeling_wordsight import WordsightForMultiLabelImageClassification
-from .photos import photo_batches
-from .score_options import (
+from .score_statistics import fit_fusion_weights
+from .standardization import (
     SCORE_OPTIONS,
     ScoreOption,
     ScoreStatistics,
@@ -29,8 +31,6 @@ from .score_options import (
     standardize_categories,
     standardize_images,
 )
-from .score_statistics import fit_fusion_weights
-from .side_files import copy_side_files, drop_figures
 
 # Means and variances are streamed over all photos; directions and thresholds come from a sample of so many.
 MAX_KEPT = 10_000
@@ -138,13 +138,13 @@ def calibrate(
     progress: bool = True,
     num_workers: int | None = None,
 ) -> PhotoScores:
-    """Finds a model's score statistics on unlabelled photos, keeps them in it and switches the score option.
+    """Finds a model's score statistics on unlabeled photos, keeps them in it and switches the score option.
 
     Thresholds go with the scores: each category keeps the share of these photos that it was found on before.
 
     Args:
         model: the model; changed.
-        photos: paths of unlabelled photos, of the kind that it will label.
+        photos: paths of unlabeled photos, of the kind that it will label.
         use: the score option from now on.
         batch_size: photos at a time.
         progress: whether to show a progress bar.
@@ -159,7 +159,7 @@ def calibrate(
     if use == "sparc" and not config.compounds:
         raise InvalidInputError("This model has no compound prompts: no training sentence mentioned two categories.")
     if len(config.category_names) < 2:
-        raise InvalidInputError("A model of one category has no spread over categories to standardise.")
+        raise InvalidInputError("A model of one category has no spread over categories to standardize.")
     gathered = score_photos(model, photos, batch_size, progress=progress, num_workers=num_workers)
     members = config.compound_members()
     logits = (gathered.logits, gathered.compound_logits)

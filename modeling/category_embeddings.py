@@ -12,9 +12,9 @@ from torch import Tensor
 from wordsight.description_gen.categories import CATEGORY_LISTS, Category, shipped_categories
 
 from .configuration_wordsight import WordsightConfig
-from .features import pooled_features
 from .prompt_layout import PromptLayout
 from .prompts import HierarchicalPrompts, soft_token_keys
+from .text_features import pooled_features
 
 if TYPE_CHECKING:
     from .encoders.base import TextEncoder

@@ -14,7 +14,7 @@ from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 from torch import nn
 
-from wordsight.errors import InvalidInputError, shortened
+from wordsight.utils.errors import InvalidInputError, shortened
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 

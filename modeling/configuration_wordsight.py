@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
-from wordsight.errors import InvalidInputError
+from wordsight.utils.errors import InvalidInputError
 from wordsight.version import __version__
 
 if TYPE_CHECKING:
@@ -65,10 +65,10 @@ class WordsightConfig(PreTrainedConfig):
         score_threshold: per category, the logit at which its score is 0.5; set by calibration.
         score_option: "none", or SPARC's (arXiv 2502.16911) steps, each with those before it: "images" takes each
             photo's own level and spread over categories out of its logits, "categories" each category's level and
-            spread over photos (`wordsight calibrate` finds them on unlabelled photos), "sparc" mixes in scores of
+            spread over photos (`wordsight calibrate` finds them on unlabeled photos), "sparc" mixes in scores of
             compound prompts ("a cat and a dog").
         compounds: the sets of categories that compound prompts name.
-        calibration_photos: number of unlabelled photos behind the score statistics in the checkpoint.
+        calibration_photos: number of unlabeled photos behind the score statistics in the checkpoint.
         provenance: where the training sentences come from (LLM, seed, numbers, dataset).
         wordsight_version: version that wrote the checkpoint.
         format_version: format of the checkpoint.

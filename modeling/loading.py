@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from accelerate import Accelerator
 
-from wordsight.errors import InvalidInputError
-from wordsight.progress import library_step
+from wordsight.utils.errors import InvalidInputError
+from wordsight.utils.progress import library_step
 
 from .modeling_wordsight import WordsightForMultiLabelImageClassification
 

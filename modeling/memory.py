@@ -9,7 +9,7 @@ from typing import TypeVar
 from accelerate.utils import find_executable_batch_size
 from accelerate.utils.memory import should_reduce_batch_size
 
-from wordsight.errors import WordsightError
+from wordsight.utils.errors import WordsightError
 
 Result = TypeVar("Result")
 

@@ -14,15 +14,15 @@ from transformers import PreTrainedModel
 from transformers.utils import ModelOutput
 from transformers.utils.hub import resolve_revision
 
-from wordsight.errors import InvalidInputError
+from wordsight.utils.errors import InvalidInputError
 
 from .checks import check_encoder, check_safetensors, check_tensors
 from .configuration_wordsight import WordsightConfig
 from .encoders.base import ImageEncoder
 from .encoders.loading import load_image_encoder
 from .prompts import HierarchicalPrompts
-from .score_options import ScoreStatistics, apply_score_option
 from .scoring import global_logits, local_logits, position_logits, ranking_loss
+from .standardization import ScoreStatistics, apply_score_option
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitInfo
@@ -59,7 +59,7 @@ class WordsightForMultiLabelImageClassification(PreTrainedModel):
     """Labels photos with learned hierarchical prompts (arXiv 2403.01209) for a frozen CLIP-like encoder.
 
     A checkpoint holds the prompts, the category embeddings computed from them and the image processor, but not the
-    encoder, which `from_pretrained` loads by the name in the config. Labelling photos takes the image half alone.
+    encoder, which `from_pretrained` loads by the name in the config. Labeling photos takes the image half alone.
 
     Args:
         config: the configuration.
@@ -113,7 +113,7 @@ class WordsightForMultiLabelImageClassification(PreTrainedModel):
             self.register_parameter(name, nn.Parameter(torch.zeros(shapes[name]), requires_grad=False))
 
     def _init_weights(self, module: nn.Module) -> None:
-        """Leaves the zeros: prompts are drawn by `PromptTokens.initialise`, from the encoder's vocabulary."""
+        """Leaves the zeros: prompts are drawn by `PromptTokens.initialize`, from the encoder's vocabulary."""
 
     @classmethod
     def from_pretrained(  # type: ignore[override]
@@ -237,7 +237,7 @@ class WordsightForMultiLabelImageClassification(PreTrainedModel):
             text_encoder: the text half of the encoder that the config names.
         """
         from .category_embeddings import CategoryEmbedder, compound_text
-        from .features import pooled_features
+        from .text_features import pooled_features
 
         global_embeddings, local_embeddings = CategoryEmbedder(self.config, text_encoder)(self.prompts)
         self.global_embeddings.copy_(global_embeddings)
@@ -269,7 +269,7 @@ class WordsightForMultiLabelImageClassification(PreTrainedModel):
 
     @property
     def score_statistics(self) -> ScoreStatistics | None:
-        """What `wordsight calibrate` found on unlabelled photos, if it was run."""
+        """What `wordsight calibrate` found on unlabeled photos, if it was run."""
         if not self.config.calibration_photos:
             return None
         nothing = self.score_mean[:0]

@@ -55,7 +55,7 @@ class PromptTokens(nn.Module):
             "category": len(config.category_names),
         }
         counts = level_counts(config).items()
-        # A level of length 0 has no parameter at all: empty tensors would only trouble optimisers and savers.
+        # A level of length 0 has no parameter at all: empty tensors would only trouble optimizers and savers.
         self.levels = nn.ParameterDict(
             {level: nn.Parameter(torch.zeros(sets[level], n, config.prompt_width)) for level, n in counts if n}
         )
@@ -67,7 +67,7 @@ class PromptTokens(nn.Module):
         return torch.cat([self.levels[level][rows] for level, rows in self.rows.items() if level in self.levels], dim=1)
 
     @torch.no_grad()
-    def initialise(self, embedding: nn.Embedding, template_ids: list[int], generator: torch.Generator) -> None:
+    def initialize(self, embedding: nn.Embedding, template_ids: list[int], generator: torch.Generator) -> None:
         """Draws the tokens like the vocabulary's own embeddings; shared ones start as a template's words.
 
         Args:

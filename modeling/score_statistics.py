@@ -1,6 +1,6 @@
 """What score options need to know beforehand: compounds from sentences, statistics and directions from photos.
 
-Apart from applying them (`score_options.py`), which is all that labelling photos takes.
+Apart from applying them (`score_options.py`), which is all that labeling photos takes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from torch import Tensor
 
-from .score_options import ScoreStatistics, sorted_features, standardize_categories, standardize_images
+from .standardization import ScoreStatistics, sorted_features, standardize_categories, standardize_images
 
 COMPOUNDS_PER_CATEGORY = 4
 MAX_COMPOUND_SIZE = 3
@@ -26,8 +26,8 @@ def fit_fusion_weights(scores: Tensor, compound_scores: Tensor, members: Sequenc
     The direction's sign makes the mean weight positive, its absolute weights sum to 1.
 
     Args:
-        scores: (N, K), standardised; N at least 2.
-        compound_scores: (N, P), standardised.
+        scores: (N, K), standardized; N at least 2.
+        compound_scores: (N, P), standardized.
         members: for each of the K categories, the numbers of its compounds.
 
     Returns:

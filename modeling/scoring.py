@@ -28,7 +28,7 @@ def position_logits(positions: Tensor, categories: Tensor, logit_scale: float) -
 def local_logits(
     positions: Tensor, categories: Tensor, logit_scale: float, temperature: float, mask: Tensor | None = None
 ) -> Tensor:
-    """Cosines at all positions, averaged with softmax weights that favour the best ones.
+    """Cosines at all positions, averaged with softmax weights that favor the best ones.
 
     r_i = tau * sum_j softmax_j(<t_j, L_i> / beta) * <t_j, L_i>   (TaI-DPT, section 3.4; METHOD.md, section 4)
 

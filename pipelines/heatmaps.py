@@ -1,4 +1,4 @@
-"""Where in a photo a category is: logits of patches as a grey picture of the photo's size."""
+"""Where in a photo a category is: logits of patches as a gray picture of the photo's size."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from wordsight.errors import InvalidInputError
+from wordsight.utils.errors import InvalidInputError
 
 
 def seen_box(

@@ -14,11 +14,11 @@ from transformers import ImageClassificationPipeline
 from transformers.image_utils import get_image_size
 from transformers.pipelines.image_classification import ClassificationFunction, sigmoid, softmax
 
-from wordsight.errors import InvalidInputError
 from wordsight.modeling.configuration_wordsight import WordsightConfig
+from wordsight.utils.errors import InvalidInputError
 
 from .heatmaps import draw_heatmap, seen_box
-from .inputs import array_input, open_input
+from .image_io import array_input, open_input
 
 
 class MultiLabelImageClassificationPipeline(ImageClassificationPipeline):
@@ -27,7 +27,7 @@ class MultiLabelImageClassificationPipeline(ImageClassificationPipeline):
     Follows transformers' image classification: one photo (path, URL, base64, PIL image, array) gives a list of
     `{"label", "score"}`, best first; several (list, generator, `datasets` dataset or `KeyDataset`) give a list (or, for
     generators and datasets, a stream) of such lists. EXIF rotation is obeyed; see `decode_photo` for what becomes of
-    transparency, deep greys and animations.
+    transparency, deep grays and animations.
 
     Args:
         top_k (`int`, *optional*): how many labels to return; all by default, since any number can be right.
@@ -45,8 +45,8 @@ class MultiLabelImageClassificationPipeline(ImageClassificationPipeline):
     Example:
         >>> from transformers import pipeline
         >>> import wordsight
-        >>> labeller = pipeline("multi-label-image-classification", model="demo-output/model")  # doctest: +SKIP
-        >>> labeller("photo.jpg", threshold=0.5)  # doctest: +SKIP
+        >>> labeler = pipeline("multi-label-image-classification", model="demo-output/model")  # doctest: +SKIP
+        >>> labeler("photo.jpg", threshold=0.5)  # doctest: +SKIP
         [{'label': 'cat', 'score': 0.93}]
     """
 

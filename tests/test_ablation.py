@@ -9,8 +9,8 @@ from datasets import load_from_disk
 from typer.testing import CliRunner
 
 from wordsight.cli import app
-from wordsight.errors import InvalidInputError
 from wordsight.modeling.evaluation.ablation import markdown_table, read_ablation
+from wordsight.utils.errors import InvalidInputError
 
 from .fixtures.photos import write_photos
 from .fixtures.texts import write_texts

@@ -12,7 +12,7 @@ from accelerate.commands.config.config_args import load_config_from_file
 from typer.testing import CliRunner
 
 from wordsight.cli import app
-from wordsight.errors import InvalidInputError
+from wordsight.utils.errors import InvalidInputError
 
 CONFIGS = {"cpu": (1, 1), "gpu-1": (1, 1), "gpu-8": (1, 8), "nodes-2": (2, 16)}
 
@@ -42,7 +42,7 @@ def test_training_is_launched_with_it(texts_dir, tiny_clip_dir, tmp_path):
     """The launcher's precision is the training's."""
     command = [sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch", "--config_file", path_of("cpu")]
     command += ["--mixed_precision", "bf16"]
-    arguments = ["-m", "wordsight.modeling.train", texts_dir, "--encoder", tiny_clip_dir, "--out", tmp_path / "model"]
+    arguments = ["-m", "wordsight", "train", texts_dir, "--encoder", tiny_clip_dir, "--out", tmp_path / "model"]
     result = subprocess.run(
         [*map(str, command + arguments), "--epochs", "1"],
         capture_output=True,

@@ -17,7 +17,7 @@ from PIL import Image
 
 from wordsight.cli import app as wordsight
 from wordsight.demo import PHOTOS, load_photos
-from wordsight.errors import InvalidInputError
+from wordsight.utils.errors import InvalidInputError
 
 from .fixtures.app import free_port
 
@@ -59,8 +59,8 @@ def save_difficult(folder, photo):
     """Photos as they come: each of them shows a cat."""
     photo.convert("CMYK").save(folder / "cmyk.jpg")
     photo.save(folder / "animated.gif", save_all=True, append_images=[photo.rotate(90)] * 3)
-    grey = np.asarray(photo.convert("L"), dtype=np.uint16) * 257
-    Image.fromarray(grey).save(folder / "deep.png")
+    gray = np.asarray(photo.convert("L"), dtype=np.uint16) * 257
+    Image.fromarray(gray).save(folder / "deep.png")
     exif = Image.Exif()
     exif[0x0112] = 6
     photo.rotate(90, expand=True).save(folder / "rotated.jpg", exif=exif)
@@ -155,7 +155,7 @@ def wait_for(job, said):
 
 
 def begin(client):
-    """A labeller in the making, and the processes that make it."""
+    """A labeler in the making, and the processes that make it."""
     making = client.submit("goat\nhouse", 400, api_name="/make")
     wait_for(making, "class='running'")
     found = []

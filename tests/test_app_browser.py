@@ -104,7 +104,7 @@ def test_label_photos_and_see_where(page, screen, photos):
     expect(thumbnails).to_have_count(2 + len(others))
     for box in (thumbnail.bounding_box() for thumbnail in thumbnails.all()):
         assert box["x"] >= 0 and box["x"] + box["width"] <= screen[0]
-    look(page, screen, "labelled")
+    look(page, screen, "labeled")
     before = picture.get_attribute("src")
     page.locator("#labels button").first.click()
     expect(page.locator("#note")).to_contain_text("looks for cat")
@@ -182,7 +182,7 @@ def test_cancel(page, screen):
     expect(page.locator("#status")).to_contain_text("nothing of it runs any more", timeout=60_000)
     expect(page.get_by_role("button", name="Start")).to_be_enabled()
     expect(page.get_by_role("button", name="Cancel")).to_be_disabled()
-    look(page, screen, "cancelled")
+    look(page, screen, "canceled")
 
 
 def focused(page):
@@ -228,7 +228,7 @@ def test_keyboard_alone(page, screen):
 
 def test_addresses(page, screen, app, monkeypatch):
     """Of something else than http, of nothing, and of a server that does not answer."""
-    monkeypatch.setattr("wordsight.pipelines.inputs.URL_TIMEOUT", 0.5)
+    monkeypatch.setattr("wordsight.pipelines.image_io.URL_TIMEOUT", 0.5)
     address = page.get_by_label("or a photo's address")
     address.fill("ftp://example.org/photo.jpg")
     page.get_by_role("button", name="Label it").click()

@@ -5,8 +5,8 @@ import warnings
 import pytest
 
 from wordsight.description_gen import Category, LLMServer, LLMServerError, default_llm_path, generate_texts, load_texts
-from wordsight.description_gen import client as client_module
-from wordsight.errors import InvalidInputError
+from wordsight.description_gen.llm import client as client_module
+from wordsight.utils.errors import InvalidInputError
 
 from .fixtures.proxy import FaultyProxy
 

@@ -9,8 +9,8 @@ from datasets import Image as ImageFeature
 from PIL import Image
 
 from wordsight.description_gen import Category, read_categories
-from wordsight.errors import InvalidInputError
-from wordsight.modeling.evaluation.benchmarks import load_benchmark
+from wordsight.modeling.evaluation.datasets import load_benchmark
+from wordsight.utils.errors import InvalidInputError
 
 CATEGORIES = [Category("person", ("man",)), Category("dog"), Category("bicycle", ("bike",))]
 

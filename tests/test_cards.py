@@ -7,11 +7,11 @@ import pytest
 from huggingface_hub import ModelCard, ModelCardData
 from PIL import Image
 
-from wordsight.errors import InvalidInputError
 from wordsight.hub import Destination, push_checkpoint
 from wordsight.model_cards import render_model_card, write_model_card
 from wordsight.model_cards.edits import for_push, keep_edits, sign
 from wordsight.modeling.calibrate import calibrate_checkpoint
+from wordsight.utils.errors import InvalidInputError
 
 from .fixtures.photos import write_photos
 from .test_checks import OLD

@@ -1,11 +1,11 @@
-"""Category files and labelling."""
+"""Category files and labeling."""
 
 import numpy as np
 import pytest
 
-from wordsight.description_gen import Category, SentenceLabeller, check_categories, read_categories
+from wordsight.description_gen import Category, SentenceLabeler, check_categories, read_categories
 from wordsight.description_gen.categories import shipped_categories
-from wordsight.errors import InvalidInputError
+from wordsight.utils.errors import InvalidInputError
 
 
 def write(tmp_path, text):
@@ -107,20 +107,20 @@ CATEGORIES = [
     ],
 )
 def test_labels_are_what_a_sentence_mentions(sentence, mentioned):
-    labels = SentenceLabeller(CATEGORIES).label(sentence)
+    labels = SentenceLabeler(CATEGORIES).label(sentence)
     assert {CATEGORIES[i].name for i in np.flatnonzero(labels)} == mentioned
 
 
 def test_compound_that_is_a_category_itself():
-    labeller = SentenceLabeller([Category("dog"), Category("hot dog")])
-    assert labeller.label("A hot dog").tolist() == [0, 1]
-    assert labeller.label("A dog eats hot dogs").tolist() == [1, 1]
+    labeler = SentenceLabeler([Category("dog"), Category("hot dog")])
+    assert labeler.label("A hot dog").tolist() == [0, 1]
+    assert labeler.label("A dog eats hot dogs").tolist() == [1, 1]
 
 
 def test_longest_match_wins():
-    labeller = SentenceLabeller([Category("bear"), Category("polar bear"), Category("teddy bear")])
-    assert labeller.label_batch(["A polar bear", "Teddy bears", "bears"]).tolist() == [[0, 1, 0], [0, 0, 1], [1, 0, 0]]
-    assert labeller.label_batch([]).shape == (0, 3)
+    labeler = SentenceLabeler([Category("bear"), Category("polar bear"), Category("teddy bear")])
+    assert labeler.label_batch(["A polar bear", "Teddy bears", "bears"]).tolist() == [[0, 1, 0], [0, 0, 1], [1, 0, 0]]
+    assert labeler.label_batch([]).shape == (0, 3)
 
 
 def test_a_benchmarks_name_is_its_list_beside_a_folder_of_that_name(tmp_path, monkeypatch):

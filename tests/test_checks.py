@@ -12,9 +12,9 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModel
 
 from wordsight import WordsightConfig, WordsightForMultiLabelImageClassification
-from wordsight.errors import InvalidInputError
 from wordsight.modeling.configuration_wordsight import FORMAT_VERSION
 from wordsight.modeling.encoders import load_image_encoder, load_text_encoder
+from wordsight.utils.errors import InvalidInputError
 from wordsight.version import __version__
 
 OLD = Path(__file__).parent / "data" / "checkpoint-format-1"

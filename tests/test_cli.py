@@ -59,7 +59,7 @@ def test_predict_table_and_json(model_dir, photo):
     assert all(set(entry) == {"label", "score"} for entry in labels[str(photo)])
 
 
-def test_photo_that_is_none_is_named_and_the_others_are_labelled(model_dir, photo, tmp_path):
+def test_photo_that_is_none_is_named_and_the_others_are_labeled(model_dir, photo, tmp_path):
     bad = tmp_path / "bad.jpg"
     bad.write_bytes(b"no image")
     result = wordsight("predict", model_dir, bad, photo, tmp_path / "gone.jpg", "--json")

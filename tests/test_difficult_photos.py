@@ -19,11 +19,10 @@ from typer.testing import CliRunner
 
 from wordsight.cli import app
 from wordsight.demo import load_photos
-from wordsight.errors import InvalidInputError
-from wordsight.modeling.decoding import decode_photo
-from wordsight.modeling.photos import UNREADABLE, open_photo, photo_batches
 from wordsight.pipelines import TASK, MultiLabelImageClassificationPipeline
-from wordsight.pipelines.inputs import open_input
+from wordsight.pipelines.image_io import decode_photo, open_input
+from wordsight.pipelines.image_loader import UNREADABLE, open_photo, photo_batches
+from wordsight.utils.errors import InvalidInputError
 
 from .test_modeling import make_model
 
@@ -36,7 +35,7 @@ def model_dir(tmp_path_factory, tiny_clip_dir):
 
 
 @pytest.fixture(scope="module")
-def labeller(tiny_clip_dir):
+def labeler(tiny_clip_dir):
     model = make_model(str(tiny_clip_dir))
     return MultiLabelImageClassificationPipeline(
         model=model, image_processor=model.image_encoder.image_processor, task=TASK
@@ -68,15 +67,15 @@ def both_ways(data, tmp_path):
 
 
 @pytest.mark.parametrize(("kind", "depth"), [("PNG", np.uint16), ("TIFF", np.uint16), ("TIFF", np.int32)])
-def test_deep_greys_are_scaled_not_clipped(tmp_path, kind, depth):
-    grey = np.linspace(0, 65535, 60 * 40).reshape(40, 60).astype(depth)
-    data = content(Image.fromarray(grey), kind)
+def test_deep_grays_are_scaled_not_clipped(tmp_path, kind, depth):
+    gray = np.linspace(0, 65535, 60 * 40).reshape(40, 60).astype(depth)
+    data = content(Image.fromarray(gray), kind)
     assert Image.open(BytesIO(data)).mode.startswith("I")
     found = both_ways(data, tmp_path)
-    assert found.shape == (40, 60, 3) and np.abs(found[..., 0] - grey / 257).max() <= 1
+    assert found.shape == (40, 60, 3) and np.abs(found[..., 0] - gray / 257).max() <= 1
 
 
-def test_greys_without_a_fixed_range_are_stretched(tmp_path):
+def test_grays_without_a_fixed_range_are_stretched(tmp_path):
     values = np.linspace(-3, 5, 60 * 40, dtype=np.float32).reshape(40, 60)
     values[0, 1] = np.nan
     found = both_ways(content(Image.fromarray(values), "TIFF"), tmp_path)
@@ -85,15 +84,15 @@ def test_greys_without_a_fixed_range_are_stretched(tmp_path):
     assert both_ways(content(large, "TIFF"), tmp_path)[..., 0].tolist() == [[0, 255], [128, 0]]
 
 
-def test_deep_greys_are_labelled_like_shallow_ones(labeller, photo):
-    grey = photo.convert("L")
-    deep = Image.fromarray(np.asarray(grey, dtype=np.uint16) * 257)
-    assert labeller(deep) == labeller(grey)
+def test_deep_grays_are_labeled_like_shallow_ones(labeler, photo):
+    gray = photo.convert("L")
+    deep = Image.fromarray(np.asarray(gray, dtype=np.uint16) * 257)
+    assert labeler(deep) == labeler(gray)
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "RGB"])
 def test_transparent_is_white(tmp_path, mode):
-    """Black that can't be seen on the left, half black in the middle (where the mode can), red or grey at the right."""
+    """Black that can't be seen on the left, half black in the middle (where the mode can), red or gray at the right."""
     image = Image.new("RGBA", (90, 20), (0, 0, 0, 0))
     image.paste((0, 0, 0, 128), (30, 0, 60, 20))
     image.paste((200, 0, 0, 255), (60, 0, 90, 20))
@@ -111,7 +110,7 @@ def test_transparent_is_white(tmp_path, mode):
 
 
 def test_first_frame_of_an_animation(tmp_path):
-    frames = [Image.new("RGB", (40, 30), colour) for colour in ("red", "lime", "blue")]
+    frames = [Image.new("RGB", (40, 30), color) for color in ("red", "lime", "blue")]
     data = content(frames[0], "GIF", save_all=True, append_images=frames[1:], duration=50)
     assert Image.open(BytesIO(data)).n_frames == 3
     assert both_ways(data, tmp_path)[15, 20].tolist() == [255, 0, 0]
@@ -156,13 +155,13 @@ def large_jpeg(tmp_path_factory):
     return path
 
 
-def test_100_megapixels(labeller, large_jpeg):
+def test_100_megapixels(labeler, large_jpeg):
     small = Image.new("RGB", (1250, 800))
     small.paste("white", (625, 0, 1250, 800))
-    expected = {entry["label"]: entry["score"] for entry in labeller(small)}
+    expected = {entry["label"]: entry["score"] for entry in labeler(small)}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        labels = labeller(large_jpeg, output_heatmaps=True, top_k=4)
+        labels = labeler(large_jpeg, output_heatmaps=True, top_k=4)
     assert labels[0]["heatmap"].size == (6250, 4000), "decoded at half its size, which is not below 2048"
     assert {entry["label"]: entry["score"] for entry in labels} == pytest.approx(expected, abs=0.02)
 
@@ -190,20 +189,20 @@ def test_bombs_are_refused_in_one_line(tmp_path, photo, kind):
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "TIFF", "WEBP", "BMP"])
-def test_truncated_and_corrupt_files_are_named(labeller, tmp_path, photo, kind):
+def test_truncated_and_corrupt_files_are_named(labeler, tmp_path, photo, kind):
     whole = content(photo, kind)
     path = tmp_path / "torn.jpg"
     for data in (whole[: len(whole) // 2], whole[:20], whole[:3]):
         path.write_bytes(data)
         with pytest.raises(InvalidInputError, match=r"torn\.jpg.*can't be read as an image") as caught:
-            labeller(path)
+            labeler(path)
         assert "\n" not in str(caught.value)
 
 
-def test_loader_reports_what_the_pipeline_refuses(labeller, tmp_path, photo):
+def test_loader_reports_what_the_pipeline_refuses(labeler, tmp_path, photo):
     torn = content(photo, "JPEG")[:-500]
     bomb = claims(content(photo, "JPEG"), 60000, 50000)
-    (batch,) = photo_batches([torn, bomb, b"\xff\xd8\xffnothing", content(photo, "PNG")], labeller.image_processor, 4)
+    (batch,) = photo_batches([torn, bomb, b"\xff\xd8\xffnothing", content(photo, "PNG")], labeler.image_processor, 4)
     assert batch.rows == [3] and sorted(batch.unreadable) == [0, 1, 2]
     assert "truncated" in batch.unreadable[0] and "3000000000 pixels" in batch.unreadable[1]
     assert batch.unreadable[2] == "not in a format that Pillow reads"
@@ -216,43 +215,43 @@ def silent():
         yield f"http://127.0.0.1:{server.getsockname()[1]}/photo.jpg"
 
 
-def test_address_that_does_not_answer(labeller, silent):
+def test_address_that_does_not_answer(labeler, silent):
     started = time.monotonic()
     with pytest.raises(InvalidInputError, match=r"^http://127.*photo\.jpg does not answer within 0\.3 s.*download"):
-        labeller(silent, timeout=0.3)
+        labeler(silent, timeout=0.3)
     assert time.monotonic() - started < 5
 
 
-def test_there_is_a_timeout_by_default(labeller, silent, monkeypatch):
-    monkeypatch.setattr("wordsight.pipelines.inputs.URL_TIMEOUT", 0.2)
+def test_there_is_a_timeout_by_default(labeler, silent, monkeypatch):
+    monkeypatch.setattr("wordsight.pipelines.image_io.URL_TIMEOUT", 0.2)
     with pytest.raises(InvalidInputError, match=r"does not answer within 0\.2 s"):
-        labeller(silent)
+        labeler(silent)
 
 
-def test_addresses_without_a_photo(labeller, tmp_path):
+def test_addresses_without_a_photo(labeler, tmp_path):
     (tmp_path / "page.html").write_text("<p>no photo</p>")
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         address = f"http://127.0.0.1:{server.server_port}"
         with pytest.raises(InvalidInputError, match=rf"^{address}/gone\.jpg answers 404\. Check the address"):
-            labeller(f"{address}/gone.jpg")
+            labeler(f"{address}/gone.jpg")
         with pytest.raises(InvalidInputError, match=r"page\.html' can't be read as an image"):
-            labeller(f"{address}/page.html")
+            labeler(f"{address}/page.html")
         server.shutdown()
     with pytest.raises(InvalidInputError, match=r"gone\.jpg can't be reached \(.*refused.*Check address and network"):
-        labeller(f"{address}/gone.jpg")
+        labeler(f"{address}/gone.jpg")
     with pytest.raises(InvalidInputError, match="can't be reached"):
-        labeller("http://[bad/photo.jpg")
+        labeler("http://[bad/photo.jpg")
 
 
-def test_other_mistakes(labeller, tmp_path):
+def test_other_mistakes(labeler, tmp_path):
     with pytest.raises(InvalidInputError, match=r"is a folder.*--shards"):
-        labeller(tmp_path)
+        labeler(tmp_path)
     with pytest.raises(InvalidInputError, match="There is no photo"):
-        labeller(tmp_path / "gone.jpg")
+        labeler(tmp_path / "gone.jpg")
     with pytest.raises(InvalidInputError, match="can't be read as an image"):
-        labeller("cat" * 500)
+        labeler("cat" * 500)
 
 
 def test_predict_names_what_it_skips_and_labels_the_rest(model_dir, tmp_path, photo, large_jpeg):
@@ -267,17 +266,17 @@ def test_predict_names_what_it_skips_and_labels_the_rest(model_dir, tmp_path, ph
     assert len(skipped) == 2 and "torn.jpg" in skipped[0] and "bomb.png" in skipped[1]
 
 
-def test_arrays(labeller, photo):
-    grey = np.asarray(photo.convert("L"))
-    expected = labeller(photo.convert("L"))
-    deep = grey.astype(np.uint16) * 257
-    opaque = np.dstack([grey, grey, grey, np.full_like(grey, 255)])
-    for array in (grey, grey[..., None], deep, np.dstack([deep] * 3), opaque, np.stack([grey] * 3)):
-        scores = {entry["label"]: entry["score"] for entry in labeller(array)}
+def test_arrays(labeler, photo):
+    gray = np.asarray(photo.convert("L"))
+    expected = labeler(photo.convert("L"))
+    deep = gray.astype(np.uint16) * 257
+    opaque = np.dstack([gray, gray, gray, np.full_like(gray, 255)])
+    for array in (gray, gray[..., None], deep, np.dstack([deep] * 3), opaque, np.stack([gray] * 3)):
+        scores = {entry["label"]: entry["score"] for entry in labeler(array)}
         assert scores == pytest.approx({entry["label"]: entry["score"] for entry in expected}, abs=1e-4)
-    assert labeller(np.zeros((20, 30, 4), np.uint8)) == labeller(Image.new("RGB", (30, 20), "white"))
+    assert labeler(np.zeros((20, 30, 4), np.uint8)) == labeler(Image.new("RGB", (30, 20), "white"))
     with pytest.raises(InvalidInputError, match=r"array of shape \(20, 30, 7\) and type float32.*\(height, width, 3\)"):
-        labeller(np.zeros((20, 30, 7), np.float32))
+        labeler(np.zeros((20, 30, 7), np.float32))
 
 
 def test_images_of_a_user_stay_as_they_are():
@@ -286,7 +285,7 @@ def test_images_of_a_user_stay_as_they_are():
     assert image.mode == "RGBA" and image.getpixel((0, 0)) == (9, 9, 9, 0)
 
 
-def test_greys_of_8_bits_in_32_stay_as_they_are():
+def test_grays_of_8_bits_in_32_stay_as_they_are():
     values = np.arange(0, 251, 10, dtype=np.int32).reshape(2, 13)
     assert np.array_equal(np.asarray(decode_photo(Image.fromarray(values)))[..., 0], values)
 
@@ -298,8 +297,8 @@ def test_what_is_no_number_does_not_change_the_range():
     assert (decoded.min(), decoded.max()) == (0, 255) and decoded[0, 1] == 0
 
 
-def test_a_strip_is_refused(labeller, tmp_path):
+def test_a_strip_is_refused(labeler, tmp_path):
     """An encoder that scales the shorter side to 224 pixels would make gigabytes of it."""
     Image.new("RGB", (60_000, 1)).save(tmp_path / "strip.png")
     with pytest.raises(InvalidInputError, match="60000 x 1 pixels are a strip"):
-        labeller(str(tmp_path / "strip.png"))
+        labeler(str(tmp_path / "strip.png"))

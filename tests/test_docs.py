@@ -18,7 +18,7 @@ from PIL import Image
 
 from wordsight.demo import load_photos
 from wordsight.description_gen import LLMServer, generation
-from wordsight.modeling.configuration_training import ENCODER_DEFAULTS
+from wordsight.modeling.training.arguments import ENCODER_DEFAULTS
 
 from .fixtures.pages import ROOT, commands, read_page, record, run_page, shape
 from .hub.access import TOKENS, User
@@ -164,9 +164,9 @@ def test_every_code_block_says_its_language():
 
 def test_a_wrong_option_an_unknown_program_and_a_missing_name_are_found(tmp_path):
     for code, error in (
-        ("```bash\nwordsight train texts --out m --colour red\n```", "colour"),
+        ("```bash\nwordsight train texts --out m --color red\n```", "color"),
         ("```bash\nwordsight predict\n```", "model"),
-        ("```bash\naccelerate launch -m wordsight.modeling.train texts\n```", "out"),
+        ("```bash\naccelerate launch -m wordsight train texts\n```", "out"),
         ("```bash\nmake tea\n```", "tea"),
         ("```bash\ncurl example.org\n```", "No way to check curl"),
         ("```bash\npip install 'wordsight[nothing]'\n```", "nothing"),

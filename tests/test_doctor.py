@@ -17,7 +17,7 @@ from .fixtures.bare import make_bare_python
 SECRET = "hf_VerySecretToken0123456789"
 
 
-def run(python, *arguments, module="wordsight.doctor", **environment):
+def run(python, *arguments, module="wordsight.cli.doctor", **environment):
     command = [str(python), "-m", *module.split(), *arguments]
     result = subprocess.run(command, capture_output=True, text=True, env=os.environ | environment, timeout=60)
     assert "Traceback" not in result.stderr, result.stderr

@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from PIL import Image
 from transformers import AutoTokenizer, BertConfig, BertModel, CLIPModel, SiglipModel
 
-from wordsight.errors import InvalidInputError
 from wordsight.modeling.encoders import TextEncoder, load_image_encoder, load_text_encoder
 from wordsight.modeling.prompt_layout import PromptChunk, PromptLayout
+from wordsight.utils.errors import InvalidInputError
 
 TEXTS = ["a cat", "two dogs run over a wide green field"]
 
@@ -151,9 +151,9 @@ def test_clip_value_path_by_hand(tiny_clip_dir):
     block = "vision_model.encoder.layers.1."
 
     def norm(x, name):
-        centred = x - x.mean(-1, keepdims=True)
+        centerd = x - x.mean(-1, keepdims=True)
         return (
-            centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5) * weights[f"{name}.weight"]
+            centerd / np.sqrt((centerd**2).mean(-1, keepdims=True) + 1e-5) * weights[f"{name}.weight"]
             + weights[f"{name}.bias"]
         )
 

@@ -14,14 +14,14 @@ from typer.testing import CliRunner
 
 from wordsight import TrainingConfig, WordsightForMultiLabelImageClassification, load_text_encoder, train_prompts
 from wordsight.cli import app
-from wordsight.errors import InvalidInputError
 from wordsight.modeling.calibrate import find_photos, score_photos
 from wordsight.modeling.category_embeddings import reference_mean
 from wordsight.modeling.evaluation import metrics
-from wordsight.modeling.evaluation.benchmarks import load_benchmark
-from wordsight.modeling.evaluation.evaluate import evaluate_methods
+from wordsight.modeling.evaluation.datasets import load_benchmark
 from wordsight.modeling.evaluation.methods import MethodFactory, clip_templates
 from wordsight.modeling.evaluation.options import METHODS, parse_methods
+from wordsight.modeling.evaluation.run import evaluate_methods
+from wordsight.utils.errors import InvalidInputError
 
 from .fixtures.photos import write_photos
 from .fixtures.texts import CATEGORIES
@@ -39,7 +39,7 @@ def model_dir(tmp_path_factory, texts_dir, tiny_clip_dir):
 
 @pytest.fixture(scope="module")
 def photos_dir(tmp_path_factory):
-    return write_photos(tmp_path_factory.mktemp("labelled") / "photos", COUNT)
+    return write_photos(tmp_path_factory.mktemp("labeled") / "photos", COUNT)
 
 
 @pytest.fixture(scope="module")
@@ -214,7 +214,7 @@ def run(model_dir, photos_dir, out, *arguments, processes=1):
     start = ["-m", "wordsight", "evaluate"]
     if processes > 1:
         launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
-        start = [*launcher, "-m", "wordsight.modeling.evaluation.evaluate"]
+        start = [*launcher, "-m", "wordsight", "evaluate"]
     command = [sys.executable, *start, model_dir, "--data", photos_dir, "--json", out, "--batch-size", "8", *arguments]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     return subprocess.run([*map(str, command)], capture_output=True, text=True, env=environment, timeout=300)

@@ -14,13 +14,13 @@ from accelerate import Accelerator
 
 from benchmarks.training import ReferenceLoop
 from wordsight import TrainingConfig, load_text_encoder
-from wordsight.errors import WordsightError
-from wordsight.modeling import feature_cache
-from wordsight.modeling.data import load_training_texts
-from wordsight.modeling.feature_cache import cached_features, features_key
-from wordsight.modeling.features import SentenceFeatures, encode_sentences, tokenize
-from wordsight.modeling.train import train_prompts
-from wordsight.modeling.trainer import PromptTrainer
+from wordsight.modeling.text_features import SentenceFeatures, encode_sentences, tokenize
+from wordsight.modeling.training import features as feature_cache
+from wordsight.modeling.training.data import load_training_texts
+from wordsight.modeling.training.features import cached_features, features_key
+from wordsight.modeling.training.train import train_prompts
+from wordsight.modeling.training.trainer import PromptTrainer
+from wordsight.utils.errors import WordsightError
 
 from .test_modeling import make_config
 
@@ -200,7 +200,7 @@ def test_two_runs_at_once_build_once(text_encoder, accelerator, tmp_path):
 
 
 def launch(texts_dir, encoder, out, *options, environment):
-    command = [sys.executable, "-m", "torch.distributed.run", *options, "-m", "wordsight.modeling.train"]
+    command = [sys.executable, "-m", "torch.distributed.run", *options, "-m", "wordsight", "train"]
     arguments = [str(texts_dir), "--encoder", str(encoder), "--out", str(out), "--epochs", "1"]
     variables = os.environ | {"OMP_NUM_THREADS": "1"} | environment
     return subprocess.Popen([*command, *arguments], env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)

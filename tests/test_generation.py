@@ -1,4 +1,4 @@
-"""Sentences from a real model: whole, labelled, and never lost, whatever happens in between."""
+"""Sentences from a real model: whole, labeled, and never lost, whatever happens in between."""
 
 import json
 import os
@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from datasets import load_from_disk
 
-from wordsight.description_gen import Category, Knowledge, SentenceLabeller, generate_texts, load_texts
-from wordsight.description_gen.descriptions import DescriptionPlan, clean_sentence, fold
+from wordsight.description_gen import Category, Knowledge, SentenceLabeler, generate_texts, load_texts
+from wordsight.description_gen.captions import DescriptionPlan, clean_sentence, fold
 from wordsight.description_gen.questions import load_questions
 from wordsight.description_gen.store import AnswerStore
-from wordsight.errors import InvalidInputError, WordsightError
+from wordsight.utils.errors import InvalidInputError, WordsightError
 
 from .fixtures.proxy import FaultyProxy
 
@@ -66,13 +66,13 @@ def generated(vllm_server, tmp_path_factory):
     return out
 
 
-def test_sentences_are_labelled_by_what_they_mention(generated):
+def test_sentences_are_labeled_by_what_they_mention(generated):
     dataset, knowledge = load_texts(generated)
     assert len(dataset) == SENTENCES
     assert dataset.column_names == ["text", "labels", "kind", "asked", "model", "seed", "temperature"]
     labels = np.array(dataset["labels"])
     assert labels.any(axis=1).all()
-    assert (labels == SentenceLabeller(CATEGORIES).label_batch(dataset["text"])).all()
+    assert (labels == SentenceLabeler(CATEGORIES).label_batch(dataset["text"])).all()
     assert len({fold(text) for text in dataset["text"]}) == SENTENCES
     assert set(dataset["kind"]) == {"single", "multiple"}
     assert set(dataset["model"]) == {"SmolLM2-135M-Instruct"} == {knowledge.model}
@@ -255,7 +255,7 @@ def test_requests_speak_of_synonyms_half_of_the_time():
     ("answer", "complete", "sentence"),
     [
         ("A cat on a sofa.", True, "A cat on a sofa."),
-        ('Caption: "A cat on a sofa." It is grey.', True, "A cat on a sofa."),
+        ('Caption: "A cat on a sofa." It is gray.', True, "A cat on a sofa."),
         ("A cat on a sofa\n\nObjects: dog", True, "A cat on a sofa"),
         ("A cat on a very", False, None),
         ("A cat on a sofa. The cat", False, "A cat on a sofa."),

@@ -16,10 +16,10 @@ from typer.testing import CliRunner
 from wordsight import WordsightConfig, WordsightForMultiLabelImageClassification, load_image_encoder, load_text_encoder
 from wordsight.cli import app
 from wordsight.demo import load_photos
-from wordsight.errors import InvalidInputError, WordsightError
 from wordsight.modeling.category_embeddings import reference_mean, shift_mean, zero_shot_embeddings
 from wordsight.pipelines import TASK, MultiLabelImageClassificationPipeline
 from wordsight.pipelines.heatmaps import draw_heatmap, seen_box
+from wordsight.utils.errors import InvalidInputError, WordsightError
 
 from .fixtures.published import run_elsewhere
 from .test_modeling import make_model
@@ -27,7 +27,7 @@ from .test_modeling import make_model
 NAMES = ["cat", "flower", "car", "cup"]
 
 
-def labeller_of(model):
+def labeler_of(model):
     return MultiLabelImageClassificationPipeline(
         model=model, image_processor=model.image_encoder.image_processor, task=TASK
     )
@@ -50,12 +50,12 @@ def seeing_model():
 
 @pytest.fixture(scope="module")
 def seeing(seeing_model):
-    return labeller_of(seeing_model)
+    return labeler_of(seeing_model)
 
 
 @pytest.fixture(scope="module")
 def tiny(tiny_clip_dir):
-    return labeller_of(make_model(str(tiny_clip_dir)))
+    return labeler_of(make_model(str(tiny_clip_dir)))
 
 
 @pytest.fixture(scope="module")
@@ -115,17 +115,17 @@ def noise(width, height, seed=0):
     return Image.fromarray(np.random.default_rng(seed).integers(0, 255, (height, width, 3), dtype=np.uint8))
 
 
-def assert_lies(labeller, photo, box):
-    """Each map, at the centres of the patches that share a box of the photo, has the model's own logits."""
-    pixels = labeller.image_processor(images=photo, return_tensors="pt").pixel_values
+def assert_lies(labeler, photo, box):
+    """Each map, at the centers of the patches that share a box of the photo, has the model's own logits."""
+    pixels = labeler.image_processor(images=photo, return_tensors="pt").pixel_values
     with torch.no_grad():
-        output = labeller.model(pixels, output_patch_logits=True)
+        output = labeler.model(pixels, output_patch_logits=True)
     rows, columns = output.patch_grid
     left, top, width, height = box
     y = top + height * (np.arange(rows) + 0.5) / rows
     x = left + width * (np.arange(columns) + 0.5) / columns
-    for entry in labeller(photo, output_heatmaps=True):
-        index = labeller.model.config.category_names.index(entry["label"])
+    for entry in labeler(photo, output_heatmaps=True):
+        index = labeler.model.config.category_names.index(entry["label"])
         logits = output.patch_logits[0, :, index].reshape(rows, columns).numpy()
         expected = 255 * (logits - logits.min()) / np.ptp(logits)
         values = np.asarray(entry["heatmap"], dtype=float)
@@ -133,7 +133,7 @@ def assert_lies(labeller, photo, box):
         np.testing.assert_allclose(np.mean(around, axis=0), expected, atol=8)
 
 
-def test_centre_crop(tiny):
+def test_center_crop(tiny):
     """CLIP sees the middle 100 x 100 of a photo of 300 x 100."""
     photo = noise(300, 100)
     assert_lies(tiny, photo, (100, 0, 100, 100))
@@ -149,7 +149,7 @@ def test_standing_photo_cropped(tiny):
 
 def test_whole_photo_squashed(tiny_siglip_dir):
     """SigLIP sees all of a photo."""
-    assert_lies(labeller_of(make_model(str(tiny_siglip_dir))), noise(200, 80), (0, 0, 200, 80))
+    assert_lies(labeler_of(make_model(str(tiny_siglip_dir))), noise(200, 80), (0, 0, 200, 80))
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_whole_photo_squashed(tiny_siglip_dir):
     ],
 )
 def test_seen_box_is_what_the_processor_takes(options, size):
-    """Photos whose colours say where a pixel is; what comes out of the processor says what went in."""
+    """Photos whose colors say where a pixel is; what comes out of the processor says what went in."""
     width, height = size
     across, down = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
     pixels = np.stack([255 * across / width, 255 * down / height, np.full_like(across, 255)], axis=-1)
@@ -260,8 +260,8 @@ def test_without_wordsight(bare_python, published, photo_path, tmp_path):
     code = """
 import sys
 from transformers import pipeline
-labeller = pipeline(model=sys.argv[1], trust_remote_code=True)
-maps = [entry["heatmap"] for entry in labeller(sys.argv[2], output_heatmaps=True)]
+labeler = pipeline(model=sys.argv[1], trust_remote_code=True)
+maps = [entry["heatmap"] for entry in labeler(sys.argv[2], output_heatmaps=True)]
 assert "wordsight" not in sys.modules
 print([(m.mode, m.size, m.getextrema()[0], m.getextrema()[1] > 200) for m in maps])
 """
@@ -306,7 +306,7 @@ def test_files_of_predict(model_dir, photos, tmp_path):
 
 
 def test_many_photos_make_several_sheets(model_dir, photos, tmp_path, monkeypatch):
-    monkeypatch.setattr("wordsight.heatmap_files.PHOTOS_A_SHEET", 2)
+    monkeypatch.setattr("wordsight.plotting.heatmap_files.PHOTOS_A_SHEET", 2)
     result = predict(model_dir, *photos, "--top-k", 1, "--heatmaps", tmp_path)
     assert result.exit_code == 0, result.output
     assert sorted(path.name for path in tmp_path.glob("*.png")) == ["contact-sheet-2.png", "contact-sheet.png"]

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from wordsight.errors import InvalidInputError
-from wordsight.modeling.hierarchy import attribute_groups, cooccurrence_graph, cooccurrence_groups, read_groups
+from wordsight.modeling.grouping import attribute_groups, cooccurrence_graph, cooccurrence_groups, read_groups
+from wordsight.utils.errors import InvalidInputError
 
 NAMES = ["cat", "spoon", "dog", "fork", "horse", "knife"]
 ANIMALS, CUTLERY = ["cat", "dog", "horse"], ["spoon", "fork", "knife"]
@@ -15,8 +15,8 @@ ANIMALS, CUTLERY = ["cat", "dog", "horse"], ["spoon", "fork", "knife"]
 @pytest.fixture
 def embeddings():
     rng = np.random.default_rng(0)
-    centres = np.eye(8)[[0, 1, 0, 1, 0, 1]]
-    return (centres + 0.05 * rng.standard_normal((6, 8))).astype(np.float32)
+    centers = np.eye(8)[[0, 1, 0, 1, 0, 1]]
+    return (centers + 0.05 * rng.standard_normal((6, 8))).astype(np.float32)
 
 
 def test_categories_that_look_alike_share_a_group(embeddings):

@@ -19,10 +19,10 @@ from transformers import AutoConfig, AutoModel, AutoModelForImageClassification,
 from wordsight import WordsightConfig, WordsightForMultiLabelImageClassification
 from wordsight.description_gen import read_categories
 from wordsight.description_gen.published import published_as
-from wordsight.errors import InvalidInputError
 from wordsight.hub import Destination, HubError, push_checkpoint, push_texts, upload
-from wordsight.modeling.configuration_training import TrainingConfig
-from wordsight.modeling.train import train_prompts
+from wordsight.modeling.training.arguments import TrainingConfig
+from wordsight.modeling.training.train import train_prompts
+from wordsight.utils.errors import InvalidInputError
 
 from .fixtures.published import ENCODER, run_elsewhere
 from .fixtures.texts import write_texts
@@ -33,8 +33,8 @@ TASK = "multi-label-image-classification"
 LABEL = f"""
 import json, sys, wordsight
 from transformers import pipeline
-labeller = pipeline("{TASK}", model=sys.argv[1])
-print(json.dumps(labeller(sys.argv[2])))
+labeler = pipeline("{TASK}", model=sys.argv[1])
+print(json.dumps(labeler(sys.argv[2])))
 """
 
 
@@ -105,16 +105,16 @@ def test_loading_arguments(published, hub, photo_path, expected, tmp_path):
     assert torch.equal(online.global_embeddings, local.global_embeddings)
     half = AutoModel.from_pretrained(published.repo_id, dtype=torch.bfloat16, device_map="auto")
     assert half.dtype == half.image_encoder.model.dtype == torch.bfloat16
-    labeller = pipeline(TASK, model=published.repo_id, dtype=torch.float32, device_map="cpu", token=hub.tokens["read"])
-    assert labeller(str(photo_path)) == expected
+    labeler = pipeline(TASK, model=published.repo_id, dtype=torch.float32, device_map="cpu", token=hub.tokens["read"])
+    assert labeler(str(photo_path)) == expected
 
 
 @pytest.mark.parametrize("trust", [None, True])
 def test_where_wordsight_is_installed_its_own_code_is_used(published, photo_path, expected, trust):
-    labeller = pipeline(model=published.repo_id, trust_remote_code=trust)  # not even the task is needed
-    assert type(labeller).__module__ == "wordsight.pipelines.multi_label_image_classification"
-    assert type(labeller.model) is WordsightForMultiLabelImageClassification
-    assert labeller(str(photo_path)) == expected
+    labeler = pipeline(model=published.repo_id, trust_remote_code=trust)  # not even the task is needed
+    assert type(labeler).__module__ == "wordsight.pipelines.multi_label_image_classification"
+    assert type(labeler.model) is WordsightForMultiLabelImageClassification
+    assert labeler(str(photo_path)) == expected
 
 
 def test_model_in_memory_is_pushed_with_the_files_it_came_with(published, api, hub, to):
@@ -127,8 +127,8 @@ def test_model_in_memory_is_pushed_with_the_files_it_came_with(published, api, h
     pulled = WordsightForMultiLabelImageClassification.from_pretrained(to.repo_id)
     assert torch.equal(pulled.global_embeddings, model.global_embeddings)
     assert "turned" in ModelCard.load(to.repo_id).data.tags
-    labeller = pipeline(TASK, model=str(published.folder))
-    assert labeller.push_to_hub(f"{to.repo_id}-2", token=hub.tokens["write"]).repo_url.repo_id == f"{to.repo_id}-2"
+    labeler = pipeline(TASK, model=str(published.folder))
+    assert labeler.push_to_hub(f"{to.repo_id}-2", token=hub.tokens["write"]).repo_url.repo_id == f"{to.repo_id}-2"
 
 
 def test_save_pretrained_can_push(published, api, to, tmp_path):

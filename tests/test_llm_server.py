@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from wordsight.description_gen import LLMServer, LLMServerError
-from wordsight.description_gen.client import LLMClient
+from wordsight.description_gen.llm.client import LLMClient
 from wordsight.description_gen.questions import load_questions
 
 
@@ -44,7 +44,7 @@ def test_requests_with_seeds_do_not_kill_it(vllm_server):
     prefix = load_questions().descriptions.wordings[0].single
 
     async def many(client):
-        messages = [*prefix, {"role": "user", "content": "Object: cat. Looks: grey fur. Place: a sofa"}]
+        messages = [*prefix, {"role": "user", "content": "Object: cat. Looks: gray fur. Place: a sofa"}]
         chats = [client.chat(messages, temperature=0.8, max_tokens=24, seed=seed) for seed in range(40)]
         return await asyncio.gather(*chats)
 

@@ -1,4 +1,4 @@
-"""Configuration, prompts and model: shapes, gradients, saving, and what labelling needs."""
+"""Configuration, prompts and model: shapes, gradients, saving, and what labeling needs."""
 
 import json
 import subprocess
@@ -12,9 +12,9 @@ from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModel, AutoModelForImageClassification, CLIPModel
 
 from wordsight import WordsightConfig, WordsightForMultiLabelImageClassification, load_image_encoder, load_text_encoder
-from wordsight.errors import InvalidInputError
 from wordsight.modeling.prompt_layout import PromptLayout
 from wordsight.modeling.prompts import HierarchicalPrompts, soft_token_keys
+from wordsight.utils.errors import InvalidInputError
 
 NAMES = ["cat", "dog", "car", "wine glass"]
 
@@ -38,7 +38,7 @@ def make_model(encoder_name, **fields):
     )
     generator = torch.Generator().manual_seed(0)
     for branch in (model.prompts.global_branch, model.prompts.local_branch):
-        branch.initialise(text_encoder.embedding, [], generator)
+        branch.initialize(text_encoder.embedding, [], generator)
     model.update_category_embeddings(text_encoder)
     return model.eval()
 
@@ -91,7 +91,7 @@ def test_config_survives_json(tmp_path):
 
 def test_prompt_tokens_are_shared_by_group(text_encoder):
     prompts = HierarchicalPrompts(make_config(text_encoder)).global_branch
-    prompts.initialise(text_encoder.embedding, [], torch.Generator().manual_seed(0))
+    prompts.initialize(text_encoder.embedding, [], torch.Generator().manual_seed(0))
     tokens = prompts()
     assert tokens.shape == (4, 16, text_encoder.width)
     cat, dog, car = tokens[0], tokens[1], tokens[2]
@@ -116,7 +116,7 @@ def test_chunked_prompts_give_the_same_embeddings_and_gradients(text_encoder, ch
     results = []
     for size in (0, chunk_size):
         prompts = HierarchicalPrompts(config).global_branch
-        prompts.initialise(text_encoder.embedding, [], torch.Generator().manual_seed(0))
+        prompts.initialize(text_encoder.embedding, [], torch.Generator().manual_seed(0))
         layout = PromptLayout(config.category_names, soft_token_keys(config), text_encoder, size)
         assert len(layout.chunks) == (-(-len(NAMES) // size) if size else 1)
         embeddings = layout.encode(text_encoder, prompts())
@@ -141,7 +141,7 @@ def test_any_level_can_be_off(text_encoder, counts):
 def test_gradients_reach_exactly_the_prompt_tokens(text_encoder):
     config = make_config(text_encoder)
     prompts = HierarchicalPrompts(config)
-    prompts.global_branch.initialise(text_encoder.embedding, [], torch.Generator().manual_seed(0))
+    prompts.global_branch.initialize(text_encoder.embedding, [], torch.Generator().manual_seed(0))
     layout = PromptLayout(config.category_names, soft_token_keys(config), text_encoder)
     embeddings = layout.encode(text_encoder, prompts.global_branch())
     direction = torch.randn(embeddings.shape[-1], generator=torch.Generator().manual_seed(1))
@@ -219,7 +219,7 @@ def test_device_map(model, pixels, tmp_path, device_map):
         assert torch.equal(loaded(pixels.to(loaded.device)).logits.cpu(), model(pixels).logits)
 
 
-def test_labelling_loads_no_text_tower(tiny_clip_dir, tmp_path):
+def test_labeling_loads_no_text_tower(tiny_clip_dir, tmp_path):
     """The text weights can be missing altogether, and no text class is ever made."""
     make_model(str(tiny_clip_dir)).save_pretrained(tmp_path / "model")
     whole = CLIPModel.from_pretrained(tiny_clip_dir)

@@ -13,11 +13,11 @@ from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoTokenize
 
 from wordsight.demo import PHOTOS, load_photos
 from wordsight.description_gen import read_categories
-from wordsight.errors import InvalidInputError
 from wordsight.modeling.encoders import load_image_encoder, load_text_encoder
-from wordsight.modeling.encoders.offline import OfflineEncoderModel, build_offline_encoder
-from wordsight.modeling.encoders.offline.efficientnet_lite import EfficientNetLite0, SameConv2d
+from wordsight.modeling.encoders.imagenet import OfflineEncoderModel, build_offline_encoder
+from wordsight.modeling.encoders.imagenet.efficientnet_lite import EfficientNetLite0, SameConv2d
 from wordsight.modeling.scoring import global_logits, local_logits
+from wordsight.utils.errors import InvalidInputError
 
 DEMO_CATEGORIES = "wordsight/data/demo_categories.txt"
 
@@ -101,7 +101,7 @@ def test_same_padding_by_hand(size, kernel, stride):
 
 
 def test_state_dict_is_the_packages(whole):
-    from wordsight.modeling.encoders.offline.packages import IMAGE_FILE, IMAGE_PACKAGE, package_path
+    from wordsight.modeling.encoders.imagenet.packages import IMAGE_FILE, IMAGE_PACKAGE, package_path
 
     weights = torch.load(package_path(IMAGE_PACKAGE, IMAGE_FILE), weights_only=True)
     assert set(EfficientNetLite0().state_dict()) == set(weights) - {"_fc.weight", "_fc.bias"}
@@ -138,7 +138,7 @@ def digest(folder):
 
 def test_builds_are_equal_and_may_race(tmp_path):
     """Two processes build into one cache at once; both find the same whole encoder, equal to a third build."""
-    code = "from wordsight.modeling.encoders.offline import cached_offline_encoder as c; print(c())"
+    code = "from wordsight.modeling.encoders.imagenet import cached_offline_encoder as c; print(c())"
     environment = {"WORDSIGHT_CACHE": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "1", "PATH": "/usr/bin:/bin"}
     environment |= {name: os.environ[name] for name in ("OMP_NUM_THREADS",) if name in os.environ}  # roundings
     command = [sys.executable, "-c", code]

@@ -13,11 +13,11 @@ from PIL import Image
 from transformers.models.clip import CLIPImageProcessorPil
 
 from wordsight.demo import load_photos
-from wordsight.errors import InvalidInputError, WordsightError
-from wordsight.modeling import photos as photos_module
 from wordsight.modeling.encoders import load_image_encoder
 from wordsight.modeling.memory import Pieces
-from wordsight.modeling.photos import default_num_workers, draft_size, open_photo
+from wordsight.pipelines import image_loader as photos_module
+from wordsight.pipelines.image_loader import default_num_workers, draft_size, open_photo
+from wordsight.utils.errors import InvalidInputError, WordsightError
 
 PROCESSOR = CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
 

@@ -14,7 +14,7 @@ from PIL import Image
 from transformers import pipeline
 from transformers.pipelines.pt_utils import KeyDataset
 
-from wordsight.errors import InvalidInputError
+from wordsight.utils.errors import InvalidInputError
 
 from .test_modeling import NAMES, make_model
 
@@ -29,7 +29,7 @@ def model_dir(tmp_path_factory, tiny_clip_dir):
 
 
 @pytest.fixture(scope="module")
-def labeller(model_dir):
+def labeler(model_dir):
     return pipeline("multi-label-image-classification", model=str(model_dir))
 
 
@@ -44,8 +44,8 @@ def photos(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def expected(labeller, photos):
-    return [labeller(str(path)) for path in photos]
+def expected(labeler, photos):
+    return [labeler(str(path)) for path in photos]
 
 
 def test_nothing_is_complained_of(model_dir, photos):
@@ -66,44 +66,44 @@ def test_one_photo_gives_all_labels_sorted(expected):
         assert all(0 <= score <= 1 for score in scores)
 
 
-def test_scores_are_the_calibrated_logits(labeller, photos, expected):
-    pixels = labeller.image_processor(Image.open(photos[0]), return_tensors="pt").pixel_values
-    logits = labeller.model(pixels).logits[0].detach().numpy().astype(float)
-    config = labeller.model.config
+def test_scores_are_the_calibrated_logits(labeler, photos, expected):
+    pixels = labeler.image_processor(Image.open(photos[0]), return_tensors="pt").pixel_values
+    logits = labeler.model(pixels).logits[0].detach().numpy().astype(float)
+    config = labeler.model.config
     scores = 1 / (1 + np.exp(-np.array(config.score_scale) * (logits - np.array(config.score_threshold))))
     assert {entry["label"]: entry["score"] for entry in expected[0]} == pytest.approx(
         dict(zip(NAMES, scores, strict=True))
     )
 
 
-def test_path_string_and_pil_and_array(labeller, photos, expected):
-    assert labeller(photos[0]) == expected[0]
-    assert labeller(Image.open(photos[0])) == expected[0]
+def test_path_string_and_pil_and_array(labeler, photos, expected):
+    assert labeler(photos[0]) == expected[0]
+    assert labeler(Image.open(photos[0])) == expected[0]
     array = np.asarray(Image.open(photos[0]))
-    assert [e["label"] for e in labeller(array)] == [e["label"] for e in expected[0]]
+    assert [e["label"] for e in labeler(array)] == [e["label"] for e in expected[0]]
 
 
-def test_url(labeller, photos, expected):
+def test_url(labeler, photos, expected):
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(photos[0].parent))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        assert labeller(f"http://127.0.0.1:{server.server_port}/0.png", timeout=10) == expected[0]
+        assert labeler(f"http://127.0.0.1:{server.server_port}/0.png", timeout=10) == expected[0]
         server.shutdown()
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3])
-def test_list(labeller, photos, expected, batch_size):
-    results = labeller([str(path) for path in photos], batch_size=batch_size)
+def test_list(labeler, photos, expected, batch_size):
+    results = labeler([str(path) for path in photos], batch_size=batch_size)
     assert [[e["label"] for e in labels] for labels in results] == [[e["label"] for e in labels] for labels in expected]
     for labels, right in zip(results, expected, strict=True):
         assert [e["score"] for e in labels] == pytest.approx([e["score"] for e in right], abs=1e-5)
 
 
-def test_empty_list(labeller):
-    assert labeller([]) == []
+def test_empty_list(labeler):
+    assert labeler([]) == []
 
 
-def test_generator_is_streamed(labeller, photos, expected):
+def test_generator_is_streamed(labeler, photos, expected):
     taken = []
 
     def generate():
@@ -111,36 +111,36 @@ def test_generator_is_streamed(labeller, photos, expected):
             taken.append(path)
             yield str(path)
 
-    results = labeller(generate())
+    results = labeler(generate())
     assert next(iter(results)) == expected[0]
     assert len(taken) < len(photos)
 
 
-def test_datasets(labeller, photos, expected):
+def test_datasets(labeler, photos, expected):
     dataset = datasets.Dataset.from_dict({"image": [str(path) for path in photos]}).cast_column(
         "image", datasets.Image()
     )
-    assert list(labeller(dataset)) == expected
-    assert list(labeller(dataset.to_iterable_dataset())) == expected
-    assert list(labeller(KeyDataset(dataset, "image"))) == expected
+    assert list(labeler(dataset)) == expected
+    assert list(labeler(dataset.to_iterable_dataset())) == expected
+    assert list(labeler(KeyDataset(dataset, "image"))) == expected
     with pytest.raises(InvalidInputError, match="column 'image', got picture"):
-        list(labeller(dataset.rename_column("image", "picture")))
+        list(labeler(dataset.rename_column("image", "picture")))
 
 
-def test_top_k_and_threshold(labeller, photos, expected):
-    assert labeller(str(photos[0]), top_k=2) == expected[0][:2]
+def test_top_k_and_threshold(labeler, photos, expected):
+    assert labeler(str(photos[0]), top_k=2) == expected[0][:2]
     middle = expected[0][1]["score"]
-    assert labeller(str(photos[0]), threshold=middle) == expected[0][:2]
-    assert labeller(str(photos[0]), threshold=1.0) == []
+    assert labeler(str(photos[0]), threshold=middle) == expected[0][:2]
+    assert labeler(str(photos[0]), threshold=1.0) == []
     with pytest.raises(InvalidInputError, match="threshold must be between 0 and 1, got 2"):
-        labeller(str(photos[0]), threshold=2)
+        labeler(str(photos[0]), threshold=2)
     with pytest.raises(InvalidInputError, match="top_k must be 1 or more, got 0"):
-        labeller(str(photos[0]), top_k=0)
+        labeler(str(photos[0]), top_k=0)
 
 
-def test_function_to_apply(labeller, photos):
+def test_function_to_apply(labeler, photos):
     def scores(function):
-        return {e["label"]: e["score"] for e in labeller(str(photos[0]), function_to_apply=function)}
+        return {e["label"]: e["score"] for e in labeler(str(photos[0]), function_to_apply=function)}
 
     logits = scores("none")
     assert scores("sigmoid") == pytest.approx({k: 1 / (1 + np.exp(-v)) for k, v in logits.items()})
@@ -148,14 +148,14 @@ def test_function_to_apply(labeller, photos):
     assert scores("default") != pytest.approx(scores("sigmoid"))
 
 
-def test_bad_images_are_named(labeller, tmp_path):
+def test_bad_images_are_named(labeler, tmp_path):
     (tmp_path / "text.png").write_text("no image")
     with pytest.raises(InvalidInputError, match=r"text\.png.*can't be read as an image.*Give a path"):
-        labeller(str(tmp_path / "text.png"))
+        labeler(str(tmp_path / "text.png"))
     with pytest.raises(InvalidInputError, match=r"There is no photo .*gone\.jpg"):
-        labeller(str(tmp_path / "gone.jpg"))
+        labeler(str(tmp_path / "gone.jpg"))
     with pytest.raises(InvalidInputError, match="can't be read as an image"):
-        labeller(3.5)
+        labeler(3.5)
 
 
 def test_half_precision_and_loaded_model(model_dir, photos, expected):

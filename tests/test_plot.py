@@ -12,12 +12,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 from PIL import Image
 
-from wordsight import plot
+from wordsight import plotting as plot
 from wordsight.demo import load_photos
 from wordsight.description_gen import read_categories
-from wordsight.errors import InvalidInputError, MissingDependencyError
-from wordsight.modeling.hierarchy import cooccurrence_groups
-from wordsight.pictures import fitted, make_figure
+from wordsight.modeling.grouping import cooccurrence_groups
+from wordsight.plotting.figures import fitted, make_figure
+from wordsight.utils.errors import InvalidInputError, MissingDependencyError
 
 STRANGE = [
     "自転車",
@@ -82,10 +82,10 @@ def test_overlay(photo):
     assert laid.mode == "RGB" and laid.size == photo.size
     before, after = (np.asarray(image, dtype=int) for image in (photo, laid))
     half = photo.width // 2
-    grey = np.asarray(photo.convert("L"), dtype=int)[..., None]
-    assert np.abs(after[:, :half] - (before[:, :half] + grey[:, :half]) / 2).max() <= 1
+    gray = np.asarray(photo.convert("L"), dtype=int)[..., None]
+    assert np.abs(after[:, :half] - (before[:, :half] + gray[:, :half]) / 2).max() <= 1
     yellow = np.array([252, 255, 164])  # the end of "inferno"
-    expected = 0.7 * yellow + 0.3 * (before + grey) / 2
+    expected = 0.7 * yellow + 0.3 * (before + gray) / 2
     assert np.abs(after[:, half:] - expected[:, half:]).max() <= 3
 
 
@@ -99,8 +99,8 @@ def test_labels_of_one_photo(photo, labels):
     image, bars = figure.axes
     assert [bar.get_width() for bar in bars.patches] == [0.2, 0.9], "the best on top"
     assert [label.get_text() for label in bars.get_yticklabels()] == ["dog", "cat"]
-    colours = {bar.get_facecolor() for bar in bars.patches}
-    assert len(colours) == 2 and len(image.images) == 1
+    colors = {bar.get_facecolor() for bar in bars.patches}
+    assert len(colors) == 2 and len(image.images) == 1
     rendered(figure)
 
 

@@ -16,11 +16,11 @@ from PIL import Image
 from transformers.utils import logging
 
 from wordsight import TrainingConfig, cli, train_prompts
-from wordsight.progress import Progress, is_quiet, listening, progress_bar
+from wordsight.utils.progress import Progress, is_quiet, listening, progress_bar
 
 ON_A_TERMINAL = """
 import os, sys, time
-from wordsight.progress import progress_bar
+from wordsight.utils.progress import progress_bar
 
 with progress_bar("Writing [bold]sentences", 40, "sentence") as bar:
     for _ in range(40):
@@ -102,12 +102,12 @@ def test_lines_in_a_log(capsys, monkeypatch):
 def test_steps_of_unknown_length_in_a_log(capsys):
     with progress_bar("Loading a moment"):
         pass
-    with progress_bar("Labelling photos", unit="photo") as bar:
+    with progress_bar("Labeling photos", unit="photo") as bar:
         bar.update(3)
     with progress_bar("Starting a server"):
         time.sleep(2.2)
     assert re.fullmatch(
-        r"Labelling photos: 3 photos, 0\.\d s\nStarting a server: 2\.\d s so far\nStarting a server: \d\.\d s\n",
+        r"Labeling photos: 3 photos, 0\.\d s\nStarting a server: 2\.\d s so far\nStarting a server: \d\.\d s\n",
         capsys.readouterr().err,
     )
 
@@ -193,7 +193,7 @@ def test_quiet(command, trained, photos, capsys):
     model, _ = trained
     command("predict", model, *photos, "--json")
     loud = capsys.readouterr()
-    assert re.fullmatch(r"Labelling photos: 2/2 photos, [\d.]+ photos/s, [\d.]+ s\n", loud.err)
+    assert re.fullmatch(r"Labeling photos: 2/2 photos, [\d.]+ photos/s, [\d.]+ s\n", loud.err)
     for arguments in (("--quiet", "predict", model, *photos), ("predict", model, *photos, "--quiet")):
         os.environ["WORDSIGHT_QUIET"] = "0"
         command(*arguments, "--json")

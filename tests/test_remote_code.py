@@ -13,8 +13,8 @@ from transformers import pipeline
 
 from wordsight.hub import Destination, push_checkpoint
 from wordsight.hub.remote_code import CONFIG_ENTRIES, FILES, remote_source
-from wordsight.modeling.configuration_training import TrainingConfig
-from wordsight.modeling.train import train_prompts
+from wordsight.modeling.training.arguments import TrainingConfig
+from wordsight.modeling.training.train import train_prompts
 
 from .fixtures.published import run_elsewhere
 from .test_hub import TASK
@@ -22,10 +22,10 @@ from .test_hub import TASK
 LABEL = """
 import json, sys
 from transformers import pipeline
-labeller = pipeline(model=sys.argv[1], trust_remote_code=True)
-assert type(labeller).__module__.startswith("transformers_modules."), type(labeller)
+labeler = pipeline(model=sys.argv[1], trust_remote_code=True)
+assert type(labeler).__module__.startswith("transformers_modules."), type(labeler)
 assert "wordsight" not in sys.modules
-print(json.dumps(labeller(sys.argv[2])))
+print(json.dumps(labeler(sys.argv[2])))
 """
 
 

@@ -9,11 +9,11 @@ from typer.testing import CliRunner
 
 from wordsight import TrainingConfig, WordsightForMultiLabelImageClassification, train_prompts
 from wordsight.cli import app
-from wordsight.errors import InvalidInputError
 from wordsight.modeling.calibrate import calibrate, find_photos, match_thresholds, score_photos
 from wordsight.modeling.category_embeddings import compound_text
-from wordsight.modeling.score_options import apply_score_option
 from wordsight.modeling.score_statistics import choose_compounds, fit_statistics
+from wordsight.modeling.standardization import apply_score_option
+from wordsight.utils.errors import InvalidInputError
 
 from .fixtures.photos import write_photos
 
@@ -47,14 +47,14 @@ def scores():
 
 def test_against_a_transcription_of_the_paper(scores):
     singles, compounds = (torch.from_numpy(array) for array in scores)
-    standardised, fused = sparc(*scores)
+    standardized, fused = sparc(*scores)
     statistics = fit_statistics(singles, compounds, MEMBERS)
     by_category = apply_score_option("categories", singles, compounds, MEMBERS, statistics)
-    np.testing.assert_allclose(by_category.numpy(), standardised, atol=1e-6)
+    np.testing.assert_allclose(by_category.numpy(), standardized, atol=1e-6)
     with_compounds = apply_score_option("sparc", singles, compounds, MEMBERS, statistics)
     np.testing.assert_allclose(with_compounds.numpy(), fused, atol=1e-5)
     # The category without a compound keeps its score.
-    np.testing.assert_allclose(with_compounds[:, 2].numpy(), standardised[:, 2], atol=1e-6)
+    np.testing.assert_allclose(with_compounds[:, 2].numpy(), standardized[:, 2], atol=1e-6)
     by_image = apply_score_option("images", singles, compounds, MEMBERS, None)
     np.testing.assert_allclose(by_image.mean(1).numpy(), 0, atol=1e-6)
     np.testing.assert_allclose(by_image.std(1).numpy(), 1, atol=1e-6)
@@ -95,7 +95,7 @@ def model_dir(tmp_path_factory, texts_dir, tiny_clip_dir):
 
 @pytest.fixture(scope="module")
 def photos_dir(tmp_path_factory):
-    return write_photos(tmp_path_factory.mktemp("unlabelled") / "photos", 23)
+    return write_photos(tmp_path_factory.mktemp("unlabeled") / "photos", 23)
 
 
 def test_streamed_statistics_are_those_of_all_photos(model_dir, photos_dir):

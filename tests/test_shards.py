@@ -19,10 +19,11 @@ from huggingface_hub import HfApi
 from typer.testing import CliRunner
 
 from wordsight import TrainingConfig, train_prompts
-from wordsight.cli import app, load_labeller
-from wordsight.errors import InvalidInputError, WordsightError
-from wordsight.modeling import photos as photos_module
-from wordsight.modeling.predict import predict_shards
+from wordsight.cli import app
+from wordsight.pipelines import image_loader as photos_module
+from wordsight.pipelines.batch_inference import predict_shards
+from wordsight.pipelines.loading import load_labeler
+from wordsight.utils.errors import InvalidInputError, WordsightError
 
 from .fixtures.photos import write_photos
 
@@ -36,7 +37,7 @@ def model_dir(tmp_path_factory, texts_dir, tiny_clip_dir, files):
     out = tmp_path_factory.mktemp("sharded") / "model"
     train_prompts(texts_dir, out, str(tiny_clip_dir), config=TrainingConfig.for_encoder("clip", epochs=1))
     logits = {}
-    for found in load_labeller(str(out))(
+    for found in load_labeler(str(out))(
         [str(path) for path in files if path.name != "1.jpg"], function_to_apply="none"
     ):
         for entry in found:
@@ -79,7 +80,7 @@ def run(model_dir, source, out, *arguments, processes=1):
     start = ["-m", "wordsight", "predict"]
     if processes > 1:
         launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
-        start = [*launcher, "-m", "wordsight.modeling.predict"]
+        start = [*launcher, "-m", "wordsight", "predict"]
     options = ["--shards", SHARDS, "--out", out, "--threshold", "0.5", "--batch-size", "2", *arguments]
     command = [sys.executable, *start, model_dir, source, *options]
     return subprocess.run(
@@ -101,13 +102,13 @@ def labels(folder):
 def test_every_photo_is_a_row_with_the_pipeline_s_labels(undisturbed, model_dir, photos_dir, files):
     rows = datasets.load_dataset("parquet", data_files=f"{undisturbed}/*.parquet", split="train")
     assert rows["photo"] == [path.relative_to(photos_dir).as_posix() for path in files]
-    labeller = load_labeller(str(model_dir))
+    labeler = load_labeler(str(model_dir))
     for row, path in zip(rows, files, strict=True):
         if path.name == "1.jpg":
             assert row["labels"] == row["scores"] == []
             assert row["error"] == "not in a format that Pillow reads"
             continue
-        expected = labeller(str(path), threshold=0.5)
+        expected = labeler(str(path), threshold=0.5)
         assert row["error"] is None
         assert row["labels"] == [entry["label"] for entry in expected]
         assert row["scores"] == pytest.approx([entry["score"] for entry in expected], abs=1e-5)
@@ -125,14 +126,14 @@ def test_two_processes_write_the_same_bit_for_bit(undisturbed, model_dir, photos
 # Stops at the first photo of the third shard, for as long as it takes to be killed.
 STOPS = """
 import sys, time
-import wordsight.modeling.photos as photos
+import wordsight.pipelines.image_loader as photos
 open_photo = photos.open_photo
 def stop(source, least=None):
     if str(source).endswith(sys.argv[4]):
         time.sleep(600)
     return open_photo(source, least)
 photos.open_photo = stop
-from wordsight.modeling.predict import predict_shards
+from wordsight.pipelines.batch_inference import predict_shards
 predict_shards(*sys.argv[1:4], 4, threshold=0.5, batch_size=2)
 """
 

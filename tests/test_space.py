@@ -13,9 +13,9 @@ from packaging.requirements import Requirement
 from PIL import Image
 from transformers import pipeline
 
-from wordsight.errors import InvalidInputError
 from wordsight.hub import Destination, HubError, push_space
 from wordsight.hub.space import app_source
+from wordsight.utils.errors import InvalidInputError
 
 from .fixtures.app import free_port
 from .fixtures.bare import make_bare_python

@@ -12,8 +12,8 @@ import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from wandb.proto.wandb_internal_pb2 import Record
 
-from wordsight.errors import InvalidInputError, MissingDependencyError
-from wordsight.modeling.tracking import chosen_trackers
+from wordsight.modeling.training.tracking import chosen_trackers
+from wordsight.utils.errors import InvalidInputError, MissingDependencyError
 
 EPOCHS = 3
 # No tracker may call anybody: what tries has only a closed port to go to.
@@ -108,7 +108,7 @@ def test_a_tracker_that_does_not_start(tmp_path):
         from pathlib import Path
         from accelerate import Accelerator
         from wordsight.cli import run
-        from wordsight.modeling.tracking import start_trackers
+        from wordsight.modeling.training.tracking import start_trackers
         run(lambda: start_trackers(Accelerator(log_with="wandb"), Path("my-model"), False, {}))
     """
     result = run(tmp_path, "-c", code, WANDB_MODE="online", HOME=str(tmp_path))

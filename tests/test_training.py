@@ -14,9 +14,9 @@ import torch
 from safetensors.torch import load_file
 
 from wordsight import TrainingConfig, WordsightForMultiLabelImageClassification, train_prompts
-from wordsight.errors import InvalidInputError
 from wordsight.modeling.calibration import fit_calibration
-from wordsight.modeling.trainer import add_noise, checkpoints
+from wordsight.modeling.training.trainer import add_noise, checkpoints
+from wordsight.utils.errors import InvalidInputError
 
 from .fixtures.texts import CATEGORIES, write_texts
 
@@ -68,7 +68,7 @@ def test_what_is_saved(trained, tiny_clip_dir):
 
 
 def test_two_processes_give_what_one_gives(trained, texts_dir, tiny_clip_dir, tmp_path):
-    launcher = ("torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "wordsight.modeling.train")
+    launcher = ("torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "wordsight", "train")
     out = tmp_path / "two"
     result = run(texts_dir, "--encoder", tiny_clip_dir, "--out", out, *ARGUMENTS, launcher=launcher)
     assert result.returncode == 0, result.stderr
@@ -166,7 +166,8 @@ def test_fewer_processes_than_asked_for_warn(texts_dir, tiny_clip_dir, tmp_path)
         "--num_processes",
         "2",
         "-m",
-        "wordsight.modeling.train",
+        "wordsight",
+        "train",
     )
     result = run(texts_dir, "--encoder", tiny_clip_dir, "--out", tmp_path / "m", *ARGUMENTS, launcher=launcher)
     assert result.returncode == 0, result.stderr

@@ -5,7 +5,7 @@ pipeline labels photos. Importing this package registers it with transformers an
 
     >>> import wordsight
     >>> from transformers import pipeline
-    >>> labeller = pipeline("multi-label-image-classification", model="demo-output/model")  # doctest: +SKIP
+    >>> labeler = pipeline("multi-label-image-classification", model="demo-output/model")  # doctest: +SKIP
 """
 
 from __future__ import annotations
@@ -13,38 +13,38 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .registration import register_models, register_with_transformers
-from .version import __version__
+from wordsight.registration import register_models, register_with_transformers
+from wordsight.version import __version__
 
 if TYPE_CHECKING:
     from wordsight.description_gen import Category, Knowledge, generate_texts, load_texts, read_categories
     from wordsight.modeling.calibrate import calibrate
-    from wordsight.modeling.configuration_training import TrainingConfig
     from wordsight.modeling.configuration_wordsight import WordsightConfig
     from wordsight.modeling.encoders import load_image_encoder, load_text_encoder
-    from wordsight.modeling.extend import extend_model
     from wordsight.modeling.modeling_wordsight import WordsightForMultiLabelImageClassification, WordsightOutput
-    from wordsight.modeling.predict import predict_shards
-    from wordsight.modeling.train import train_prompts
+    from wordsight.modeling.training.arguments import TrainingConfig
+    from wordsight.modeling.training.extend import extend_model
+    from wordsight.modeling.training.train import train_prompts
     from wordsight.pipelines import MultiLabelImageClassificationPipeline
+    from wordsight.pipelines.batch_inference import predict_shards
 
 _EXPORTS = {
     "Category": "wordsight.description_gen",
     "Knowledge": "wordsight.description_gen",
     "MultiLabelImageClassificationPipeline": "wordsight.pipelines",
-    "TrainingConfig": "wordsight.modeling.configuration_training",
+    "TrainingConfig": "wordsight.modeling.training.arguments",
     "WordsightConfig": "wordsight.modeling.configuration_wordsight",
     "WordsightForMultiLabelImageClassification": "wordsight.modeling.modeling_wordsight",
     "WordsightOutput": "wordsight.modeling.modeling_wordsight",
     "calibrate": "wordsight.modeling.calibrate",
-    "extend_model": "wordsight.modeling.extend",
+    "extend_model": "wordsight.modeling.training.extend",
     "generate_texts": "wordsight.description_gen",
     "load_image_encoder": "wordsight.modeling.encoders",
     "load_text_encoder": "wordsight.modeling.encoders",
     "load_texts": "wordsight.description_gen",
-    "predict_shards": "wordsight.modeling.predict",
+    "predict_shards": "wordsight.pipelines.batch_inference",
     "read_categories": "wordsight.description_gen",
-    "train_prompts": "wordsight.modeling.train",
+    "train_prompts": "wordsight.modeling.training.train",
 }
 
 __all__ = [

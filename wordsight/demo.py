@@ -10,10 +10,10 @@ from typing import Any
 
 from PIL import Image
 
-from wordsight.cache import fingerprint
 from wordsight.description_gen import default_llm_path, generate_texts, read_categories
-from wordsight.errors import MissingDependencyError
-from wordsight.plot import plot_labels
+from wordsight.plotting import plot_labels
+from wordsight.utils.cache import fingerprint
+from wordsight.utils.errors import MissingDependencyError
 
 # What stands on each photo, to say in the end how many are right.
 PHOTOS = {
@@ -45,10 +45,10 @@ def run_demo(out: Path, sentences: int = 800, seed: int = 0) -> dict[str, list[d
     from rich.console import Console
     from rich.table import Table
 
-    from wordsight.cli import load_labeller
-    from wordsight.modeling.configuration_training import TrainingConfig
-    from wordsight.modeling.encoders.offline import cached_offline_encoder
-    from wordsight.modeling.train import train_prompts
+    from wordsight.modeling.encoders.imagenet import cached_offline_encoder
+    from wordsight.modeling.training.arguments import TrainingConfig
+    from wordsight.modeling.training.train import train_prompts
+    from wordsight.pipelines.loading import load_labeler
 
     console = Console()
     started = time.monotonic()
@@ -64,7 +64,7 @@ def run_demo(out: Path, sentences: int = 800, seed: int = 0) -> dict[str, list[d
     texts, model_folder = out / "texts", out / "model"
     categories = read_categories(Path(str(files("wordsight") / "data" / "demo_categories.txt")))
     dataset = generate_texts(categories, texts, sentences=sentences, seed=seed)
-    console.print(f"{len(dataset)} labelled sentences, such as:")
+    console.print(f"{len(dataset)} labeled sentences, such as:")
     for row in dataset.select(range(min(3, len(dataset)))):
         console.print(f"  [italic]{row['text']}[/italic]", highlight=False)
     step("3/4  Prompts for the frozen encoder")
@@ -76,8 +76,8 @@ def run_demo(out: Path, sentences: int = 800, seed: int = 0) -> dict[str, list[d
         train_prompts(texts, model_folder, "offline", config=config, resume=_same_run(model_folder, made_from))
         stamp.write_text(json.dumps(made_from, indent=1), encoding="utf-8")
     step("4/4  Labels for six photos")
-    labeller = load_labeller(str(model_folder))
-    results = dict(zip(photos, labeller(list(photos.values()), batch_size=len(photos)), strict=True))
+    labeler = load_labeler(str(model_folder))
+    results = dict(zip(photos, labeler(list(photos.values()), batch_size=len(photos)), strict=True))
     (out / "labels.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     plot_labels(list(photos.values()), list(results.values()), list(photos)).savefig(out / "labels.png", dpi=100)
 
@@ -107,7 +107,7 @@ def load_photos() -> dict[str, Image.Image]:
 
 def _same_run(model_folder: Path, made_from: dict[str, Any]) -> bool:
     """Whether checkpoints in the folder are of these settings; their sentences are checked by the trainer."""
-    from wordsight.modeling.trainer import checkpoints
+    from wordsight.modeling.training.trainer import checkpoints
 
     found = checkpoints(model_folder) if model_folder.is_dir() else []
     if not found:

@@ -26,7 +26,7 @@ def register_models() -> dict[str, Any]:
     from transformers import AutoConfig, AutoModel, AutoModelForImageClassification
 
     from wordsight.modeling.configuration_wordsight import WordsightConfig
-    from wordsight.modeling.encoders.offline import OfflineEncoderConfig, OfflineEncoderModel
+    from wordsight.modeling.encoders.imagenet import OfflineEncoderConfig, OfflineEncoderModel
     from wordsight.modeling.modeling_wordsight import WordsightForMultiLabelImageClassification
 
     configs = {config.model_type: config for config in (WordsightConfig, OfflineEncoderConfig)}

@@ -25,10 +25,10 @@ def canvas(width: float, height: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def box(axes: Axes, x: float, y: float, width: float, height: float, text: str, colour: str, size: float = 9) -> None:
+def box(axes: Axes, x: float, y: float, width: float, height: float, text: str, color: str, size: float = 9) -> None:
     """A rounded box with text; x and y are its lower left corner."""
     style = FancyBboxPatch(
-        (x, y), width, height, boxstyle="round,pad=0,rounding_size=0.8", facecolor=colour, edgecolor=INK, linewidth=0.8
+        (x, y), width, height, boxstyle="round,pad=0,rounding_size=0.8", facecolor=color, edgecolor=INK, linewidth=0.8
     )
     axes.add_patch(style)
     axes.text(x + width / 2, y + height / 2, text, ha="center", va="center", fontsize=size, color=INK, linespacing=1.35)
@@ -43,9 +43,9 @@ def arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], text
 
 
 def legend(axes: Axes, x: float, y: float, entries: dict[str, str]) -> None:
-    """Coloured squares and what they mean, in a row."""
-    for text, colour in entries.items():
-        axes.add_patch(Rectangle((x, y), 1.6, 1.6, facecolor=colour, edgecolor=INK, linewidth=0.6))
+    """Colored squares and what they mean, in a row."""
+    for text, color in entries.items():
+        axes.add_patch(Rectangle((x, y), 1.6, 1.6, facecolor=color, edgecolor=INK, linewidth=0.6))
         axes.text(x + 2.4, y + 0.8, text, va="center", fontsize=8, color=INK)
         x += 5 + 0.85 * len(text)
 
@@ -56,7 +56,7 @@ def pipeline() -> Figure:
     axes.text(1, 37.4, "once, with no photo", fontsize=9, color=QUIET, style="italic")
     box(axes, 1, 24, 13, 10, "category\nnames", DATA)
     box(axes, 20, 24, 15, 10, "language model:\nlooks, scenes,\ncompany", FROZEN)
-    box(axes, 41, 24, 15, 10, "sentences,\nlabelled by what\nthey mention", DATA)
+    box(axes, 41, 24, 15, 10, "sentences,\nlabeled by what\nthey mention", DATA)
     box(axes, 62, 24, 15, 10, "text encoder", FROZEN)
     box(axes, 83, 24, 16, 10, "prompt tokens,\nby a ranking loss", LEARNED)
     for x in (14, 35, 56, 77):

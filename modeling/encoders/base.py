@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TextEmbeddings:
-    """What a text encoder says of N texts of at most L tokens, projected to D dimensions and L2-normalised.
+    """What a text encoder says of N texts of at most L tokens, projected to D dimensions and L2-normalized.
 
     Attributes:
         pooled: (N, D), one vector a text.
@@ -35,7 +35,7 @@ class TextEmbeddings:
 
 @dataclass(frozen=True)
 class ImageEmbeddings:
-    """What an image encoder says of B images, projected to D dimensions and L2-normalised.
+    """What an image encoder says of B images, projected to D dimensions and L2-normalized.
 
     Attributes:
         pooled: (B, D), one vector an image.

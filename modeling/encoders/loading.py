@@ -10,11 +10,11 @@ from huggingface_hub.utils import are_progress_bars_disabled, enable_progress_ba
 from transformers import PreTrainedConfig
 from transformers.utils import logging
 
-from wordsight.errors import InvalidInputError
+from wordsight.utils.errors import InvalidInputError
 
+from ..encoders.imagenet.encoders import OfflineImageEncoder, OfflineTextEncoder
 from .base import ImageEncoder, TextEncoder
 from .clip import CLIPImageEncoder, CLIPTextEncoder
-from .offline.encoders import OfflineImageEncoder, OfflineTextEncoder
 from .siglip import SiglipImageEncoder, SiglipTextEncoder
 
 OFFLINE = "offline"
@@ -40,9 +40,9 @@ def load_text_encoder(name: str, **kwargs: Any) -> TextEncoder:
     Raises:
         InvalidInputError: no encoder is there, or it is of a family that wordsight does not know.
     """
-    from wordsight.progress import library_step
+    from wordsight.utils.progress import library_step
 
-    from .offline.build import cached_offline_encoder
+    from ..encoders.imagenet.build import cached_offline_encoder
 
     path, kwargs = name, _given(kwargs)
     if name == OFFLINE:

@@ -1,1 +1,1 @@
-"""Measuring models on labelled photos, beside their peers."""
+"""Measuring models on labeled photos, beside their peers."""

@@ -6,16 +6,14 @@ import json
 import shutil
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
 import yaml
 
-from wordsight.cache import fingerprint
-from wordsight.errors import InvalidInputError, writing
-from wordsight.progress import load_libraries
+from wordsight.utils.cache import fingerprint
+from wordsight.utils.errors import InvalidInputError
 
-from ..configuration_training import TrainingConfig
+from ..training.arguments import TrainingConfig
 
 if TYPE_CHECKING:
     from ..encoders import TextEncoder
@@ -69,7 +67,7 @@ def learn_variant(
         seed: seed of the run.
         text_encoder: the encoder's text half, which all variants share, as they share the sentences' features.
     """
-    from ..train import train_prompts
+    from ..training.train import train_prompts
 
     given = {key: value for key, value in settings.items() if key not in OWN_KEYS}
     config = TrainingConfig.for_encoder(encoder, **given, seed=seed)
@@ -119,8 +117,8 @@ def _write_groups(
     from sklearn.cluster import KMeans
 
     from ..category_embeddings import zero_shot_embeddings
-    from ..data import load_training_texts
-    from ..hierarchy import attribute_groups, cooccurrence_graph, cooccurrence_groups, looks, write_groups
+    from ..grouping import attribute_groups, cooccurrence_graph, cooccurrence_groups, looks, write_groups
+    from ..training.data import load_training_texts
 
     if settings.get("groups", "llm") == "llm":
         return None
@@ -156,9 +154,9 @@ def measure(name: str, data: dict[str, Any], models: dict[tuple[str, int], Path]
 
     from ..encoders import load_text_encoder
     from ..loading import load_model
-    from .benchmarks import load_benchmark
-    from .evaluate import evaluate_methods
+    from .datasets import load_benchmark
     from .methods import Method, MethodFactory
+    from .run import evaluate_methods
 
     loaded = {key: load_model(str(folder)) for key, folder in models.items()}
     first = next(iter(loaded.values()))
@@ -202,39 +200,3 @@ def markdown_table(measured: dict[str, dict[str, list[float]]]) -> str:
         ]
         lines.append(f"| {row} | {' | '.join(shown)} |")
     return "\n".join(lines) + "\n"
-
-
-def ablate(
-    file: Annotated[Path, typer.Argument(help="YAML file with data, base settings, variants and seeds.")],
-    out: Annotated[Path, typer.Option(help="Folder for models and results.")],
-) -> None:
-    """Learn and measure variants of the method: levels, token counts, groups, noise, sentences; several seeds each.
-
-    The file names data sets (texts, path, format), `base` settings (those of `wordsight train`, and tokens, groups:
-    llm, random or names, sentences, kinds), `variants` that change some of them, and `seeds`. An interrupted run goes
-    on where it stopped: run the same command again.
-
-    Example: wordsight ablate ablations/levels.yaml --out ablation
-    """
-    load_libraries()
-    from ..encoders import load_text_encoder
-
-    content = read_ablation(file)
-    text_encoder = load_text_encoder(content["encoder"])
-    out.mkdir(parents=True, exist_ok=True)
-    measured = {}
-    for name, data in content["data"].items():
-        models = {}
-        for variant, changes in content["variants"].items():
-            settings = (content.get("base") or {}) | (changes or {})
-            for seed in content["seeds"]:
-                typer.echo(f"{name}: {variant}, seed {seed}")
-                models[variant, seed] = learn_variant(
-                    Path(data["texts"]), out / "models", content["encoder"], settings, seed, text_encoder
-                )
-        measured[name] = measure(name, data, models)
-    table = markdown_table(measured)
-    with writing(out, "run the same command again"):
-        (out / "results.json").write_text(json.dumps(measured, indent=1), encoding="utf-8")
-        (out / "results.md").write_text(table, encoding="utf-8")
-    typer.echo(table)

@@ -12,14 +12,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from wordsight.cache import fingerprint
 from wordsight.description_gen.categories import Category
-from wordsight.errors import InvalidInputError
+from wordsight.utils.cache import fingerprint
+from wordsight.utils.errors import InvalidInputError
 
 from ..category_embeddings import CategoryEmbedder, zero_shot_embeddings
-from ..configuration_training import TrainingConfig
 from ..modeling_wordsight import WordsightForMultiLabelImageClassification
 from ..scoring import global_logits, local_logits
+from ..training.arguments import TrainingConfig
 from .options import LEARNED_PEERS
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ class MethodFactory:
 
     def _learned_peer(self, name: str) -> Method:
         """A peer as its paper has it, learned from the same sentences with the model's settings; kept once learned."""
-        from ..train import train_prompts
+        from ..training.train import train_prompts
 
         if self.texts is None or self.peers is None:
             raise InvalidInputError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-from wordsight.errors import InvalidInputError
+from wordsight.utils.errors import InvalidInputError
 
 Format = Literal["jsonl", "voc2007", "voc2012", "coco", "nuswide", "datasets"]
 FORMATS: tuple[Format, ...] = get_args(Format)

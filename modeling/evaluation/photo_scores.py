@@ -9,13 +9,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from wordsight.progress import progress_bar
+from wordsight.pipelines.image_loader import photo_batches
+from wordsight.utils.progress import progress_bar
 
 from ..loading import make_accelerator
 from ..memory import Pieces
 from ..modeling_wordsight import WordsightForMultiLabelImageClassification
-from ..photos import photo_batches
-from .benchmarks import Benchmark
+from .datasets import Benchmark
 from .methods import Method
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from wordsight.pictures import fitted, make_figure
-from wordsight.plot import plot_average_precision
+from wordsight.plotting import plot_average_precision
+from wordsight.plotting.figures import fitted, make_figure
 
-from .evaluate import Evaluation, Result
+from .run import Evaluation, Result
 
 PHOTOS_PER_SIDE = 3
 CATEGORIES_PER_PAGE = 10

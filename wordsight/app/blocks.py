@@ -7,11 +7,11 @@ from typing import Any
 
 import gradio as gr
 
-from wordsight.errors import InvalidInputError
+from wordsight.utils.errors import InvalidInputError
 
 from .examples import example_photos
-from .labellers import Labellers
-from .labelling import KEPT, MAX_UPLOAD, LabellingTab
+from .labelers import Labelers
+from .labeling import KEPT, MAX_UPLOAD, LabelingTab
 from .looks import theme
 from .made_from import MadeFromTab
 from .making import Jobs, MakingOptions, MakingTab
@@ -21,7 +21,7 @@ CSS_PATH = Path(__file__).with_name("app.css")
 
 
 class App(gr.Blocks):
-    """Gradio's page, and the labellers that are being made from it."""
+    """Gradio's page, and the labelers that are being made from it."""
 
     def __init__(self) -> None:
         self.jobs = Jobs()
@@ -33,14 +33,14 @@ def make_app(model: str, options: MakingOptions | None = None, *, urls: bool = T
 
     Args:
         model: folder or Hub id of a wordsight model.
-        options: how new labellers are made.
+        options: how new labelers are made.
         urls: whether to offer a field for a photo's address. Leave it out where strangers can reach the app: by it
             they could have this machine ask others of its network.
 
     Raises:
         InvalidInputError: the model can't be loaded.
     """
-    labellers = Labellers(model)
+    labelers = Labelers(model)
     with App() as app:
         gr.Markdown("# wordsight\nLabels for photos, learned from words alone.", elem_id="title")
         chosen = gr.Dropdown(
@@ -48,18 +48,18 @@ def make_app(model: str, options: MakingOptions | None = None, *, urls: bool = T
         )
         with gr.Tabs(selected="label") as tabs:
             with gr.Tab("Label", id="label"):
-                LabellingTab(labellers.get, chosen, urls=urls, examples=example_photos(), trust=False)
+                LabelingTab(labelers.get, chosen, urls=urls, examples=example_photos(), trust=False)
             with gr.Tab("Made from", id="origin") as second:
-                made_from = MadeFromTab(labellers, chosen)
+                made_from = MadeFromTab(labelers, chosen)
             with gr.Tab("Make new", id="make"):
-                MakingTab(labellers, chosen, tabs, options or MakingOptions(), app.jobs)
+                MakingTab(labelers, chosen, tabs, options or MakingOptions(), app.jobs)
         hidden: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal"}
         gr.on([second.select, chosen.change], made_from.show, chosen, made_from.outputs, **hidden)
     return app
 
 
 def launch_app(app: App, host: str = "127.0.0.1", port: int = 7860, *, wait: bool = True) -> str:
-    """Starts the app's server; labellers in the making end with it.
+    """Starts the app's server; labelers in the making end with it.
 
     Args:
         app: what `make_app` gave.

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from wordsight.cache import building, cache_dir
 from wordsight.demo import load_photos
-from wordsight.errors import MissingDependencyError
+from wordsight.utils.cache import building, cache_dir
+from wordsight.utils.errors import MissingDependencyError
 
 SIDE = 640  # pixels on the longer side
 

@@ -1,4 +1,4 @@
-"""Making a labeller in a process of its own, which can be stopped at any time and then leaves nothing running."""
+"""Making a labeler in a process of its own, which can be stopped at any time and then leaves nothing running."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from typing import Any, TextIO, TypeAlias
 import psutil
 from filelock import FileLock
 
-from wordsight.cache import cache_dir, fingerprint
-from wordsight.description_gen import Category, supervise
-from wordsight.errors import WordsightError
-from wordsight.progress import Progress, listening
+from wordsight.description_gen import Category
+from wordsight.description_gen.llm import supervise
+from wordsight.utils.cache import cache_dir, fingerprint
+from wordsight.utils.errors import WordsightError
+from wordsight.utils.progress import Progress, listening
 from wordsight.version import __version__
 
 STOP_TIMEOUT = 60.0  # seconds until what does not end by itself is killed
@@ -29,8 +30,8 @@ REQUEST, FINISHED, LOG = "request.json", "finished.json", "log.txt"
 
 
 @dataclass(frozen=True)
-class LabellerRequest:
-    """What a labeller is to be made from.
+class LabelerRequest:
+    """What a labeler is to be made from.
 
     Attributes:
         categories: the categories.
@@ -58,7 +59,7 @@ class LabellerRequest:
         path.write_text(json.dumps(asdict(self), ensure_ascii=False), encoding="utf-8")
 
     @classmethod
-    def load(cls, path: Path) -> LabellerRequest:
+    def load(cls, path: Path) -> LabelerRequest:
         """Reads what `save` wrote."""
         content = json.loads(path.read_text(encoding="utf-8"))
         categories = tuple(Category(c["name"], tuple(c["synonyms"])) for c in content.pop("categories"))
@@ -74,20 +75,20 @@ class Remark:
 
 @dataclass(frozen=True)
 class Made:
-    """The labeller is there."""
+    """The labeler is there."""
 
     model: str
 
 
-class LabellerError(WordsightError):
-    """A labeller could not be made; the message says why and what to do."""
+class LabelerError(WordsightError):
+    """A labeler could not be made; the message says why and what to do."""
 
 
 Event: TypeAlias = Progress | Remark | Made
 
 
-class LabellerJob:
-    """One labeller in the making.
+class LabelerJob:
+    """One labeler in the making.
 
     Its process ends with `stop`, and with this process, however that ends; what was done until then is kept and used
     when the same request is made again.
@@ -96,7 +97,7 @@ class LabellerJob:
         request: what to make.
     """
 
-    def __init__(self, request: LabellerRequest) -> None:
+    def __init__(self, request: LabelerRequest) -> None:
         self.request = request
         self.folder = request.folder()
         self.stopped = False
@@ -107,7 +108,7 @@ class LabellerJob:
         """Makes it, and tells how it goes: progress and remarks, in the end `Made`; nothing more once it is stopped.
 
         Raises:
-            LabellerError: it can't be made.
+            LabelerError: it can't be made.
         """
         with self._lock:
             if self.stopped:
@@ -124,12 +125,12 @@ class LabellerJob:
                     return
                 kind, content = json.loads(line)
                 if kind == "failed":
-                    raise LabellerError(content)
+                    raise LabelerError(content)
                 yield _EVENTS[kind](**content)
                 if kind == "made":
                     return
             if not self.stopped:
-                raise LabellerError(f"The process that makes the labeller died; its log is {self.folder / LOG}.")
+                raise LabelerError(f"The process that makes the labeler died; its log is {self.folder / LOG}.")
         finally:
             # In a thread: whoever closes a generator, such as Gradio in its event loop, can't wait.
             threading.Thread(target=self.stop).start()
@@ -177,7 +178,7 @@ class LabellerJob:
 _EVENTS: dict[str, Callable[..., Event]] = {"progress": Progress, "remark": Remark, "made": Made}
 
 
-def make_labeller(request: LabellerRequest, folder: Path) -> Path:
+def make_labeler(request: LabelerRequest, folder: Path) -> Path:
     """Lets the language model describe the categories and learns prompts, in this process; gives the model's folder.
 
     Args:
@@ -188,8 +189,8 @@ def make_labeller(request: LabellerRequest, folder: Path) -> Path:
         WordsightError: something given can't be used, or a step failed.
     """
     from wordsight.description_gen import generate_texts
-    from wordsight.modeling.configuration_training import TrainingConfig
-    from wordsight.modeling.train import train_prompts
+    from wordsight.modeling.training.arguments import TrainingConfig
+    from wordsight.modeling.training.train import train_prompts
 
     model = folder / "model"
     with FileLock(folder / ".lock"):  # another app on this machine may be at the same
@@ -210,7 +211,7 @@ def make_labeller(request: LabellerRequest, folder: Path) -> Path:
 
 
 def main(folder: Path) -> int:
-    """Makes the labeller that a folder asks for, and writes what happens to standard output, a line of JSON each."""
+    """Makes the labeler that a folder asks for, and writes what happens to standard output, a line of JSON each."""
     # What libraries print there goes to the log.
     events = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
@@ -226,7 +227,7 @@ def main(folder: Path) -> int:
     warnings.showwarning = remark
     try:
         with listening(lambda progress: _tell(events, "progress", asdict(progress))):
-            model = make_labeller(LabellerRequest.load(folder / REQUEST), folder)
+            model = make_labeler(LabelerRequest.load(folder / REQUEST), folder)
     except WordsightError as error:
         _tell(events, "failed", str(error))
         return 1

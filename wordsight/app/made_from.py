@@ -15,11 +15,11 @@ from PIL import Image
 
 from wordsight.description_gen import Knowledge
 from wordsight.hub.push import fetch_side_files
-from wordsight.modeling.side_files import KNOWLEDGE, TRAINING_LOG, read_json
-from wordsight.plot import plot_training_curves
+from wordsight.plotting import plot_training_curves
+from wordsight.utils.files import KNOWLEDGE, TRAINING_LOG, read_json
 
-from .labellers import Labellers
-from .labelling import plain, told
+from .labelers import Labelers
+from .labeling import plain, told
 
 if TYPE_CHECKING:
     from wordsight.modeling.configuration_wordsight import WordsightConfig
@@ -53,12 +53,12 @@ class MadeFromTab:
     """The tab's components and what they do; built inside `gr.Blocks`.
 
     Args:
-        labellers: the app's models.
+        labelers: the app's models.
         model: the component that holds the chosen one.
     """
 
-    def __init__(self, labellers: Labellers, model: gr.Dropdown) -> None:
-        self.labellers, self.model = labellers, model
+    def __init__(self, labelers: Labelers, model: gr.Dropdown) -> None:
+        self.labelers, self.model = labelers, model
         self._origins: dict[str, Origin] = {}
         self.summary = gr.Markdown(elem_id="summary")
         with gr.Row():
@@ -88,7 +88,7 @@ class MadeFromTab:
     def origin(self, model: str) -> Origin:
         """What one of the app's models was made from; read once."""
         if model not in self._origins:
-            self._origins[model] = origin_of(cast(Any, self.labellers.get(model).model))
+            self._origins[model] = origin_of(cast(Any, self.labelers.get(model).model))
         return self._origins[model]
 
     @told()

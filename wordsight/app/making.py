@@ -1,4 +1,4 @@
-"""The tab that makes a new labeller from category names, one at a time, and can be told to stop."""
+"""The tab that makes a new labeler from category names, one at a time, and can be told to stop."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from typing import Any
 import gradio as gr
 
 from wordsight.description_gen.categories import parse_categories, with_known_synonyms
-from wordsight.errors import InvalidInputError, WordsightError, shortened
-from wordsight.progress import Progress, duration
+from wordsight.utils.errors import InvalidInputError, WordsightError, shortened
+from wordsight.utils.progress import Progress, duration
 
-from .job import LabellerJob, LabellerRequest, Made, Remark
-from .labellers import Labellers
+from .job import LabelerJob, LabelerRequest, Made, Remark
+from .labelers import Labelers
 
 Update = dict[Any, Any]
 WAIT = 0.5  # seconds between looks whether it is one's turn
-MOST_WAITING = 8  # labellers, the one that is being made included
+MOST_WAITING = 8  # labelers, the one that is being made included
 PLACEHOLDER = "cat, kitten\ndog, puppy\nbicycle, bike"
 
 
@@ -41,7 +41,7 @@ class MakingOptions:
 
 @dataclass
 class Steps:
-    """The steps of a labeller in the making, as far as they have begun, and what is to be said beside."""
+    """The steps of a labeler in the making, as far as they have begun, and what is to be said beside."""
 
     steps: dict[str, Progress] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
@@ -61,16 +61,16 @@ class Steps:
 
 
 class Jobs:
-    """The labellers in the making, by their visitor's session, in the order in which they were asked for.
+    """The labelers in the making, by their visitor's session, in the order in which they were asked for.
 
     One is made at a time: a second language model beside the first would take its memory and cores.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._jobs: dict[str, LabellerJob] = {}
+        self._jobs: dict[str, LabelerJob] = {}
 
-    def add(self, session: str, job: LabellerJob) -> None:
+    def add(self, session: str, job: LabelerJob) -> None:
         """Puts a visitor's job at the end of the queue.
 
         Raises:
@@ -78,12 +78,12 @@ class Jobs:
         """
         with self._lock:
             if session in self._jobs:
-                raise InvalidInputError("Your labeller is being made. Cancel it first, or wait.")
+                raise InvalidInputError("Your labeler is being made. Cancel it first, or wait.")
             if len(self._jobs) >= MOST_WAITING:
-                raise InvalidInputError(f"{len(self._jobs)} labellers are to be made already. Try again later.")
+                raise InvalidInputError(f"{len(self._jobs)} labelers are to be made already. Try again later.")
             self._jobs[session] = job
 
-    def before(self, job: LabellerJob) -> int:
+    def before(self, job: LabelerJob) -> int:
         """How many are made before a job."""
         with self._lock:
             return [*self._jobs.values()].index(job)
@@ -109,19 +109,19 @@ class MakingTab:
     """The tab's components and what they do; built inside `gr.Blocks`.
 
     Args:
-        labellers: the app's models, which new ones join.
+        labelers: the app's models, which new ones join.
         model: the component that holds the chosen model; a visitor can choose the first one and his own.
-        tabs: all tabs; the first opens when the labeller is ready.
+        tabs: all tabs; the first opens when the labeler is ready.
         options: what visitors can't change.
-        jobs: where labellers in the making are noted.
+        jobs: where labelers in the making are noted.
     """
 
     def __init__(
-        self, labellers: Labellers, model: gr.Dropdown, tabs: gr.Tabs, options: MakingOptions, jobs: Jobs
+        self, labelers: Labelers, model: gr.Dropdown, tabs: gr.Tabs, options: MakingOptions, jobs: Jobs
     ) -> None:
-        self.labellers, self.model, self.tabs, self.options, self.jobs = labellers, model, tabs, options, jobs
+        self.labelers, self.model, self.tabs, self.options, self.jobs = labelers, model, tabs, options, jobs
         gr.Markdown(
-            "Name what you want to find in photos. A language model on this machine describes it, and a labeller is "
+            "Name what you want to find in photos. A language model on this machine describes it, and a labeler is "
             "learned from its sentences: some minutes, no photos."
         )
         with gr.Row():
@@ -140,7 +140,7 @@ class MakingTab:
                     600,
                     step=50,
                     label="Sentences",
-                    info="More make a better labeller and take longer.",
+                    info="More make a better labeler and take longer.",
                     elem_id="sentences",
                 )
                 with gr.Row():
@@ -164,10 +164,10 @@ class MakingTab:
     def make(
         self, names: str, sentences: float, choices: list[tuple[str, str]], request: gr.Request
     ) -> Iterator[Update]:
-        """Makes a labeller and tells how it goes."""
+        """Makes a labeler and tells how it goes."""
         session = str(request.session_hash)
         try:
-            job = LabellerJob(self._request(names, sentences))
+            job = LabelerJob(self._request(names, sentences))
             self.jobs.add(session, job)
         except InvalidInputError as error:
             yield self._idle(_message(str(error), "error"))
@@ -187,7 +187,7 @@ class MakingTab:
             raise
         self.jobs.remove(session)
 
-    def _follow(self, job: LabellerJob, choices: list[tuple[str, str]]) -> Iterator[Update]:
+    def _follow(self, job: LabelerJob, choices: list[tuple[str, str]]) -> Iterator[Update]:
         steps = Steps()
         try:
             for event in job.run():
@@ -207,15 +207,15 @@ class MakingTab:
         yield self._idle(_message(kept, "remark"))
 
     def stop(self, request: gr.Request) -> None:
-        """Stops the visitor's labeller in the making; returns when nothing of it runs any more."""
+        """Stops the visitor's labeler in the making; returns when nothing of it runs any more."""
         self.jobs.stop(str(request.session_hash))
 
-    def _request(self, names: str, sentences: float) -> LabellerRequest:
+    def _request(self, names: str, sentences: float) -> LabelerRequest:
         categories = with_known_synonyms(parse_categories((names or "").splitlines(), "Categories"))
         if len(categories) < 2:
             raise InvalidInputError("One category can't be told from anything. Name at least two.")
         options = self.options
-        return LabellerRequest(tuple(categories), int(sentences), options.encoder, options.llm, options.base_url)
+        return LabelerRequest(tuple(categories), int(sentences), options.encoder, options.llm, options.base_url)
 
     def _busy(self, shown: str) -> Update:
         return {self.status: shown, self.start: gr.Button(interactive=False), self.cancel: gr.Button(interactive=True)}
@@ -223,9 +223,9 @@ class MakingTab:
     def _idle(self, shown: str) -> Update:
         return {self.status: shown, self.start: gr.Button(interactive=True), self.cancel: gr.Button(interactive=False)}
 
-    def _made(self, model: str, made_from: LabellerRequest, steps: Steps, choices: list[tuple[str, str]]) -> Update:
+    def _made(self, model: str, made_from: LabelerRequest, steps: Steps, choices: list[tuple[str, str]]) -> Update:
         name = shortened([category.name for category in made_from.categories], 3)
-        self.labellers.add(model)
+        self.labelers.add(model)
         choices = [*(choice for choice in choices if choice[1] != model), (name, model)]
         ready = steps.to_html(_message(f"Ready: it labels {name}.", "done"))
         return self._idle(ready) | {

@@ -14,7 +14,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from wordsight.errors import InvalidInputError, WordsightError
+from wordsight.utils.errors import InvalidInputError, WordsightError
 
 LOG_IN = "Log in with `hf auth login`, or set HF_TOKEN, with a token that may write."
 

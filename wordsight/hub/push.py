@@ -14,17 +14,17 @@ from typing import Any
 from huggingface_hub import CommitInfo, HfApi
 
 from wordsight.description_gen import load_texts
-from wordsight.description_gen.generation import KNOWLEDGE
+from wordsight.description_gen.generate import KNOWLEDGE
 from wordsight.description_gen.published import note_published
-from wordsight.errors import InvalidInputError
 from wordsight.model_cards import render_model_card, render_texts_card
 from wordsight.model_cards.card import draw_pictures, read_card
 from wordsight.model_cards.edits import for_push, linked_datasets
 from wordsight.modeling.checks import is_hub_name
 from wordsight.modeling.configuration_wordsight import WordsightConfig
 from wordsight.modeling.modeling_wordsight import WordsightForMultiLabelImageClassification
-from wordsight.modeling.side_files import CARD, SIDE_FILES, copy_side_files
-from wordsight.progress import no_datasets_bars
+from wordsight.utils.errors import InvalidInputError
+from wordsight.utils.files import CARD, SIDE_FILES, copy_side_files
+from wordsight.utils.progress import no_datasets_bars
 
 from .errors import explained
 from .remote_code import CONFIG_ENTRIES, write_remote_code
@@ -86,7 +86,7 @@ def push_checkpoint(
         encoder: Hub id of the encoder, where the model names it by a folder on this machine.
         datasets: Hub ids of the sentences, beside the one under which they were pushed before training.
         tags: for the card, beside wordsight's own.
-        license: the Hub's id of a licence for the prompts.
+        license: the Hub's id of a license for the prompts.
         commit_message: of the commit.
         commit_description: of the commit.
 
@@ -136,7 +136,7 @@ def push_texts(
     Args:
         folder: what `wordsight describe` wrote.
         to: where to; always a data set.
-        license: the Hub's id of a licence.
+        license: the Hub's id of a license.
         commit_message: of the commit.
 
     Raises:

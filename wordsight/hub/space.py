@@ -13,10 +13,10 @@ from huggingface_hub import CommitInfo, HfApi
 from packaging.requirements import Requirement
 
 from wordsight.app.examples import example_photos
-from wordsight.errors import InvalidInputError, MissingDependencyError
 from wordsight.model_cards import render_space_card
 from wordsight.modeling.configuration_wordsight import WordsightConfig
-from wordsight.modeling.encoders.offline.packages import IMAGE_PACKAGE
+from wordsight.modeling.encoders.imagenet.packages import IMAGE_PACKAGE
+from wordsight.utils.errors import InvalidInputError, MissingDependencyError
 from wordsight.version import __version__
 
 from .errors import explained
@@ -26,12 +26,11 @@ from .upload import Destination, push_files, retry
 
 # The modules that make app.py, in the order in which they need each other.
 MODULES = (
-    "wordsight.errors",
-    "wordsight.modeling.decoding",
-    "wordsight.overlay",
-    "wordsight.pipelines.inputs",
+    "wordsight.utils.errors",
+    "wordsight.pipelines.image_io",
+    "wordsight.plotting.overlay",
     "wordsight.app.looks",
-    "wordsight.app.labelling",
+    "wordsight.app.labeling",
     "wordsight.app.space_app",
 )
 # What app.py, and the code that comes with the model, need of what wordsight needs.

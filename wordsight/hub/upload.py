@@ -15,8 +15,8 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, Remo
 from transformers.utils import logging
 
 from wordsight.model_cards.card import read_card
-from wordsight.modeling.side_files import CARD
-from wordsight.progress import library_step
+from wordsight.utils.files import CARD
+from wordsight.utils.progress import library_step
 
 from .errors import explained, is_transient
 
@@ -59,7 +59,7 @@ def push_files(
 ) -> CommitInfo:
     """Pushes files and a card in one commit; the repository is made if it is not there.
 
-    A 5xx answer, too many requests and a lost connection are tried again: what was committed already is recognised and
+    A 5xx answer, too many requests and a lost connection are tried again: what was committed already is recognized and
     not committed twice. A pull request's commit is sent only once, since it could be opened twice.
 
     Args:

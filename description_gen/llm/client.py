@@ -1,0 +1,247 @@
+"""Questions to OpenAI-compatible servers: many at once, spread over them, retried, with one-line errors."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import warnings
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+import openai
+from openai import AsyncOpenAI
+
+from wordsight.utils.errors import InvalidInputError, WordsightError
+
+from .server import LLMServerError
+
+Message = dict[str, str]
+T = TypeVar("T")
+R = TypeVar("R")
+
+RETRIES = 5  # with exponential back-off from 0.5 s to 8 s, by the openai package
+# As many as vLLM's server batches at once on a CPU by default; fewer can't fill its batches.
+CONCURRENCY = 128  # requests under way at once on each server
+TIMEOUT = 300.0  # seconds for one answer, waiting in the server's queue included
+
+
+class _Server:
+    """One address: its connections, how many requests are under way, and whether it still answers."""
+
+    def __init__(self, base_url: str, api_key: str, concurrency: int) -> None:
+        self.base_url = base_url
+        self.openai = AsyncOpenAI(base_url=base_url, api_key=api_key, max_retries=RETRIES, timeout=TIMEOUT)
+        self.slots = asyncio.Semaphore(concurrency)
+        self.under_way = 0  # those that wait for a slot included
+        self.answers = True
+
+
+class LLMClient:
+    """An asynchronous client for one model, on one server or on several that share the requests.
+
+    Each request goes to the server with the fewest under way. A server that stops answering is named in a warning, and
+    the others take its requests.
+
+    Args:
+        base_url: the server's address, up to and with `/v1`, or several servers' addresses.
+        model: the model's name there; by default the first that each server lists, which must be the same.
+        api_key: the servers' key; by default from WORDSIGHT_API_KEY, else OPENAI_API_KEY. Never logged.
+        concurrency: requests under way at once on each server.
+        send_seeds: whether to send each request's seed. A vLLM server on a CPU dies of seeds unless it is started as
+            `LLMServer` starts it, so servers that others started get none.
+
+    Raises:
+        InvalidInputError: no address is given.
+    """
+
+    def __init__(
+        self,
+        base_url: str | Sequence[str],
+        model: str | None = None,
+        api_key: str | None = None,
+        concurrency: int = CONCURRENCY,
+        send_seeds: bool = False,
+    ) -> None:
+        key = api_key or os.environ.get("WORDSIGHT_API_KEY") or os.environ.get("OPENAI_API_KEY") or "none"
+        # Each address once: a server given twice would get twice its share.
+        addresses = [base_url] if isinstance(base_url, str) else list(dict.fromkeys(base_url))
+        if not addresses:
+            raise InvalidInputError("No server is given. Give at least one base_url.")
+        self._servers = [_Server(address, key, concurrency) for address in addresses]
+        self._per_server, self._model, self._send_seeds = concurrency, model, send_seeds
+        # One line a request on INFO is no help among thousands.
+        logging.getLogger("httpx").setLevel(logging.WARNING)
+
+    @property
+    def base_url(self) -> str:
+        """The address; of several, all that still answer, comma-separated."""
+        return ", ".join(server.base_url for server in self._living())
+
+    @property
+    def concurrency(self) -> int:
+        """How many requests all servers that still answer take at once."""
+        return self._per_server * len(self._living())
+
+    async def __aenter__(self) -> LLMClient:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for server in self._servers:
+            await server.openai.close()
+
+    async def model(self) -> str:
+        """The model's name.
+
+        Raises:
+            LLMServerError: a server does not answer: from the start, all must.
+            InvalidInputError: the servers have different models.
+        """
+        if self._model is None:
+            models = {}
+            for server in self._servers:
+                try:
+                    listed = await server.openai.models.list()
+                except (openai.APIStatusError, openai.APIConnectionError) as error:
+                    raise _one_line(server, error) from None
+                models[server.base_url] = listed.data[0].id
+            if len(set(models.values())) > 1:
+                served = ", ".join(f"{address} serves {name}" for address, name in models.items())
+                raise InvalidInputError(f"The servers have different models: {served}. Give servers of the same model.")
+            self._model = next(iter(models.values()))
+        return self._model
+
+    async def chat(
+        self,
+        messages: list[Message],
+        *,
+        temperature: float,
+        max_tokens: int,
+        seed: int,
+        schema: dict[str, Any] | None = None,
+    ) -> tuple[str, bool]:
+        """One answer, and whether the model ended it by itself.
+
+        Args:
+            messages: the conversation.
+            temperature: of sampling.
+            max_tokens: the longest answer.
+            seed: of sampling.
+            schema: JSON schema to which the server holds the answer.
+        """
+        extra: dict[str, Any] = {"seed": seed} if self._send_seeds else {}
+        if schema is not None:
+            extra["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
+        model = await self.model()
+        answer = await self._guard(
+            lambda server: server.chat.completions.create(
+                model=model,
+                messages=messages,  # type: ignore[arg-type]
+                temperature=temperature,
+                max_tokens=max_tokens,
+                **extra,
+            )
+        )
+        choice = answer.choices[0]
+        return choice.message.content or "", choice.finish_reason == "stop"
+
+    async def chat_json(self, messages: list[Message], *, attempts: int = 3, seed: int, **options: Any) -> Any | None:
+        """One answer as JSON; asked again with another seed when it is none, and None after the last attempt."""
+        for attempt in range(attempts):
+            text, _ = await self.chat(messages, seed=seed + attempt, **options)
+            try:
+                return json.loads(text)
+            except ValueError:
+                continue
+        return None
+
+    async def log_probability(self, text: str) -> float:
+        """Natural logarithm of the probability of a text's tokens after the first.
+
+        Raises:
+            LLMServerError: the server can't score prompts (vLLM can).
+        """
+        model = await self.model()
+        answer = await self._guard(
+            lambda server: server.completions.create(
+                model=model, prompt=text, max_tokens=1, temperature=0.0, extra_body={"prompt_logprobs": 0}
+            )
+        )
+        positions = getattr(answer.choices[0], "prompt_logprobs", None)
+        if positions is None:
+            raise LLMServerError(f"{self.base_url} does not score prompts (prompt_logprobs).")
+        # Beside the token itself (at prompt_logprobs=0, it alone) nothing is asked for; the first has no score.
+        return sum(next(iter(position.values()))["logprob"] for position in positions if position)
+
+    def _living(self) -> list[_Server]:
+        """The servers that still answer; when none does, all, so that errors can name them."""
+        return [server for server in self._servers if server.answers] or self._servers
+
+    async def _guard(self, call: Callable[[AsyncOpenAI], Awaitable[R]]) -> R:
+        """A call in a free slot of the least busy server, or of the next one when that one is gone.
+
+        What is left of errors after all retries fits in a line and names no key.
+        """
+        while True:
+            server = min(self._living(), key=lambda server: server.under_way)
+            server.under_way += 1
+            try:
+                async with server.slots:
+                    # It may have gone while this waited for the slot; the last one is tried all the same.
+                    if server in self._living():
+                        return await call(server.openai)
+            except (openai.APIConnectionError, openai.InternalServerError) as error:
+                self._leave(server, error)
+            except openai.APIStatusError as error:
+                raise _one_line(server, error) from None
+            finally:
+                server.under_way -= 1
+
+    def _leave(self, server: _Server, error: openai.APIError) -> None:
+        """Goes on without a server that failed after all retries.
+
+        Raises:
+            LLMServerError: it was the last.
+        """
+        known, server.answers = not server.answers, False
+        if not any(other.answers for other in self._servers):
+            raise _one_line(server, error) from None
+        if not known:
+            warnings.warn(
+                f"{server.base_url} does not answer any more ({_reason(error)}). The other servers take its requests.",
+                stacklevel=3,
+            )
+
+
+def _one_line(server: _Server, error: openai.APIError) -> LLMServerError:
+    """What to tell of an error that is left after all retries."""
+    if isinstance(error, openai.AuthenticationError):
+        return LLMServerError(f"{server.base_url} refuses the key ({_reason(error)}). Set WORDSIGHT_API_KEY.")
+    if isinstance(error, openai.APIStatusError):
+        return LLMServerError(f"{server.base_url} answers {_reason(error)}: {error.message[:300]}")
+    return LLMServerError(
+        f"{server.base_url} does not answer any more ({_reason(error)}). All answers so far are on disk: see that the "
+        "server runs, then run the same command again to go on."
+    )
+
+
+def _reason(error: openai.APIError) -> str:
+    return f"HTTP {error.status_code}" if isinstance(error, openai.APIStatusError) else type(error).__name__
+
+
+async def ask_all(items: Iterable[T], ask: Callable[[T], Awaitable[None]], concurrency: int) -> None:
+    """Asks about each item, with a bounded number of tasks; the first error ends all and is raised as it is."""
+    queue = iter(items)
+
+    async def work() -> None:
+        for item in queue:
+            await ask(item)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(concurrency):
+                group.create_task(work())
+    except BaseExceptionGroup as errors:
+        known = errors.subgroup(WordsightError)
+        raise (known or errors).exceptions[0] from None

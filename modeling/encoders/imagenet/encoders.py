@@ -1,0 +1,63 @@
+"""The offline encoder behind the interface of all encoders."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AutoImageProcessor, AutoTokenizer
+
+from ..base import ImageEmbeddings, ImageEncoder, TextEmbeddings, TextEncoder, split_loading_kwargs
+from .configuration_imagenet import OfflineEncoderConfig
+from .modeling_imagenet import OfflineTextModel, OfflineVisionModel
+from .packages import built_encoder, fill_image_half, offline_image_processor
+
+
+class OfflineTextEncoder(TextEncoder):
+    """The text half: pooled by mean, every token projected as the pooled one is."""
+
+    @classmethod
+    def from_pretrained(cls, name: str, **kwargs: Any) -> OfflineTextEncoder:
+        """Loads the text half of a built encoder; keywords as in transformers (dtype, local_files_only, ...)."""
+        model_kwargs, hub_kwargs = split_loading_kwargs(kwargs)
+        model = OfflineTextModel.from_pretrained(name, **model_kwargs, **hub_kwargs)
+        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False, **hub_kwargs)
+        return cls(model, tokenizer, max_length=model.text_model.encoder.config.max_position_embeddings)
+
+    def encode(self, input_ids: Tensor, attention_mask: Tensor) -> TextEmbeddings:
+        """Texts (N, L) as unit vectors."""
+        output = self.model(input_ids, attention_mask)
+        return TextEmbeddings(output.text_embeds, output.token_embeds, attention_mask.bool())
+
+    def pool(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Texts (N, L) as unit vectors (N, D)."""
+        tower = self.model.text_model
+        pooled: Tensor = tower.project(tower.sentence_states(input_ids, attention_mask)[0])
+        return pooled
+
+
+class OfflineImageEncoder(ImageEncoder):
+    """The image half: patches are the cells of the last feature map."""
+
+    @classmethod
+    def from_pretrained(cls, name: str, patch_embeddings: str = "value", **kwargs: Any) -> OfflineImageEncoder:
+        """Loads the image half of a built encoder; a convolutional network has no value path to choose."""
+        model_kwargs, hub_kwargs = split_loading_kwargs(kwargs)
+        model = OfflineVisionModel.from_pretrained(name, **model_kwargs, **hub_kwargs)
+        return cls(model, AutoImageProcessor.from_pretrained(name, trust_remote_code=False, **hub_kwargs))
+
+    @classmethod
+    def from_packages(cls, dtype: torch.dtype | None = None) -> OfflineImageEncoder:
+        """The image half of the encoder in the cache or, where there is none, straight from the package's weights."""
+        if built_encoder().is_dir():
+            return cls.from_pretrained(str(built_encoder()), dtype=dtype or torch.float32)
+        model = OfflineVisionModel(OfflineEncoderConfig())
+        fill_image_half(model.vision_model)
+        half: OfflineVisionModel = model.to(dtype=dtype or torch.float32)  # type: ignore[call-arg]
+        return cls(half, offline_image_processor())
+
+    def encode(self, pixel_values: Tensor) -> ImageEmbeddings:
+        """Images (B, 3, H, W) as unit vectors."""
+        output = self.model(pixel_values)
+        return ImageEmbeddings(output.image_embeds, output.patch_embeds, output.grid)

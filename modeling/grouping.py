@@ -1,0 +1,126 @@
+"""Which categories share prompt tokens: groups that look alike, and groups that are seen together."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import networkx as nx
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.cluster import AgglomerativeClustering
+from sklearn.metrics import silhouette_score
+
+from wordsight.utils.errors import InvalidInputError
+
+from .text_features import pooled_features
+
+if TYPE_CHECKING:
+    from wordsight.description_gen import Knowledge
+
+    from .encoders import TextEncoder
+
+Groups = list[list[str]]
+MAX_GROUPS = 50  # tried; each try is a clustering
+
+
+def attribute_groups(names: Sequence[str], embeddings: NDArray[np.float32], num_groups: int | None = None) -> Groups:
+    """Clusters categories by what they look like (METHOD.md, section 2): agglomerative, average linkage, cosine.
+
+    Args:
+        names: K category names.
+        embeddings: (K, D), one embedding of each category's attribute answers.
+        num_groups: how many groups; by default the number between 2 and K / 2 (at most 50) with the best silhouette.
+
+    Returns:
+        The groups, each category in exactly one, in the order of their first member.
+    """
+    if len(names) < 4 and num_groups is None:
+        return [list(names)]
+
+    def cluster(number: int) -> NDArray[np.int64]:
+        return AgglomerativeClustering(number, metric="cosine", linkage="average").fit_predict(embeddings)
+
+    if num_groups is None:
+        candidates = range(2, min(len(names) // 2, MAX_GROUPS) + 1)
+        num_groups = max(candidates, key=lambda n: silhouette_score(embeddings, cluster(n), metric="cosine"))
+    assignment = cluster(min(num_groups, len(names))) if len(names) > 1 else np.zeros(1, dtype=np.int64)
+    return _in_order([[names[i] for i in np.flatnonzero(assignment == g)] for g in np.unique(assignment)], names)
+
+
+def cooccurrence_graph(
+    names: Sequence[str], answers: Mapping[str, Mapping[str, float]], labels: NDArray[np.integer]
+) -> nx.Graph:
+    """Graph of categories, weighted by how often two are seen together (METHOD.md, section 2).
+
+    Args:
+        names: K category names.
+        answers: what the LLM said of a category's company: name -> other name -> weight in [0, 1]; both directions
+            add up.
+        labels: (N, K) multi-hot labels of the sentences. Two categories add the cosine of their columns.
+    """
+    together = labels.T.astype(np.float64) @ labels
+    counts = np.maximum(np.sqrt(np.diag(together)), 1)
+    weights = together / counts[:, None] / counts[None, :]
+    graph = nx.Graph()
+    graph.add_nodes_from(names)
+    for i, first in enumerate(names):
+        for j, second in enumerate(names[:i]):
+            said = (answers.get(first, {}).get(second, 0.0) + answers.get(second, {}).get(first, 0.0)) / 2
+            if weight := float(weights[i, j]) + said:
+                graph.add_edge(first, second, weight=weight)
+    return graph
+
+
+def cooccurrence_groups(graph: nx.Graph, seed: int = 0) -> Groups:
+    """Communities of the graph of categories that are seen together (METHOD.md, section 2), by modularity (Louvain).
+
+    Args:
+        graph: see `cooccurrence_graph`.
+        seed: seed of the Louvain algorithm.
+
+    Returns:
+        The groups, each category in exactly one, in the order of their first member.
+    """
+    names = list(graph)
+    communities = nx.community.louvain_communities(graph, weight="weight", seed=seed)
+    return _in_order([sorted(group, key=names.index) for group in communities], names)
+
+
+def looks(knowledge: Knowledge, encoder: TextEncoder) -> NDArray[np.float32]:
+    """Embeddings (K, D) of what each category looks like: its name and its attribute answers as one text."""
+    texts = [". ".join([c.name, *knowledge.attributes.get(c.name, [])]) for c in knowledge.categories]
+    embeddings: NDArray[np.float32] = pooled_features(texts, encoder).numpy()
+    return embeddings
+
+
+def write_groups(attribute: Groups, cooccurrence: Groups, path: Path) -> None:
+    """Writes what `read_groups` reads, one group a line, for a person to edit."""
+    blocks = [
+        f'  "{kind}": [\n' + ",\n".join(f"    {json.dumps(group, ensure_ascii=False)}" for group in groups) + "\n  ]"
+        for kind, groups in (("attribute_groups", attribute), ("cooccurrence_groups", cooccurrence))
+    ]
+    path.write_text("{\n" + ",\n".join(blocks) + "\n}\n", encoding="utf-8")
+
+
+def read_groups(path: Path) -> tuple[Groups | None, Groups | None]:
+    """Reads a user's own groups: JSON with "attribute_groups" and/or "cooccurrence_groups", lists of lists of names.
+
+    Raises:
+        InvalidInputError: the file is not that.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InvalidInputError(f"{path} can't be read as JSON groups: {error}") from error
+    known = {"attribute_groups", "cooccurrence_groups"}
+    if not isinstance(content, dict) or not content or set(content) - known:
+        raise InvalidInputError(f"{path}: expected a JSON object with {' and/or '.join(sorted(known))}.")
+    return content.get("attribute_groups"), content.get("cooccurrence_groups")
+
+
+def _in_order(groups: Groups, names: Sequence[str]) -> Groups:
+    position = {name: index for index, name in enumerate(names)}
+    return sorted(groups, key=lambda group: min(position[name] for name in group))

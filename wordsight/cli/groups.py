@@ -1,0 +1,68 @@
+"""`wordsight groups`: which categories share prompt tokens, as text, as a picture, and as a file to edit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from wordsight.plotting import plot_groups
+from wordsight.utils.errors import writing
+from wordsight.utils.progress import load_libraries
+
+if TYPE_CHECKING:
+    from wordsight.modeling.grouping import Groups
+
+
+def groups(
+    texts: Annotated[Path, typer.Argument(help="Folder that `wordsight describe` wrote.")],
+    encoder: Annotated[
+        str, typer.Option(help="Encoder that the prompts are for: Hub id, path or 'offline'.")
+    ] = "offline",
+    out: Annotated[Path | None, typer.Option(help="File for the groups; by default groups.json in TEXTS.")] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="File for the picture; by default groups.png beside OUT.")
+    ] = None,
+    num_attribute_groups: Annotated[
+        int | None, typer.Option(help="How many groups that look alike; by default by silhouette.", min=1)
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the community search.")] = 0,
+) -> None:
+    """Show which categories look alike and which are seen together, as `wordsight train` would group them.
+
+    The file can be edited (each category in exactly one group of each kind) and given to `train --groups`.
+
+    Example: wordsight groups my-texts, then: wordsight train my-texts --groups my-texts/groups.json --out my-model
+    """
+    load_libraries()
+    from wordsight.modeling.encoders import load_text_encoder
+    from wordsight.modeling.grouping import (
+        attribute_groups,
+        cooccurrence_graph,
+        cooccurrence_groups,
+        looks,
+        write_groups,
+    )
+    from wordsight.modeling.training.data import load_training_texts
+
+    # Just as `train` sees them, so that the groups are those that it would find.
+    data = load_training_texts(texts, validation_share=0.1, templates=True, seed=seed)
+    embeddings = looks(data.knowledge, load_text_encoder(encoder))
+    attribute = attribute_groups(data.names, embeddings, num_attribute_groups)
+    graph = cooccurrence_graph(data.names, data.knowledge.co_occurrence, data.train_labels)
+    cooccurrence = cooccurrence_groups(graph, seed)
+    _print_groups("Look alike", attribute)
+    _print_groups("Seen together", cooccurrence)
+    out = out or texts / "groups.json"
+    picture = picture or out.with_suffix(".png")
+    with writing(out, "run the same command again"):
+        write_groups(attribute, cooccurrence, out)
+        plot_groups(data.names, embeddings, len(attribute), graph, cooccurrence).savefig(picture, dpi=100)
+    typer.echo(f"Groups in {out} (edit them, then: train --groups {out}), picture in {picture}")
+
+
+def _print_groups(title: str, found: Groups) -> None:
+    typer.echo(f"{title}: {len(found)} groups")
+    for number, group in enumerate(found, start=1):
+        typer.echo(f"  {number}. {', '.join(group)}")

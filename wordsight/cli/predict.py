@@ -1,0 +1,150 @@
+"""`wordsight predict`: labels for photos, or for a whole collection of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from wordsight.utils.errors import InvalidInputError
+from wordsight.utils.progress import load_libraries, progress_bar
+
+from .options import WORKERS_HELP
+
+
+def predict(
+    model: Annotated[str, typer.Argument(help="Folder or Hub id of a wordsight model.")],
+    images: Annotated[
+        list[str],
+        typer.Argument(help="Photos: paths or URLs. With --shards one source, below.", metavar="IMAGE..."),
+    ],
+    top_k: Annotated[int | None, typer.Option(help="At most so many labels a photo.", min=1)] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="Labels with at least this score; 0.5 is each category's own threshold.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    heatmaps: Annotated[
+        Path | None, typer.Option(help="Folder for pictures of where in each photo its labels are.")
+    ] = None,
+    revision: Annotated[str | None, typer.Option(help="The model's revision on the Hub.")] = None,
+    shards: Annotated[int | None, typer.Option(help="Label a collection in so many parts, into OUT.", min=1)] = None,
+    out: Annotated[Path | None, typer.Option(help="With --shards: folder for the parquet files.")] = None,
+    split: Annotated[str | None, typer.Option(help="With --shards: part of a Hub data set; default train.")] = None,
+    batch_size: Annotated[int, typer.Option(help="With --shards: photos at a time.", min=1)] = 32,
+    num_workers: Annotated[int | None, typer.Option(help=f"With --shards. {WORKERS_HELP}", min=0)] = None,
+) -> None:
+    """Label photos.
+
+    Without --top-k and --threshold: the five best labels of each photo. A photo that can't be read is named and
+    skipped; the exit status is then 1.
+
+    Example: wordsight predict my-model beach.jpg street.jpg --threshold 0.5
+
+    With --heatmaps, a picture for each photo and label, no larger than 1600 pixels, and a contact sheet of them all.
+    Brightness says where, the score says whether. Files of an earlier run in the folder stay.
+
+    Example: wordsight predict my-model beach.jpg street.jpg --top-k 3 --heatmaps where
+
+    With --shards, a large collection goes into parquet files: a folder of photos at any depth, of webdataset .tar files
+    or of parquet files, a glob of such files in quotes, or a data set on the Hub. Each photo is a row with its labels
+    of score 0.5 (--threshold) or more, or with the reason why it can't be read. Interrupted? Run the same command
+    again: shards that are whole are kept. .tar and parquet files are not cut: there can't be more shards than files.
+
+    Example: wordsight predict my-model holiday-photos/ --shards 16 --out labels
+
+    Example: wordsight predict my-model 'crawl/*.tar' --shards 64 --out labels --top-k 5 --num-workers 4
+
+    On several GPUs, process p of P takes shards p, p + P, ...: accelerate launch -m wordsight predict my-model
+    user/photos --split train --shards 64 --out labels
+
+    On several CPU processes: torchrun --nproc_per_node 4 -m wordsight predict my-model photos/ --shards 64
+    --out labels
+
+    On a cluster of 8 machines, on each: torchrun --nnodes 8 --nproc_per_node 4 --rdzv_backend c10d --rdzv_endpoint
+    FIRST_HOST:29500 -m wordsight predict my-model 'crawl/*.tar' --shards 512 --out /shared/labels
+    """
+    if shards is not None:
+        if len(images) != 1:
+            raise InvalidInputError(f"--shards takes one source, got {len(images)}. Put a glob in quotes: 'day*/*'.")
+        if out is None or as_json:
+            raise InvalidInputError("--shards writes parquet files: give --out DIR, and leave out --json.")
+        if heatmaps is not None:
+            raise InvalidInputError("--heatmaps draws no collections: leave out --shards, and name some photos.")
+        _label_collection(
+            model,
+            images[0],
+            out,
+            shards,
+            split=split,
+            threshold=0.5 if threshold is None else threshold,
+            top_k=top_k,
+            batch_size=batch_size,
+            num_workers=num_workers,
+            revision=revision,
+        )
+        return
+    if out is not None or split is not None:
+        raise InvalidInputError("--out and --split are for labeling a collection: give --shards with them.")
+    if top_k is None and threshold is None:
+        top_k = 5
+    results, skipped = _label_photos(model, images, revision, heatmaps, top_k=top_k, threshold=threshold)
+    if as_json:
+        typer.echo(json.dumps(results, indent=2, ensure_ascii=False))
+    else:
+        print_labels(results)
+    if skipped:
+        raise typer.Exit(1)
+
+
+def _label_photos(
+    model: str, images: list[str], revision: str | None, heatmaps: Path | None, **options: Any
+) -> tuple[dict[str, list[dict[str, Any]]], int]:
+    """Labels by photo, and how many photos could not be read; they are named, as are the pictures that were drawn."""
+    from wordsight.plotting.heatmap_files import HeatmapFiles
+
+    drawing = None if heatmaps is None else HeatmapFiles(heatmaps)
+    load_libraries()
+    from wordsight.pipelines.loading import load_labeler
+
+    labeler = load_labeler(model, revision)
+    results: dict[str, list[dict[str, Any]]] = {}
+    skipped = 0
+    with progress_bar("Labeling photos", len(images), "photo", enabled=len(images) > 1) as bar:
+        for image in images:
+            try:
+                results[image] = drawing.label(labeler, image, **options) if drawing else labeler(image, **options)
+            except InvalidInputError as error:
+                skipped += 1
+                typer.echo(f"Skipped: {error}", err=True)
+            bar.update()
+    if drawing:
+        drawing.finish()
+        sheets = ", ".join(map(str, drawing.sheets))
+        typer.echo(f"Heat maps in {drawing.folder}, at a glance: {sheets}" if sheets else "No heat maps.", err=True)
+    return results, skipped
+
+
+def _label_collection(*arguments: Any, **options: Any) -> None:
+    """`predict_shards`, and a last word by the main process."""
+    load_libraries()
+    from accelerate import PartialState
+
+    from wordsight.pipelines.batch_inference import predict_shards
+
+    done = predict_shards(*arguments, **options)
+    if PartialState().is_main_process:
+        typer.echo(f"{done.photos} photos in {done.folder}, of which {done.unreadable} can't be read. Read them with:")
+        typer.echo(f'datasets.load_dataset("parquet", data_files="{done.folder}/*.parquet")')
+    PartialState().destroy_process_group()
+
+
+def print_labels(results: dict[str, list[dict[str, Any]]]) -> None:
+    """Photos and their labels as a table."""
+    table = Table("photo", "labels")
+    for photo, labels in results.items():
+        table.add_row(photo, ", ".join(f"{entry['label']} {entry['score']:.2f}" for entry in labels) or "-")
+    Console().print(table)

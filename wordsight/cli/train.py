@@ -1,0 +1,94 @@
+"""`wordsight train`: prompts are learned from sentences."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wordsight.modeling.training.arguments import TrainingConfig
+
+
+def train(
+    texts: Annotated[Path, typer.Argument(help="Folder that `wordsight describe` wrote.")],
+    out: Annotated[Path, typer.Option(help="Folder for the model.")],
+    encoder: Annotated[str, typer.Option(help="Hub id or path of a CLIP-like encoder, or 'offline'.")] = "offline",
+    revision: Annotated[str | None, typer.Option(help="The encoder's revision on the Hub.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of all randomness.")] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in OUT.")] = False,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the sentences.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Sentences a step, over all processes.")] = None,
+    gradient_accumulation_steps: Annotated[int | None, typer.Option(help="Pieces a step is cut into.")] = None,
+    prompt_chunk_size: Annotated[
+        int | None, typer.Option(help="Prompts at a time through the text encoder: fewer take less memory, 0 for all.")
+    ] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="AdamW's learning rate.")] = None,
+    noise: Annotated[float | None, typer.Option(help="Norm of the noise on the unit text features.")] = None,
+    prior_weight: Annotated[
+        float | None, typer.Option(help="Weight of the name's zero-shot embedding beside the learned prompt.")
+    ] = None,
+    mean_shift: Annotated[
+        bool | None, typer.Option(help="Take out of category embeddings what all have in common.")
+    ] = None,
+    mixed_precision: Annotated[
+        str | None,
+        typer.Option(
+            help="no, fp16 or bf16; by default as accelerate launch says.", envvar="ACCELERATE_MIXED_PRECISION"
+        ),
+    ] = None,
+    template_sentences: Annotated[
+        bool, typer.Option(help="Mix in 'a photo of a {}.' for each name and synonym.")
+    ] = True,
+    tokens: Annotated[
+        tuple[int, int, int, int] | None,
+        typer.Option(help="Prompt tokens: global, attribute group, co-occurrence group, category.", metavar="G A C S"),
+    ] = None,
+    groups: Annotated[Path | None, typer.Option(help="JSON file with your own groups.")] = None,
+    report_to: Annotated[
+        str | None, typer.Option(help="Trackers: tensorboard, trackio, wandb, ..., with commas between; or all.")
+    ] = None,
+    feature_cache: Annotated[
+        Path | None, typer.Option(help="Folder for sentence features that runs share; by default wordsight's cache.")
+    ] = None,
+) -> None:
+    """Learn prompts from sentences, for a frozen encoder.
+
+    Options that are not given take the defaults that suit the encoder.
+
+    Example: wordsight train my-texts --encoder openai/clip-vit-base-patch16 --out my-model
+
+    On several GPUs: accelerate launch -m wordsight train my-texts --out my-model
+    On several CPU processes: torchrun --nproc_per_node 2 -m wordsight train my-texts --out my-model
+    """
+    config = TrainingConfig.for_encoder(
+        encoder,
+        seed=seed,
+        epochs=epochs,
+        batch_size=batch_size,
+        gradient_accumulation_steps=gradient_accumulation_steps,
+        prompt_chunk_size=prompt_chunk_size,
+        learning_rate=learning_rate,
+        noise=noise,
+        prior_weight=prior_weight,
+        mean_shift=mean_shift,
+        mixed_precision=mixed_precision,
+        template_sentences=template_sentences,
+    )
+    from accelerate import PartialState
+
+    from wordsight.modeling.training.train import train_prompts
+
+    train_prompts(
+        texts,
+        out,
+        encoder,
+        revision=revision,
+        config=config,
+        tokens=tokens,
+        groups=groups,
+        resume=resume,
+        report_to=report_to,
+        feature_cache=feature_cache,
+    )
+    PartialState().destroy_process_group()
