@@ -17,7 +17,7 @@ from benchmarks.corpus import category_names, model_config
 from benchmarks.encoders import random_clip
 from benchmarks.measure import in_new_process, interleaved, ratios, scratch_folder, slope, spread
 from wordsight import WordsightForMultiLabelImageClassification, load_image_encoder, load_text_encoder
-from wordsight.pipelines import TASK
+from wordsight.modeling.configuration_wordsight import TASK
 
 CATEGORIES = 80
 PEER = "zero-shot-image-classification"

@@ -19,9 +19,10 @@ from typer.testing import CliRunner
 
 from wordsight.cli import app
 from wordsight.demo import load_photos
-from wordsight.pipelines import TASK, MultiLabelImageClassificationPipeline
+from wordsight.modeling.configuration_wordsight import TASK
 from wordsight.pipelines.image_io import decode_photo, open_input
 from wordsight.pipelines.image_loader import UNREADABLE, open_photo, photo_batches
+from wordsight.pipelines.multi_label_image_classification import MultiLabelImageClassificationPipeline
 from wordsight.utils.errors import InvalidInputError
 
 from .test_modeling import make_model

@@ -17,8 +17,9 @@ from wordsight import WordsightConfig, WordsightForMultiLabelImageClassification
 from wordsight.cli import app
 from wordsight.demo import load_photos
 from wordsight.modeling.category_embeddings import reference_mean, shift_mean, zero_shot_embeddings
-from wordsight.pipelines import TASK, MultiLabelImageClassificationPipeline
+from wordsight.modeling.configuration_wordsight import TASK
 from wordsight.pipelines.heatmaps import draw_heatmap, seen_box
+from wordsight.pipelines.multi_label_image_classification import MultiLabelImageClassificationPipeline
 from wordsight.utils.errors import InvalidInputError, WordsightError
 
 from .fixtures.published import run_elsewhere

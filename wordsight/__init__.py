@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from wordsight.modeling.training.arguments import TrainingConfig
     from wordsight.modeling.training.extend import extend_model
     from wordsight.modeling.training.train import train_prompts
-    from wordsight.pipelines import MultiLabelImageClassificationPipeline
     from wordsight.pipelines.batch_inference import predict_shards
+    from wordsight.pipelines.multi_label_image_classification import MultiLabelImageClassificationPipeline
 
 _EXPORTS = {
     "Category": "wordsight.description_gen",
     "Knowledge": "wordsight.description_gen",
-    "MultiLabelImageClassificationPipeline": "wordsight.pipelines",
+    "MultiLabelImageClassificationPipeline": "wordsight.pipelines.multi_label_image_classification",
     "TrainingConfig": "wordsight.modeling.training.arguments",
     "WordsightConfig": "wordsight.modeling.configuration_wordsight",
     "WordsightForMultiLabelImageClassification": "wordsight.modeling.modeling_wordsight",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from importlib import import_module
 from types import ModuleType
 from typing import Any
 
@@ -18,7 +17,7 @@ def register_with_transformers() -> None:
     is registered when transformers.pipelines is imported (or at once, if it is already).
     """
     register_post_import_hook(_register_stand_ins, "transformers.models.auto.configuration_auto")
-    register_post_import_hook(lambda _: import_module("wordsight.pipelines"), "transformers.pipelines")
+    register_post_import_hook(lambda _: register_pipeline(), "transformers.pipelines")
 
 
 def register_models() -> dict[str, Any]:
@@ -36,6 +35,22 @@ def register_models() -> dict[str, Any]:
         auto_class.register(WordsightConfig, WordsightForMultiLabelImageClassification, exist_ok=True)
     AutoModel.register(OfflineEncoderConfig, OfflineEncoderModel, exist_ok=True)
     return configs
+
+
+def register_pipeline() -> None:
+    """Registers the pipeline with transformers' `pipeline()`."""
+    from transformers import AutoModelForImageClassification
+    from transformers.pipelines import PIPELINE_REGISTRY
+
+    from wordsight.modeling.configuration_wordsight import TASK
+    from wordsight.pipelines.multi_label_image_classification import MultiLabelImageClassificationPipeline
+
+    PIPELINE_REGISTRY.register_pipeline(
+        TASK,
+        pipeline_class=MultiLabelImageClassificationPipeline,
+        pt_model=AutoModelForImageClassification,
+        type="image",
+    )
 
 
 def _config_class(model_type: str) -> Any:

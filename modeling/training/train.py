@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -229,11 +228,9 @@ def warn_if_fewer_processes(running: int) -> None:
     """Warns when fewer processes run than were asked for (accelerate 1.15's launch starts just one on a CPU)."""
     asked = _processes_asked_for()
     if asked > running:
-        started = sys.modules["__main__"].__spec__
-        module = "wordsight train"
         warnings.warn(
             f"{asked} processes were asked for, {running} is running: on a CPU, accelerate launch starts only one. Use "
-            f"`torchrun --nproc_per_node {asked} -m {module} ...` instead.",
+            f"`torchrun --nproc_per_node {asked} -m wordsight train ...` instead.",
             stacklevel=2,
         )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from wordsight.utils.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from wordsight.pipelines import MultiLabelImageClassificationPipeline
+    from wordsight.pipelines.multi_label_image_classification import MultiLabelImageClassificationPipeline
 
 KEPT_LOADED = 4  # models, those that were used last
 

@@ -14,7 +14,7 @@ from . import SHOWN_SIDE, overlay, plot_heatmaps
 from .figures import make_figure
 
 if TYPE_CHECKING:
-    from wordsight.pipelines import MultiLabelImageClassificationPipeline
+    from wordsight.pipelines.multi_label_image_classification import MultiLabelImageClassificationPipeline
 
 OVERLAY_SIDE = 1600  # pixels; a heat map has some hundred patches
 PHOTOS_A_SHEET = 30
