@@ -1,4 +1,4 @@
-"""The encoders that are measured: CLIP of ViT-B/32's real sizes with random weights, and the offline encoder."""
+"""The encoders that are measured: CLIP of ViT-B/32's real sizes with random weights, and the ImageNet encoder."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import torch
 from transformers import AutoTokenizer, CLIPConfig, CLIPModel
 from transformers.models.clip import CLIPImageProcessorPil
 
-from wordsight.modeling.encoders.imagenet import cached_offline_encoder
+from wordsight.modeling.encoders.imagenet import cached_imagenet_encoder
 from wordsight.utils.cache import building, cache_dir
 
 
 def random_clip() -> Path:
     """A folder with a `CLIPModel` of ViT-B/32's sizes; speed does not depend on what its weights are.
 
-    Its tokenizer is the offline encoder's word pieces, with their [CLS] and [SEP] as start and end: as with CLIP's own,
-    a common word is one token.
+    Its tokenizer is the ImageNet encoder's word pieces, with their [CLS] and [SEP] as start and end: as with CLIP's
+    own, a common word is one token.
     """
     target = cache_dir() / "benchmarks" / "clip-vit-base-patch32-random"
     if target.is_dir():
         return target
-    tokenizer = AutoTokenizer.from_pretrained(str(cached_offline_encoder()), model_max_length=77)
+    tokenizer = AutoTokenizer.from_pretrained(str(cached_imagenet_encoder()), model_max_length=77)
     text = {
         "bos_token_id": tokenizer.cls_token_id,
         "eos_token_id": tokenizer.sep_token_id,

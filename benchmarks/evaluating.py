@@ -26,7 +26,7 @@ from wordsight.modeling.evaluation.datasets import Benchmark, LabeledPhoto
 from wordsight.modeling.evaluation.methods import Method
 from wordsight.modeling.evaluation.run import Evaluation, evaluate_methods
 from wordsight.modeling.modeling_wordsight import WordsightForMultiLabelImageClassification
-from wordsight.modeling.standardization import SCORE_OPTIONS
+from wordsight.modeling.standardization import SCORE_STANDARDIZATIONS
 
 SIZES = (1_000, 5_000, 10_000, 40_000)
 CATEGORIES, DIM, PATCHES, SIDE = 80, 64, 9, 8
@@ -93,7 +93,7 @@ def measure(photos: int, options: tuple[str, ...]) -> dict[str, float]:
 
     Args:
         photos: how many.
-        options: score options.
+        options: score standardizations.
     """
     torch.manual_seed(0)
     model = make_model()
@@ -116,7 +116,7 @@ def measure(photos: int, options: tuple[str, ...]) -> dict[str, float]:
 
 
 def run(sizes: tuple[int, ...] = SIZES) -> dict[str, Any]:
-    """Each size in a process of its own, without score options and with all; what grows, in bytes a photo."""
+    """Each size in a process of its own, without score standardizations and with all; what grows, in bytes a photo."""
     found: dict[str, Any] = {}
     for name in ("none", "all"):
         measured = {size: in_new_process("benchmarks.evaluating", str(size), name) for size in sizes}
@@ -133,6 +133,8 @@ if __name__ == "__main__":
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore")
     if arguments.photos:
-        print(json.dumps(measure(arguments.photos, SCORE_OPTIONS if arguments.options == "all" else ("none",))))
+        print(
+            json.dumps(measure(arguments.photos, SCORE_STANDARDIZATIONS if arguments.options == "all" else ("none",)))
+        )
     else:
         print(json.dumps(run()))

@@ -106,7 +106,7 @@ def _curves(results: dict[str, Any]) -> dict[str, dict[str, tuple[list[int], lis
         growth = training["growth"]
         curves["categories"] = {"training step, CLIP": curve(growth["categories"], lambda f: f["seconds"]["median"])}
         curves["sentences"] = {
-            "building features, offline encoder": curve(growth["sentences"], lambda f: f["build_seconds"]),
+            "building features, ImageNet encoder": curve(growth["sentences"], lambda f: f["build_seconds"]),
             "opening them again": curve(growth["sentences"], lambda f: f["open_seconds"]),
             "a training step": curve(growth["sentences"], lambda f: f["step_seconds"]),
         }
@@ -115,5 +115,5 @@ def _curves(results: dict[str, Any]) -> dict[str, dict[str, tuple[list[int], lis
             sentences["sentences"]["seconds"], lambda f: f["median"]
         )
     if photos := results.get("labeling_photos"):
-        curves["photos"] = {"labeling, offline encoder": curve(photos["growth"]["seconds"], float)}
+        curves["photos"] = {"labeling, ImageNet encoder": curve(photos["growth"]["seconds"], float)}
     return curves

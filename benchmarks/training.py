@@ -118,7 +118,7 @@ def steps(repeats: int) -> dict[str, Any]:
     """Seconds a step, ours and the reference's, both encoders."""
     rows = np.arange(BATCH)
     found: dict[str, Any] = {}
-    for name, encoder in {"clip": str(random_clip()), "offline": "offline"}.items():
+    for name, encoder in {"clip": str(random_clip()), "imagenet": "imagenet"}.items():
         trainer = make_trainer(encoder, 80, BATCH)
         flat = make_trainer(encoder, 80, BATCH, tokens=(16, 0, 0, 0))
         kind = ReferenceLoop(trainer)
@@ -147,7 +147,7 @@ def variants(repeats: int) -> dict[str, Any]:
             *("benchmarks.training", "one", encoder, "80", str(BATCH)),
             *("--precision", precision, "--repeats", str(repeats)),
         )
-        for encoder in ("clip", "offline")
+        for encoder in ("clip", "imagenet")
         for precision in ("no", "bf16")
     }
 
@@ -159,7 +159,7 @@ def growth() -> dict[str, Any]:
         for count in (20, 80, 320, 1000)
     }
     by_sentences = {
-        count: in_new_process("benchmarks.training", "sentences", "offline", "80", str(count))
+        count: in_new_process("benchmarks.training", "sentences", "imagenet", "80", str(count))
         for count in (1_000, 10_000, 100_000)
     }
     return {
@@ -177,7 +177,7 @@ def growth() -> dict[str, Any]:
 
 def _one(arguments: argparse.Namespace) -> dict[str, Any]:
     """Ours (or the reference) alone: seconds a step, and the most memory the process had."""
-    name = str(random_clip()) if arguments.encoder == "clip" else "offline"
+    name = str(random_clip()) if arguments.encoder == "clip" else "imagenet"
     trainer = make_trainer(name, arguments.categories, arguments.sentences, mixed_precision=arguments.precision)
     if arguments.reference:
         loop, rows = ReferenceLoop(trainer), np.arange(BATCH)

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 _EXPORTS = {
     "Category": "categories",
     "Knowledge": "knowledge",
-    "LLMServer": "server",
-    "LLMServerError": "server",
+    "LLMServer": "llm.server",
+    "LLMServerError": "llm.server",
     "SentenceLabeler": "labeling",
     "check_categories": "categories",
-    "default_llm_path": "default_llm",
-    "generate_texts": "generation",
-    "load_texts": "generation",
+    "default_llm_path": "llm.default_llm",
+    "generate_texts": "generate",
+    "load_texts": "generate",
     "read_categories": "categories",
 }
 

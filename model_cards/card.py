@@ -113,7 +113,7 @@ def render_model_card(
     knowledge = Knowledge.load(folder / KNOWLEDGE) if (folder / KNOWLEDGE).is_file() else None
     provenance = config.provenance or {}
     datasets = list(dict.fromkeys([*datasets, *([provenance["dataset"]] if provenance.get("dataset") else [])]))
-    offline = config.encoder == "offline"
+    offline = config.encoder == "imagenet"
     on_hub = not offline and not Path(config.encoder).is_absolute()
     is_own = offline and OWN_LLM in str(provenance.get("language_model"))
     name = repo_id.split("/")[-1] if repo_id else folder.resolve().name
@@ -140,7 +140,7 @@ def render_model_card(
         repo_id=repo_id or folder.name,
         offline=offline,
         calibration_photos=config.calibration_photos,
-        score_option=config.score_option,
+        score_standardization=config.score_standardization,
         knowledge=knowledge,
         example=knowledge.categories[0] if knowledge else None,
         rounds=_rounds(knowledge) if knowledge else [],

@@ -24,12 +24,12 @@ from .memory import Pieces
 from .modeling_wordsight import WordsightForMultiLabelImageClassification
 from .score_statistics import fit_fusion_weights
 from .standardization import (
-    SCORE_OPTIONS,
-    ScoreOption,
+    SCORE_STANDARDIZATIONS,
+    ScoreStandardization,
     ScoreStatistics,
-    apply_score_option,
     standardize_categories,
     standardize_images,
+    standardize_scores,
 )
 
 # Means and variances are streamed over all photos; directions and thresholds come from a sample of so many.
@@ -133,19 +133,19 @@ def score_photos(
 def calibrate(
     model: WordsightForMultiLabelImageClassification,
     photos: Sequence[Path],
-    use: ScoreOption = "none",
+    use: ScoreStandardization = "none",
     batch_size: int = 32,
     progress: bool = True,
     num_workers: int | None = None,
 ) -> PhotoScores:
-    """Finds a model's score statistics on unlabeled photos, keeps them in it and switches the score option.
+    """Finds a model's score statistics on unlabeled photos, keeps them in it and switches the score standardization.
 
     Thresholds go with the scores: each category keeps the share of these photos that it was found on before.
 
     Args:
         model: the model; changed.
         photos: paths of unlabeled photos, of the kind that it will label.
-        use: the score option from now on.
+        use: the score standardization from now on.
         batch_size: photos at a time.
         progress: whether to show a progress bar.
         num_workers: processes that read ahead; see `default_num_workers`.
@@ -154,8 +154,10 @@ def calibrate(
         InvalidInputError: `use` is not known, the model can't have it, or fewer than 2 photos can be read.
     """
     config = model.config
-    if use not in SCORE_OPTIONS:
-        raise InvalidInputError(f"There is no score option {use!r}; there are {', '.join(SCORE_OPTIONS)}.")
+    if use not in SCORE_STANDARDIZATIONS:
+        raise InvalidInputError(
+            f"There is no score standardization {use!r}; there are {', '.join(SCORE_STANDARDIZATIONS)}."
+        )
     if use == "sparc" and not config.compounds:
         raise InvalidInputError("This model has no compound prompts: no training sentence mentioned two categories.")
     if len(config.category_names) < 2:
@@ -163,11 +165,11 @@ def calibrate(
     gathered = score_photos(model, photos, batch_size, progress=progress, num_workers=num_workers)
     members = config.compound_members()
     logits = (gathered.logits, gathered.compound_logits)
-    before = apply_score_option(config.score_option, *logits, members, model.score_statistics).numpy()
+    before = standardize_scores(config.score_standardization, *logits, members, model.score_statistics).numpy()
     statistics = _statistics(gathered, members)
     model.set_score_statistics(statistics, gathered.photos)
-    config.score_option = use
-    after = apply_score_option(use, *logits, members, statistics).numpy()
+    config.score_standardization = use
+    after = standardize_scores(use, *logits, members, statistics).numpy()
     threshold, scale = match_thresholds(before, after, np.array(config.score_threshold), np.array(config.score_scale))
     config.score_threshold, config.score_scale = threshold.tolist(), scale.tolist()
     config.validate()
@@ -187,7 +189,7 @@ def calibrate_checkpoint(
     Args:
         model: folder or Hub id.
         photos: photos, and folders of photos.
-        use: the score option from now on.
+        use: the score standardization from now on.
         out: folder for the calibrated model; by default the model's own.
         batch_size: photos at a time.
         num_workers: processes that read ahead; see `default_num_workers`.

@@ -20,7 +20,7 @@ PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
 def is_hub_name(encoder: str) -> bool:
-    """Whether an encoder is named as one on the Hub is ("offline" is so, too), and not by a path."""
+    """Whether an encoder is named as one on the Hub is ("imagenet" is so, too), and not by a path."""
     try:
         validate_repo_id(encoder)
     except HFValidationError:

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 TASK = "multi-label-image-classification"
 # Of checkpoints. 1 (wordsight 0.1) did not say so, and its configs lack what this one fills in by default.
-FORMAT_VERSION = 2
+# 2 (0.2) has other names for two fields and for the ImageNet encoder.
+FORMAT_VERSION = 3
+OLD_FIELDS = {"num_global_tokens": "num_shared_tokens", "score_option": "score_standardization"}
 # False in the copy of this file that goes with a pushed model, for people who have not installed wordsight.
 INSTALLED = __name__.startswith("wordsight.")
 
@@ -41,14 +43,14 @@ class WordsightConfig(PreTrainedConfig):
     (16, 0, 0, 0) is TaI-DPT (arXiv 2211.12739), (0, 0, 0, 16) class-specific CoOp (arXiv 2109.01134).
 
     Args:
-        encoder: Hub id or path of the frozen image-text encoder, or "offline" for the one built from PyPI packages.
+        encoder: Hub id or path of the frozen image-text encoder, or "imagenet" for the one built from PyPI packages.
         encoder_revision: its revision on the Hub.
         patch_embeddings: for ViT encoders, "value" takes the last block's value path as patch embeddings (MaskCLIP,
             arXiv 2112.01071), "plain" the last layer's own output.
         prompt_width: width d of the text encoder's input embeddings, and so of a prompt token.
         projection_dim: width D of the space that texts and images share.
         synonyms: category name -> other names of it.
-        num_global_tokens: tokens shared by all categories.
+        num_shared_tokens: tokens shared by all categories.
         num_attribute_tokens: tokens of each attribute group.
         num_cooccurrence_tokens: tokens of each co-occurrence group.
         num_category_tokens: tokens of each category alone.
@@ -63,8 +65,8 @@ class WordsightConfig(PreTrainedConfig):
         margin: margin of the ranking loss.
         score_scale: per category, a in score = sigmoid(a * (logit - threshold)); set by calibration.
         score_threshold: per category, the logit at which its score is 0.5; set by calibration.
-        score_option: "none", or SPARC's (arXiv 2502.16911) steps, each with those before it: "images" takes each
-            photo's own level and spread over categories out of its logits, "categories" each category's level and
+        score_standardization: "none", or SPARC's (arXiv 2502.16911) steps, each with those before it: "images" takes
+            each photo's own level and spread over categories out of its logits, "categories" each category's level and
             spread over photos (`wordsight calibrate` finds them on unlabeled photos), "sparc" mixes in scores of
             compound prompts ("a cat and a dog").
         compounds: the sets of categories that compound prompts name.
@@ -86,13 +88,13 @@ class WordsightConfig(PreTrainedConfig):
 
     model_type = "wordsight"
 
-    encoder: str = "offline"
+    encoder: str = "imagenet"
     encoder_revision: str | None = None
     patch_embeddings: Literal["value", "plain"] = "value"
     prompt_width: int = 512
     projection_dim: int = 512
     synonyms: dict[str, list[str]] | None = None
-    num_global_tokens: int = 4
+    num_shared_tokens: int = 4
     num_attribute_tokens: int = 4
     num_cooccurrence_tokens: int = 4
     num_category_tokens: int = 4
@@ -107,7 +109,7 @@ class WordsightConfig(PreTrainedConfig):
     margin: float | int = 1.0
     score_scale: list[float] | None = None
     score_threshold: list[float] | None = None
-    score_option: Literal["none", "images", "categories", "sparc"] = "none"
+    score_standardization: Literal["none", "images", "categories", "sparc"] = "none"
     compounds: list[list[str]] | None = None
     calibration_photos: int = 0
     provenance: dict[str, Any] | None = None
@@ -131,7 +133,8 @@ class WordsightConfig(PreTrainedConfig):
                 f"This checkpoint has format {found}, and wordsight {__version__} reads up to {FORMAT_VERSION}. "
                 f"It needs wordsight {needed} or newer: pip install --upgrade wordsight."
             )
-        return super().from_dict(config_dict | {"format_version": FORMAT_VERSION}, **kwargs)
+        fields = {OLD_FIELDS.get(name, name): value for name, value in config_dict.items()}
+        return super().from_dict(fields | {"format_version": FORMAT_VERSION}, **kwargs)
 
     def save_pretrained(self, save_directory: str | os.PathLike[str], *args: Any, **kwargs: Any) -> None:
         """As in transformers, in this wordsight's format."""
@@ -142,6 +145,8 @@ class WordsightConfig(PreTrainedConfig):
         """Fills in what follows from other fields: `label2id`, one group where none is given, the problem type."""
         if INSTALLED:  # the code in a repository is for those who have not
             kwargs = {key: value for key, value in kwargs.items() if key not in {"auto_map", "custom_pipelines"}}
+        if self.encoder == "offline":  # its name in format 2
+            self.encoder = "imagenet"
         self.problem_type = self.problem_type or "multi_label_classification"
         super().__post_init__(**kwargs)
         self.label2id = {name: index for index, name in self.labels_by_index().items()}
@@ -180,7 +185,7 @@ class WordsightConfig(PreTrainedConfig):
     def num_prompt_tokens(self) -> int:
         """Number of learned tokens in the prompt of one category."""
         return (
-            self.num_global_tokens + self.num_attribute_tokens + self.num_cooccurrence_tokens + self.num_category_tokens
+            self.num_shared_tokens + self.num_attribute_tokens + self.num_cooccurrence_tokens + self.num_category_tokens
         )
 
     def group_index(self, field: Literal["attribute_groups", "cooccurrence_groups"]) -> list[int]:
@@ -225,23 +230,24 @@ class WordsightConfig(PreTrainedConfig):
             if any(not group for group in groups):
                 raise ValueError(f"{field}: a group is empty.")
 
-    def validate_score_options(self) -> None:
+    def validate_score_standardizations(self) -> None:
         """Options that need statistics of photos have them, and compounds name categories."""
-        if self.score_option != "none" and len(self.category_names) < 2:
-            raise ValueError(f"score_option {self.score_option!r} needs at least 2 categories.")
-        if self.score_option in ("categories", "sparc") and self.calibration_photos < 2:
+        if self.score_standardization != "none" and len(self.category_names) < 2:
+            raise ValueError(f"score_standardization {self.score_standardization!r} needs at least 2 categories.")
+        if self.score_standardization in ("categories", "sparc") and self.calibration_photos < 2:
             raise ValueError(
-                f"score_option {self.score_option!r} needs statistics of photos: run `wordsight calibrate`."
+                f"score_standardization {self.score_standardization!r} needs statistics of photos: run "
+                "`wordsight calibrate`."
             )
-        if self.score_option == "sparc" and not self.compounds:
-            raise ValueError("score_option 'sparc' needs compounds, and no sentence mentioned two categories.")
+        if self.score_standardization == "sparc" and not self.compounds:
+            raise ValueError("score_standardization 'sparc' needs compounds, and no sentence mentioned two categories.")
         known = set(self.category_names)
         if unknown := sorted({name for names in self.compounds or () for name in names} - known):
             raise ValueError(f"compounds: {', '.join(map(repr, unknown))} not categories.")
 
     def validate_token_counts(self) -> None:
         """No negative number of tokens, and widths that exist."""
-        for field in ("num_global_tokens", "num_attribute_tokens", "num_cooccurrence_tokens", "num_category_tokens"):
+        for field in ("num_shared_tokens", "num_attribute_tokens", "num_cooccurrence_tokens", "num_category_tokens"):
             if getattr(self, field) < 0:
                 raise ValueError(f"{field} must be 0 or more, got {getattr(self, field)}.")
         for field in ("prompt_width", "projection_dim"):

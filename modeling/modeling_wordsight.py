@@ -22,7 +22,7 @@ from .encoders.base import ImageEncoder
 from .encoders.loading import load_image_encoder
 from .prompts import HierarchicalPrompts
 from .scoring import global_logits, local_logits, position_logits, ranking_loss
-from .standardization import ScoreStatistics, apply_score_option
+from .standardization import ScoreStatistics, standardize_scores
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitInfo
@@ -40,7 +40,7 @@ class WordsightOutput(ModelOutput):
     Args:
         loss (`torch.Tensor` of shape `()`, returned when `labels` are given): the ranking loss of both branches.
         logits (`torch.Tensor` of shape `(B, K)`): both branches, weighted by `config.local_weight`, under the
-            configuration's score option.
+            configuration's score standardization.
         global_logits (`torch.Tensor` of shape `(B, K)`): from the pooled embedding.
         local_logits (`torch.Tensor` of shape `(B, K)`): from the patch embeddings.
         patch_logits (`torch.Tensor` of shape `(B, P, K)`, returned when asked for): the local branch at each patch.
@@ -247,7 +247,7 @@ class WordsightForMultiLabelImageClassification(PreTrainedModel):
             self.compound_embeddings.copy_(pooled_features(texts, text_encoder))
 
     def branch_logits(self, pooled: Tensor, patches: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits of photos before any score option.
+        """Logits of photos before any score standardization.
 
         Args:
             pooled: (B, D), unit vectors.
@@ -320,7 +320,7 @@ class WordsightForMultiLabelImageClassification(PreTrainedModel):
         pooled, patches = image.pooled.to(self.dtype), image.patches.to(self.dtype)
         scores_global, scores_local, compound_scores = self.branch_logits(pooled, patches)
         # K x P comparisons of names: not in each forward of a model that fuses nothing.
-        members = config.compound_members() if config.score_option == "sparc" else []
+        members = config.compound_members() if config.score_standardization == "sparc" else []
         mixed = (1 - config.local_weight) * scores_global + config.local_weight * scores_local
         loss = None
         if labels is not None:
@@ -329,7 +329,9 @@ class WordsightForMultiLabelImageClassification(PreTrainedModel):
             )
         output = WordsightOutput(
             loss=loss,
-            logits=apply_score_option(config.score_option, mixed, compound_scores, members, self.score_statistics),
+            logits=standardize_scores(
+                config.score_standardization, mixed, compound_scores, members, self.score_statistics
+            ),
             global_logits=scores_global,
             local_logits=scores_local,
         )

@@ -22,7 +22,7 @@ def level_rows(config: WordsightConfig) -> dict[str, list[int]]:
 def level_counts(config: WordsightConfig) -> dict[str, int]:
     """Level -> how many tokens a prompt has of it; in a prompt's order."""
     return {
-        "shared": config.num_global_tokens,
+        "shared": config.num_shared_tokens,
         "attribute": config.num_attribute_tokens,
         "cooccurrence": config.num_cooccurrence_tokens,
         "category": config.num_category_tokens,

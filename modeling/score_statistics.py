@@ -1,6 +1,6 @@
-"""What score options need to know beforehand: compounds from sentences, statistics and directions from photos.
+"""What score standardizations need to know beforehand: compounds from sentences, statistics and directions from photos.
 
-Apart from applying them (`score_options.py`), which is all that labeling photos takes.
+Apart from applying them (`score_standardizations.py`), which is all that labeling photos takes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Score options that need no label: standardization over categories and over photos, and compound-prompt fusion.
+"""Score standardization without labels: over categories, over photos, and compound-prompt fusion.
 
 All three are SPARC's (arXiv 2502.16911, sections 2.1 to 2.3).
 """
@@ -12,8 +12,8 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-ScoreOption = Literal["none", "images", "categories", "sparc"]
-SCORE_OPTIONS: tuple[ScoreOption, ...] = get_args(ScoreOption)
+ScoreStandardization = Literal["none", "images", "categories", "sparc"]
+SCORE_STANDARDIZATIONS: tuple[ScoreStandardization, ...] = get_args(ScoreStandardization)
 EPSILON = 1e-6  # of a standard deviation: scores that never differ stay 0
 
 
@@ -79,14 +79,14 @@ def sorted_features(score: Tensor, compounds: Tensor) -> Tensor:
     return torch.cat([compounds.sort(dim=1).values, score.unsqueeze(1)], dim=1)
 
 
-def apply_score_option(
-    option: ScoreOption,
+def standardize_scores(
+    option: ScoreStandardization,
     scores: Tensor,
     compound_scores: Tensor,
     members: Sequence[Sequence[int]],
     statistics: ScoreStatistics | None,
 ) -> Tensor:
-    """Logits (N, K) under a score option.
+    """Logits (N, K) under a score standardization.
 
     Args:
         option: which steps are taken, each with those before it.

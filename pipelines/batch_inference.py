@@ -24,7 +24,7 @@ from .image_loader import PhotoBatch, PhotoSource, photo_batches
 from .image_sources import open_collection
 
 if TYPE_CHECKING:
-    from . import MultiLabelImageClassificationPipeline
+    from .multi_label_image_classification import MultiLabelImageClassificationPipeline
 
 SCHEMA = pa.schema(
     [

@@ -88,7 +88,7 @@ class _PreparedPhotos(Dataset[Any]):
     """What a worker does: the number of a photo, or number and source, to `pixel_values` (1, 3, H, W) or a reason.
 
     JPEGs are decoded in Pillow's draft mode, at a reduced scale that is still at least twice what the encoder sees:
-    that is where the time of a large photo goes. For JPEGs of 12 megapixels and the offline encoder's 288 pixels,
+    that is where the time of a large photo goes. For JPEGs of 12 megapixels and the ImageNet encoder's 288 pixels,
     opening and preparation took 20 to 40 ms on a core instead of 170 to 180, and the cosine of the embeddings before
     and after was at least 0.9995.
     """

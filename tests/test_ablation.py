@@ -55,7 +55,7 @@ def test_every_variant_with_every_seed(ablation):
     assert (folder / "out" / "results.md").read_text() in output
     configs = [json.loads(path.read_text()) for path in (folder / "out" / "models").glob("*/config.json")]
     assert len(configs) == 10
-    assert sorted(config["num_global_tokens"] for config in configs) == [2] * 8 + [4] * 2
+    assert sorted(config["num_shared_tokens"] for config in configs) == [2] * 8 + [4] * 2
     sizes = sorted(config["provenance"]["training_sentences"] for config in configs)
     assert sizes[:2] == [sizes[0]] * 2
     assert sizes[2] > sizes[1]

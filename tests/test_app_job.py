@@ -14,7 +14,7 @@ import pytest
 
 from wordsight.app.job import LabelerError, LabelerJob, LabelerRequest, Made
 from wordsight.description_gen import Category
-from wordsight.modeling.encoders.imagenet import cached_offline_encoder
+from wordsight.modeling.encoders.imagenet import cached_imagenet_encoder
 from wordsight.utils.progress import Progress
 
 CATEGORIES = (Category("cat", ("kitten",)), Category("boat", ("ship",)), Category("house"))
@@ -24,7 +24,7 @@ PHASES = ("Starting vLLM", "Asking about categories", "Writing sentences", "Lear
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
     """A cache of the test's own, with the encoder and the language model of everybody's."""
-    for built in cached_offline_encoder().parent.iterdir():
+    for built in cached_imagenet_encoder().parent.iterdir():
         if built.name.startswith(("offline-encoder", "SmolLM2")):
             (tmp_path / built.name).symlink_to(built)
     monkeypatch.setenv("WORDSIGHT_CACHE", str(tmp_path))

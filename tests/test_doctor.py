@@ -73,7 +73,7 @@ def test_where_much_is_missing(bare, tmp_path):
     able, findings = examined(result)
     assert able == {"describe": False, "train": False, "predict": False}
     missing = {name for name, finding in findings.items() if finding["state"] == "missing"}
-    assert {"torch", "transformers", "openai", "gradio", "vLLM", "Hub", "Hub token", "offline encoder"} <= missing
+    assert {"torch", "transformers", "openai", "gradio", "vLLM", "Hub", "Hub token", "ImageNet encoder"} <= missing
     assert {"python", "wordsight", "rich", "typer"}.isdisjoint(missing)
     assert "pip install 'wordsight[generate]'" in findings["openai"]["remedy"]
     assert findings["weights to train"]["needed_for"] == "train by default"

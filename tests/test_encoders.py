@@ -226,5 +226,5 @@ def test_unsupported_family_lists_the_supported_ones(tmp_path):
 
 
 def test_missing_encoder_says_what_to_give(tmp_path):
-    with pytest.raises(InvalidInputError, match=r"nowhere.*can't be loaded.*'offline'"):
+    with pytest.raises(InvalidInputError, match=r"nowhere.*can't be loaded.*'imagenet'"):
         load_image_encoder(str(tmp_path / "nowhere"))

@@ -128,7 +128,7 @@ def test_every_method_against_numpy(evaluation, model, photos_dir, name):
         labels.append([category.name in row["labels"] for category in CATEGORIES])
     scores, labels = np.array(scores), np.array(labels)
     np.testing.assert_allclose(found.scores[name, "none"], scores, atol=1e-4)
-    result = next(r for r in found.results if (r.method, r.score_option) == (name, "none"))
+    result = next(r for r in found.results if (r.method, r.score_standardization) == (name, "none"))
     expected = [average_precision_score(labels[:, k], scores[:, k]) for k in range(len(CATEGORIES))]
     assert result.map == pytest.approx(np.mean(expected), abs=1e-6)
     assert list(result.ap.values()) == pytest.approx(expected, abs=1e-6)
@@ -136,7 +136,7 @@ def test_every_method_against_numpy(evaluation, model, photos_dir, name):
 
 def test_learned_peers_have_their_papers_tokens(evaluation):
     found, _ = evaluation
-    assert {result.score_option for result in found.results} == {"none", "images", "categories", "sparc"}
+    assert {result.score_standardization for result in found.results} == {"none", "images", "categories", "sparc"}
     assert len(found.results) == 4 * len(METHODS)
     thresholds = {r.method for r in found.results if r.thresholds is not None}
     assert thresholds == {"flat", "category", "learned"}
@@ -262,7 +262,7 @@ def test_broken_photo_and_category_without_positive(model_dir, tmp_path):
     [
         (["--format", "pascal"], "The format 'pascal' is not known; known are jsonl, voc2007"),
         (["--methods", "best"], "No method 'best'"),
-        (["--scores", "best"], "No score option 'best'"),
+        (["--scores", "best"], "No score standardization 'best'"),
         (["--min-positives", "500"], "No category has 500 positives"),
     ],
 )

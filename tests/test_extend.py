@@ -111,7 +111,7 @@ def test_refusals(model_dir, new_texts, texts_dir, tmp_path):
         extend_model(model_dir, clash, tmp_path / "out")
     photos = write_photos(tmp_path / "photos", 4)
     calibrate_checkpoint(str(model_dir), [photos], "images", tmp_path / "calibrated")
-    with pytest.raises(InvalidInputError, match=r"score option 'images'.*--use none"):
+    with pytest.raises(InvalidInputError, match=r"score standardization 'images'.*--use none"):
         extend_model(tmp_path / "calibrated", new_texts, tmp_path / "out")
 
 

@@ -36,12 +36,12 @@ def labeler_of(model):
 
 @pytest.fixture(scope="module")
 def seeing_model():
-    """The offline encoder with zero-shot embeddings of the names in both branches: no training, and it sees cats."""
-    text_encoder = load_text_encoder("offline")
+    """The ImageNet encoder with zero-shot embeddings of the names in both branches: no training, and it sees cats."""
+    text_encoder = load_text_encoder("imagenet")
     config = WordsightConfig(
-        id2label=dict(enumerate(NAMES)), encoder="offline", prompt_width=text_encoder.width, projection_dim=256
+        id2label=dict(enumerate(NAMES)), encoder="imagenet", prompt_width=text_encoder.width, projection_dim=256
     )
-    model = WordsightForMultiLabelImageClassification(config, load_image_encoder("offline")).eval()
+    model = WordsightForMultiLabelImageClassification(config, load_image_encoder("imagenet")).eval()
     embeddings = shift_mean(zero_shot_embeddings(config.categories, text_encoder), reference_mean(text_encoder))
     with torch.no_grad():
         model.global_embeddings.copy_(embeddings)

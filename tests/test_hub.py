@@ -171,7 +171,7 @@ def test_twenty_categories_are_under_a_megabyte(hub, to, tmp_path):
     names = [category.name for category in categories]
     sentences = [f"A {a} and a {b} in a room." for a, b in zip(names, names[1:] + names[:1], strict=True)] * 2
     texts = write_texts(tmp_path / "texts", categories, sentences)
-    train_prompts(texts, tmp_path / "model", "offline", config=TrainingConfig.for_encoder("offline", epochs=1))
+    train_prompts(texts, tmp_path / "model", "imagenet", config=TrainingConfig.for_encoder("imagenet", epochs=1))
     hub.requests.clear()
     push_checkpoint(tmp_path / "model", to)
     assert len(names) == 20 and 100_000 < hub.uploaded_bytes() < 1_000_000

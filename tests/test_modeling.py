@@ -19,7 +19,7 @@ from wordsight.utils.errors import InvalidInputError
 NAMES = ["cat", "dog", "car", "wine glass"]
 
 
-def make_config(text_encoder, encoder_name="offline", **fields):
+def make_config(text_encoder, encoder_name="imagenet", **fields):
     defaults = {
         "id2label": dict(enumerate(NAMES)),
         "encoder": encoder_name,
@@ -50,7 +50,7 @@ def model(encoder_name):
 
 @pytest.fixture
 def pixels(model):
-    size = 32 if model.config.encoder != "offline" else 64
+    size = 32 if model.config.encoder != "imagenet" else 64
     return torch.randn(3, 3, size, size, generator=torch.Generator().manual_seed(1))
 
 
@@ -60,7 +60,7 @@ def pixels(model):
         ({"id2label": {}}, "id2label"),
         ({"id2label": {0: "cat", 1: "cat"}}, "id2label"),
         ({"id2label": {0: "cat", 2: "dog"}}, "id2label"),
-        ({"num_global_tokens": -1}, "num_global_tokens"),
+        ({"num_shared_tokens": -1}, "num_shared_tokens"),
         ({"prompt_width": 0}, "prompt_width"),
         ({"prompt_width": "wide"}, "prompt_width"),
         ({"logit_scale": 0.0}, "logit_scale"),
@@ -101,7 +101,7 @@ def test_prompt_tokens_are_shared_by_group(text_encoder):
 
 
 def test_keys_are_equal_where_tokens_are_one_parameter(text_encoder):
-    config = make_config(text_encoder, num_global_tokens=2, num_attribute_tokens=0, num_cooccurrence_tokens=3)
+    config = make_config(text_encoder, num_shared_tokens=2, num_attribute_tokens=0, num_cooccurrence_tokens=3)
     prompts, keys = HierarchicalPrompts(config).local_branch, soft_token_keys(config)
     for level in prompts.levels.values():
         torch.nn.init.normal_(level)
@@ -129,7 +129,7 @@ def test_chunked_prompts_give_the_same_embeddings_and_gradients(text_encoder, ch
 
 @pytest.mark.parametrize("counts", [(16, 0, 0, 0), (0, 0, 0, 16), (0, 2, 0, 1)])
 def test_any_level_can_be_off(text_encoder, counts):
-    fields = ("num_global_tokens", "num_attribute_tokens", "num_cooccurrence_tokens", "num_category_tokens")
+    fields = ("num_shared_tokens", "num_attribute_tokens", "num_cooccurrence_tokens", "num_category_tokens")
     config = make_config(text_encoder, **dict(zip(fields, counts, strict=True)))
     prompts = HierarchicalPrompts(config)
     layout = PromptLayout(config.category_names, soft_token_keys(config), text_encoder)

@@ -79,14 +79,14 @@ def test_photos_are_turned_upright():
 
 def test_reduced_decoding_stays_above_twice_the_encoder_s_size():
     assert draft_size(PROCESSOR) == 64
-    assert draft_size(load_image_encoder("offline").image_processor) == 576
+    assert draft_size(load_image_encoder("imagenet").image_processor) == 576
     for width, height, expected in [(4000, 3000, (500, 375)), (500, 300, (125, 75)), (120, 90, (120, 90))]:
         assert open_photo(jpeg(noise(0, width, height)), 64).size == expected
     assert open_photo(jpeg(noise(0, 500, 300))).size == (500, 300)
 
 
 def test_reduced_decoding_hardly_changes_embeddings():
-    encoder = load_image_encoder("offline")
+    encoder = load_image_encoder("imagenet")
     photo = jpeg(load_photos()["chelsea"].convert("RGB").resize((4000, 3000)))
     least = draft_size(encoder.image_processor)
     assert open_photo(photo, least).size == (1000, 750)

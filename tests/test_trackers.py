@@ -17,7 +17,7 @@ from wordsight.utils.errors import InvalidInputError, MissingDependencyError
 
 EPOCHS = 3
 # No tracker may call anybody: what tries has only a closed port to go to.
-ALONE = {"WANDB_MODE": "offline", "HF_HUB_OFFLINE": "1", "GRADIO_ANALYTICS_ENABLED": "False"}
+ALONE = {"WANDB_MODE": "imagenet", "HF_HUB_OFFLINE": "1", "GRADIO_ANALYTICS_ENABLED": "False"}
 ALONE |= dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), "http://127.0.0.1:9")
 
 
@@ -69,7 +69,7 @@ def test_tensorboard(tracked):
         assert [scalar.value for scalar in scalars] == pytest.approx(values)
     (settings,) = logs.glob("*/hparams.yml")
     told = yaml.safe_load(settings.read_text())
-    assert (told["seed"], told["categories"], told["num_global_tokens"]) == (7, 4, 4)
+    assert (told["seed"], told["categories"], told["num_shared_tokens"]) == (7, 4, 4)
 
 
 def test_trackio(tracked):

@@ -264,9 +264,9 @@ def test_calibration_puts_one_half_between_present_and_absent():
     assert np.isfinite(threshold[2])  # never present: takes the fit over all
 
 
-def test_defaults_go_by_the_family_of_the_encoder(offline_encoder_dir, tiny_clip_dir):
-    offline, clip = TrainingConfig.for_encoder("offline"), TrainingConfig.for_encoder("openai/clip-vit-base-patch16")
+def test_defaults_go_by_the_family_of_the_encoder(imagenet_encoder_dir, tiny_clip_dir):
+    offline, clip = TrainingConfig.for_encoder("imagenet"), TrainingConfig.for_encoder("openai/clip-vit-base-patch16")
     assert offline != clip
-    assert TrainingConfig.for_encoder(str(offline_encoder_dir)) == offline
+    assert TrainingConfig.for_encoder(str(imagenet_encoder_dir)) == offline
     assert TrainingConfig.for_encoder(str(tiny_clip_dir)) == clip
-    assert TrainingConfig.for_encoder("offline", noise=1.0, seed=None).noise == 1.0
+    assert TrainingConfig.for_encoder("imagenet", noise=1.0, seed=None).noise == 1.0

@@ -45,7 +45,7 @@ def run_demo(out: Path, sentences: int = 800, seed: int = 0) -> dict[str, list[d
     from rich.console import Console
     from rich.table import Table
 
-    from wordsight.modeling.encoders.imagenet import cached_offline_encoder
+    from wordsight.modeling.encoders.imagenet import cached_imagenet_encoder
     from wordsight.modeling.training.arguments import TrainingConfig
     from wordsight.modeling.training.train import train_prompts
     from wordsight.pipelines.loading import load_labeler
@@ -57,8 +57,8 @@ def run_demo(out: Path, sentences: int = 800, seed: int = 0) -> dict[str, list[d
         console.print(f"[bold]{text}[/bold] ({time.monotonic() - started:.0f} s)")
 
     photos = load_photos()
-    step("1/4  The offline encoder and the language model")
-    cached_offline_encoder()
+    step("1/4  The ImageNet encoder and the language model")
+    cached_imagenet_encoder()
     default_llm_path()
     step("2/4  Sentences by SmolLM2 on a local vLLM")
     texts, model_folder = out / "texts", out / "model"
@@ -68,12 +68,12 @@ def run_demo(out: Path, sentences: int = 800, seed: int = 0) -> dict[str, list[d
     for row in dataset.select(range(min(3, len(dataset)))):
         console.print(f"  [italic]{row['text']}[/italic]", highlight=False)
     step("3/4  Prompts for the frozen encoder")
-    config = TrainingConfig.for_encoder("offline", seed=seed)
+    config = TrainingConfig.for_encoder("imagenet", seed=seed)
     # The model is reused when it was learned from these very sentences with these very settings.
     made_from = {"texts": fingerprint("\n".join(dataset["text"]).encode()), "training": config.to_dict()}
     stamp = out / "made_from.json"
     if not (stamp.exists() and (model_folder / "config.json").exists() and json.loads(stamp.read_text()) == made_from):
-        train_prompts(texts, model_folder, "offline", config=config, resume=_same_run(model_folder, made_from))
+        train_prompts(texts, model_folder, "imagenet", config=config, resume=_same_run(model_folder, made_from))
         stamp.write_text(json.dumps(made_from, indent=1), encoding="utf-8")
     step("4/4  Labels for six photos")
     labeler = load_labeler(str(model_folder))

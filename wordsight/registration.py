@@ -25,15 +25,15 @@ def register_models() -> dict[str, Any]:
     from transformers import AutoConfig, AutoModel, AutoModelForImageClassification
 
     from wordsight.modeling.configuration_wordsight import WordsightConfig
-    from wordsight.modeling.encoders.imagenet import OfflineEncoderConfig, OfflineEncoderModel
+    from wordsight.modeling.encoders.imagenet import ImageNetEncoderConfig, ImageNetEncoderModel
     from wordsight.modeling.modeling_wordsight import WordsightForMultiLabelImageClassification
 
-    configs = {config.model_type: config for config in (WordsightConfig, OfflineEncoderConfig)}
+    configs = {config.model_type: config for config in (WordsightConfig, ImageNetEncoderConfig)}
     for model_type, config in configs.items():
         AutoConfig.register(model_type, config, exist_ok=True)
     for auto_class in (AutoModel, AutoModelForImageClassification):
         auto_class.register(WordsightConfig, WordsightForMultiLabelImageClassification, exist_ok=True)
-    AutoModel.register(OfflineEncoderConfig, OfflineEncoderModel, exist_ok=True)
+    AutoModel.register(ImageNetEncoderConfig, ImageNetEncoderModel, exist_ok=True)
     return configs
 
 

@@ -12,21 +12,21 @@ from transformers.utils import logging
 
 from wordsight.utils.errors import InvalidInputError
 
-from ..encoders.imagenet.encoders import OfflineImageEncoder, OfflineTextEncoder
+from ..encoders.imagenet.encoders import ImageNetImageEncoder, ImageNetTextEncoder
 from .base import ImageEncoder, TextEncoder
 from .clip import CLIPImageEncoder, CLIPTextEncoder
 from .siglip import SiglipImageEncoder, SiglipTextEncoder
 
-OFFLINE = "offline"
+IMAGENET = "imagenet"
 TEXT_ENCODERS: dict[str, Any] = {
     "clip": CLIPTextEncoder,
     "siglip": SiglipTextEncoder,
-    "wordsight-offline": OfflineTextEncoder,
+    "wordsight-offline": ImageNetTextEncoder,
 }
 IMAGE_ENCODERS: dict[str, Any] = {
     "clip": CLIPImageEncoder,
     "siglip": SiglipImageEncoder,
-    "wordsight-offline": OfflineImageEncoder,
+    "wordsight-offline": ImageNetImageEncoder,
 }
 
 
@@ -34,7 +34,7 @@ def load_text_encoder(name: str, **kwargs: Any) -> TextEncoder:
     """The text half of an encoder, frozen.
 
     Args:
-        name: Hub id, path, or "offline".
+        name: Hub id, path, or "imagenet".
         kwargs: as for transformers' `from_pretrained`: revision, token, cache_dir, local_files_only, dtype.
 
     Raises:
@@ -42,11 +42,11 @@ def load_text_encoder(name: str, **kwargs: Any) -> TextEncoder:
     """
     from wordsight.utils.progress import library_step
 
-    from ..encoders.imagenet.build import cached_offline_encoder
+    from ..encoders.imagenet.build import cached_imagenet_encoder
 
     path, kwargs = name, _given(kwargs)
-    if name == OFFLINE:
-        path = str(cached_offline_encoder())
+    if name == IMAGENET:
+        path = str(cached_imagenet_encoder())
         kwargs.pop("revision", None)
     family = _family(name, path, TEXT_ENCODERS, kwargs)
     with library_step(f"Loading the encoder {name}"), _quiet_loading(), _no_code_of(name):
@@ -58,14 +58,14 @@ def load_image_encoder(name: str, patch_embeddings: Literal["value", "plain"] = 
     """The image half of an encoder, frozen; arguments and errors as for `load_text_encoder`.
 
     Args:
-        name: Hub id, path, or "offline".
+        name: Hub id, path, or "imagenet".
         patch_embeddings: for ViT encoders, where patch embeddings come from (see `WordsightConfig`).
         kwargs: as for transformers' `from_pretrained`.
     """
     kwargs = _given(kwargs)
-    if name == OFFLINE:
+    if name == IMAGENET:
         with _quiet_loading():
-            return OfflineImageEncoder.from_packages(dtype=kwargs.get("dtype"))
+            return ImageNetImageEncoder.from_packages(dtype=kwargs.get("dtype"))
     family = _family(name, name, IMAGE_ENCODERS, kwargs)
     with _quiet_loading(), _no_code_of(name):
         encoder: ImageEncoder = IMAGE_ENCODERS[family].from_pretrained(
@@ -119,7 +119,7 @@ def _family(name: str, path: str, families: dict[str, Any], kwargs: dict[str, An
     except (OSError, ValueError) as error:
         raise InvalidInputError(
             f"The encoder {name!r} can't be loaded: {str(error).splitlines()[0]} Give a Hub id that you can reach, "
-            f"the path of a saved encoder, or {OFFLINE!r}."
+            f"the path of a saved encoder, or {IMAGENET!r}."
         ) from error
     if family not in families:
         raise InvalidInputError(

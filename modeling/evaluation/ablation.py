@@ -51,7 +51,7 @@ def read_ablation(path: Path) -> dict[str, Any]:
             raise InvalidInputError(
                 f"{path}: data {name!r} needs texts and path, and may have format, split, min_positives."
             )
-    return {"encoder": "offline", "seeds": [0, 1, 2]} | content
+    return {"encoder": "imagenet", "seeds": [0, 1, 2]} | content
 
 
 def learn_variant(
@@ -62,7 +62,7 @@ def learn_variant(
     Args:
         texts: folder of sentences.
         out: folder for all models.
-        encoder: Hub id, path or "offline".
+        encoder: Hub id, path or "imagenet".
         settings: as in the YAML file.
         seed: seed of the run.
         text_encoder: the encoder's text half, which all variants share, as they share the sentences' features.

@@ -101,7 +101,7 @@ class MethodFactory:
             for embeddings in (self.model.global_embeddings, self.model.local_embeddings)
         )
         if name == "learned":
-            option = self.model.config.score_option
+            option = self.model.config.score_standardization
             thresholds = torch.tensor(self.model.config.score_threshold) if option == "none" else None
             return Method(name, own_global, own_local, thresholds)
         if name == "learned-global":

@@ -21,7 +21,7 @@ def draw_evaluation(evaluation: Evaluation, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     bars = folder / "ap.png"
     results = evaluation.report["results"]
-    plain = [result for result in results if result["score_option"] == "none"]
+    plain = [result for result in results if result["score_standardization"] == "none"]
     plot_average_precision({"results": plain or results}).savefig(bars, dpi=80)
     # The model itself, if it was measured.
     shown = next((result for result in evaluation.results if result.method == "learned"), evaluation.results[0])
@@ -30,7 +30,7 @@ def draw_evaluation(evaluation: Evaluation, folder: Path) -> list[Path]:
 
 def _draw_photos(evaluation: Evaluation, result: Result, folder: Path) -> list[Path]:
     """A row a category: the photos it is surest of (green: right), then its positives that it ranks lowest."""
-    scores = evaluation.scores[result.method, result.score_option]
+    scores = evaluation.scores[result.method, result.score_standardization]
     labels = evaluation.benchmark.labels
     categories = [k for k, name in enumerate(evaluation.categories) if name in result.ap]
     paths = []

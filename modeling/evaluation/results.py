@@ -29,9 +29,9 @@ def record_evaluation(folder: Path, evaluation: Evaluation) -> bool:
     Returns:
         Whether the model itself was measured; if only its peers were, there is nothing to keep.
     """
-    # Under the score option of the checkpoint, which is how the model scores photos.
+    # Under the score standardization of the checkpoint, which is how the model scores photos.
     rows = [result for result in evaluation.results if result.method == "learned"]
-    mine = next((row for row in rows if row.score_option == "checkpoint"), rows[0] if rows else None)
+    mine = next((row for row in rows if row.score_standardization == "checkpoint"), rows[0] if rows else None)
     if mine is None:
         return False
     report = evaluation.report
@@ -41,7 +41,7 @@ def record_evaluation(folder: Path, evaluation: Evaluation) -> bool:
         "counted": len(evaluation.categories) - len(report["categories_left_out"]),
         "min_positives": report["min_positives"],
         "notes": report["notes"],
-        "score_option": mine.score_option,
+        "score_standardization": mine.score_standardization,
         "map": mine.map,
         "interval": list(mine.interval),
         "top": mine.top,

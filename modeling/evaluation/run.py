@@ -27,8 +27,8 @@ class Result:
 
     Attributes:
         method: see `METHODS`.
-        score_option: "none", or one of SPARC's steps, with statistics of the photos that are measured (no labels);
-            "checkpoint" for the option and statistics that the model itself holds.
+        score_standardization: "none", or one of SPARC's steps, with statistics of the photos that are measured (no
+            labels); "checkpoint" for the option and statistics that the model itself holds.
         map: mean average precision, between 0 and 1.
         interval: 95% bootstrap interval of it.
         ap: category -> average precision; nothing for categories without a positive.
@@ -38,7 +38,7 @@ class Result:
     """
 
     method: str
-    score_option: str
+    score_standardization: str
     map: float
     interval: tuple[float, float]
     ap: dict[str, float]
@@ -54,8 +54,8 @@ class Evaluation:
     Attributes:
         benchmark: the photos that could be read, with their labels.
         categories: the K category names.
-        results: one for each method and score option.
-        scores: (method, score option) -> (N, K) scores.
+        results: one for each method and score standardization.
+        scores: (method, score standardization) -> (N, K) scores.
         report: all that goes into the JSON file.
     """
 
@@ -86,7 +86,7 @@ def evaluate_methods(
         model: the model, with its image encoder.
         methods: what to measure.
         benchmark: labeled photos.
-        options: score options to measure each method with.
+        options: score standardizations to measure each method with.
         min_positives: categories with fewer positives are left out of the mean.
         batch_size: photos at a time.
         num_workers: processes that read ahead; see `default_num_workers`.
@@ -100,7 +100,7 @@ def evaluate_methods(
     import torch
 
     from ..score_statistics import fit_statistics
-    from ..standardization import apply_score_option
+    from ..standardization import standardize_scores
     from .datasets import SIZES
     from .metrics import bootstrap_interval
     from .photo_scores import score_methods
@@ -126,12 +126,12 @@ def evaluate_methods(
             of_compounds = torch.from_numpy(compounds)
             statistics = fit_statistics(of_method, of_compounds, members) if len(usable) > 1 else None
             rows = {
-                option: apply_score_option(option, of_method, of_compounds, members, statistics)  # type: ignore[arg-type]
+                option: standardize_scores(option, of_method, of_compounds, members, statistics)  # type: ignore[arg-type]
                 for option in usable
             }
-            if method.name == "learned" and model.config.score_option != "none":
-                rows["checkpoint"] = apply_score_option(
-                    model.config.score_option, of_method, of_compounds, members, model.score_statistics
+            if method.name == "learned" and model.config.score_standardization != "none":
+                rows["checkpoint"] = standardize_scores(
+                    model.config.score_standardization, of_method, of_compounds, members, model.score_statistics
                 )
             for option, changed in rows.items():
                 final = changed.numpy()
@@ -203,7 +203,7 @@ def _result(
     }
     return Result(
         method=method,
-        score_option=option,
+        score_standardization=option,
         map=mean_average_precision(scores, labels, min_positives),
         interval=interval,
         ap={name: float(value) for name, value in zip(names, ap, strict=True) if not np.isnan(value)},
@@ -228,7 +228,7 @@ def print_table(evaluation: Evaluation) -> None:
         at = result.thresholds
         table.add_row(
             result.method,
-            result.score_option,
+            result.score_standardization,
             f"{100 * result.map:.1f}",
             f"{100 * low:.1f}-{100 * high:.1f}",
             f"{100 * result.top['cf1']:.1f}",
@@ -247,7 +247,7 @@ def print_table(evaluation: Evaluation) -> None:
         )
     if evaluation.results[0].recall_by_size:
         for result in evaluation.results:
-            if result.score_option == "none":
+            if result.score_standardization == "none":
                 sizes = ", ".join(
                     f"{size} {100 * share:.1f} (of {report['positives_by_size'][size]})"
                     for size, share in result.recall_by_size.items()

@@ -10,9 +10,9 @@ from typing import Any
 from wordsight.utils.errors import InvalidInputError
 
 # What works depends on how the encoder's text and image sides relate, so defaults go by family; the figures behind
-# them are in modeling/encoders/offline/README.md (offline) and TaI-DPT, section 4.1 (CLIP).
+# them are in modeling/encoders/imagenet/README.md (offline) and TaI-DPT, section 4.1 (CLIP).
 ENCODER_DEFAULTS: dict[str, dict[str, Any]] = {
-    "offline": {
+    "imagenet": {
         "learning_rate": 3e-3,
         "epochs": 10,
         "batch_size": 256,
@@ -99,7 +99,7 @@ class TrainingConfig:
     @classmethod
     def for_encoder(cls, encoder: str, **given: Any) -> TrainingConfig:
         """The defaults for an encoder, with what the user gave (values that are not None) on top."""
-        defaults = ENCODER_DEFAULTS["offline" if _is_offline(encoder) else "clip"]
+        defaults = ENCODER_DEFAULTS["imagenet" if _is_imagenet(encoder) else "clip"]
         return cls(**defaults | {name: value for name, value in given.items() if value is not None})
 
     def to_dict(self) -> dict[str, Any]:
@@ -107,9 +107,9 @@ class TrainingConfig:
         return asdict(self)
 
 
-def _is_offline(encoder: str) -> bool:
+def _is_imagenet(encoder: str) -> bool:
     """Whether an encoder is the offline one, by its name or as `wordsight encoder build` wrote it."""
     path = Path(encoder) / "config.json"
-    if encoder == "offline" or not path.is_file():
-        return encoder == "offline"
+    if encoder == "imagenet" or not path.is_file():
+        return encoder == "imagenet"
     return json.loads(path.read_text(encoding="utf-8")).get("model_type") == "wordsight-offline"

@@ -50,10 +50,11 @@ def extend_model(
     """
     model_folder, out = Path(model_folder), Path(out)
     old = load_model(str(model_folder))
-    if old.config.score_option != "none":
+    if old.config.score_standardization != "none":
         raise InvalidInputError(
-            f"The scores of {model_folder} depend on statistics of photos (score option {old.config.score_option!r}), "
-            "which new categories lack. Run `wordsight calibrate --use none` first, and calibrate again after this."
+            f"The scores of {model_folder} depend on statistics of photos "
+            f"(score standardization {old.config.score_standardization!r}), which new categories lack. Run "
+            "`wordsight calibrate --use none` first, and calibrate again after this."
         )
     if out.resolve() == model_folder.resolve():
         raise InvalidInputError("Name another folder for the extended model: --out.")

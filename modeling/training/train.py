@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from .data import TrainingTexts
 
 
-TOKEN_FIELDS = ("num_global_tokens", "num_attribute_tokens", "num_cooccurrence_tokens", "num_category_tokens")
+TOKEN_FIELDS = ("num_shared_tokens", "num_attribute_tokens", "num_cooccurrence_tokens", "num_category_tokens")
 
 
 def train_prompts(
     texts: Path | str,
     out: Path | str,
-    encoder: str = "offline",
+    encoder: str = "imagenet",
     *,
     revision: str | None = None,
     config: TrainingConfig | None = None,
@@ -52,7 +52,7 @@ def train_prompts(
     Args:
         texts: folder that `wordsight describe` wrote.
         out: folder for the model; checkpoints are kept there until the run is finished.
-        encoder: Hub id or path of the encoder, or "offline".
+        encoder: Hub id or path of the encoder, or "imagenet".
         revision: the encoder's revision on the Hub.
         config: how to train; by default what suits the encoder.
         tokens: numbers of global, attribute-group, co-occurrence-group and category tokens.
@@ -70,7 +70,7 @@ def train_prompts(
 
     Raises:
         InvalidInputError: something given can't be used; the message says what to do.
-        MissingDependencyError: a tracker, or a package with the offline encoder's weights, is not installed.
+        MissingDependencyError: a tracker, or a package with the ImageNet encoder's weights, is not installed.
     """
     # Here and not above: `--help` and `import wordsight` stay light.
     load_libraries()
@@ -193,7 +193,7 @@ def _pinned(encoder: str, revision: str | None) -> str | None:
     """The encoder's commit on the Hub: prompts fit the weights that they were learned for, and no others."""
     from transformers.utils.hub import resolve_revision
 
-    if encoder == "offline":
+    if encoder == "imagenet":
         return None
     found = resolve_revision(encoder, revision)
     return getattr(found, "resolved", found)

@@ -36,7 +36,7 @@ class LabelerRequest:
     Attributes:
         categories: the categories.
         sentences: usable sentences to write.
-        encoder: Hub id or path of the encoder, or "offline".
+        encoder: Hub id or path of the encoder, or "imagenet".
         llm: Hub id or folder of the language model that our own server runs; None for the small default.
         base_url: a server that runs already, used instead.
         seed: seed of everything.
@@ -44,7 +44,7 @@ class LabelerRequest:
 
     categories: tuple[Category, ...]
     sentences: int
-    encoder: str = "offline"
+    encoder: str = "imagenet"
     llm: str | None = None
     base_url: str | None = None
     seed: int = 0

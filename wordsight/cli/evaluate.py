@@ -21,7 +21,10 @@ def evaluate(
     data_format: Annotated[str, typer.Option("--format", help=f"One of {', '.join(FORMATS)}.")] = "jsonl",
     methods: Annotated[str, typer.Option(help=f"Comma-separated, or all: {', '.join(METHODS)}.")] = "learned,zero-shot",
     scores: Annotated[
-        str, typer.Option(help="Score options to measure each method with: none, images, categories, sparc; or all.")
+        str,
+        typer.Option(
+            help="Score standardizations to measure each method with: none, images, categories, sparc; or all."
+        ),
     ] = "none",
     split: Annotated[str | None, typer.Option(help="Part of the benchmark, by its own name.")] = None,
     texts: Annotated[Path | None, typer.Option(help="Sentences for the peers that learn: flat, category.")] = None,
@@ -54,13 +57,15 @@ def evaluate(
     from wordsight.modeling.evaluation.results import keep_beside
     from wordsight.modeling.evaluation.run import evaluate_methods, print_table
     from wordsight.modeling.loading import load_model, make_accelerator
-    from wordsight.modeling.standardization import SCORE_OPTIONS
+    from wordsight.modeling.standardization import SCORE_STANDARDIZATIONS
     from wordsight.modeling.training.train import warn_if_fewer_processes
 
     chosen = parse_methods(methods)
-    options = SCORE_OPTIONS if scores == "all" else tuple(scores.split(","))
-    if unknown := [option for option in options if option not in SCORE_OPTIONS]:
-        raise InvalidInputError(f"No score option {unknown[0]!r}. There are {', '.join(SCORE_OPTIONS)}; or all.")
+    options = SCORE_STANDARDIZATIONS if scores == "all" else tuple(scores.split(","))
+    if unknown := [option for option in options if option not in SCORE_STANDARDIZATIONS]:
+        raise InvalidInputError(
+            f"No score standardization {unknown[0]!r}. There are {', '.join(SCORE_STANDARDIZATIONS)}; or all."
+        )
     accelerator = make_accelerator()
     warn_if_fewer_processes(accelerator.num_processes)
     loaded = load_model(model, revision)

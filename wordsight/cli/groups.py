@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 def groups(
     texts: Annotated[Path, typer.Argument(help="Folder that `wordsight describe` wrote.")],
     encoder: Annotated[
-        str, typer.Option(help="Encoder that the prompts are for: Hub id, path or 'offline'.")
-    ] = "offline",
+        str, typer.Option(help="Encoder that the prompts are for: Hub id, path or 'imagenet'.")
+    ] = "imagenet",
     out: Annotated[Path | None, typer.Option(help="File for the groups; by default groups.json in TEXTS.")] = None,
     picture: Annotated[
         Path | None, typer.Option(help="File for the picture; by default groups.png beside OUT.")

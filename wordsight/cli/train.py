@@ -13,7 +13,7 @@ from wordsight.modeling.training.arguments import TrainingConfig
 def train(
     texts: Annotated[Path, typer.Argument(help="Folder that `wordsight describe` wrote.")],
     out: Annotated[Path, typer.Option(help="Folder for the model.")],
-    encoder: Annotated[str, typer.Option(help="Hub id or path of a CLIP-like encoder, or 'offline'.")] = "offline",
+    encoder: Annotated[str, typer.Option(help="Hub id or path of a CLIP-like encoder, or 'imagenet'.")] = "imagenet",
     revision: Annotated[str | None, typer.Option(help="The encoder's revision on the Hub.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of all randomness.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in OUT.")] = False,

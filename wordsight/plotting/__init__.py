@@ -254,7 +254,7 @@ def _precisions(report: Mapping[str, Any]) -> dict[str, Mapping[str, float]]:
     """Average precisions by method, or by set of photos where only the model itself was measured."""
     for field, name in (("results", "method"), ("evaluations", "benchmark")):
         if isinstance(rows := report.get(field), list):
-            options = [row.get("score_option", "none") for row in rows]
+            options = [row.get("score_standardization", "none") for row in rows]
             shown = [f"{option}, " if len(set(options)) > 1 else "" for option in options]
             return {
                 f"{row[name]} ({option}mAP {100 * row['map']:.1f})": row["ap"]

@@ -1,4 +1,4 @@
-"""Where wordsight keeps what it builds once: the offline encoder and the default language model."""
+"""Where wordsight keeps what it builds once: the ImageNet encoder and the default language model."""
 
 from __future__ import annotations
 

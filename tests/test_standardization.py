@@ -1,4 +1,4 @@
-"""Score options against the paper's equations, and calibration on real photos."""
+"""Score standardizations against the paper's equations, and calibration on real photos."""
 
 import json
 
@@ -12,7 +12,7 @@ from wordsight.cli import app
 from wordsight.modeling.calibrate import calibrate, find_photos, match_thresholds, score_photos
 from wordsight.modeling.category_embeddings import compound_text
 from wordsight.modeling.score_statistics import choose_compounds, fit_statistics
-from wordsight.modeling.standardization import apply_score_option
+from wordsight.modeling.standardization import standardize_scores
 from wordsight.utils.errors import InvalidInputError
 
 from .fixtures.photos import write_photos
@@ -49,22 +49,22 @@ def test_against_a_transcription_of_the_paper(scores):
     singles, compounds = (torch.from_numpy(array) for array in scores)
     standardized, fused = sparc(*scores)
     statistics = fit_statistics(singles, compounds, MEMBERS)
-    by_category = apply_score_option("categories", singles, compounds, MEMBERS, statistics)
+    by_category = standardize_scores("categories", singles, compounds, MEMBERS, statistics)
     np.testing.assert_allclose(by_category.numpy(), standardized, atol=1e-6)
-    with_compounds = apply_score_option("sparc", singles, compounds, MEMBERS, statistics)
+    with_compounds = standardize_scores("sparc", singles, compounds, MEMBERS, statistics)
     np.testing.assert_allclose(with_compounds.numpy(), fused, atol=1e-5)
     # The category without a compound keeps its score.
     np.testing.assert_allclose(with_compounds[:, 2].numpy(), standardized[:, 2], atol=1e-6)
-    by_image = apply_score_option("images", singles, compounds, MEMBERS, None)
+    by_image = standardize_scores("images", singles, compounds, MEMBERS, None)
     np.testing.assert_allclose(by_image.mean(1).numpy(), 0, atol=1e-6)
     np.testing.assert_allclose(by_image.std(1).numpy(), 1, atol=1e-6)
-    assert apply_score_option("none", singles, compounds, MEMBERS, None) is singles
+    assert standardize_scores("none", singles, compounds, MEMBERS, None) is singles
 
 
 def test_scores_that_never_differ_stay_finite():
     constant = torch.ones(5, 4)
     statistics = fit_statistics(constant, torch.ones(5, 5), MEMBERS)
-    assert apply_score_option("sparc", constant, torch.ones(5, 5), MEMBERS, statistics).isfinite().all()
+    assert standardize_scores("sparc", constant, torch.ones(5, 5), MEMBERS, statistics).isfinite().all()
 
 
 def test_compounds_are_the_most_frequent_sets_of_two_or_three():
@@ -126,7 +126,7 @@ def test_calibrated_checkpoint_round_trip(model_dir, photos_dir, tmp_path):
     torch.testing.assert_close(changed.global_logits, plain.global_logits)
     image = after.image_encoder(pixels)
     compounds = after.branch_logits(image.pooled, image.patches)[2]
-    expected = apply_score_option(
+    expected = standardize_scores(
         "sparc", plain.logits, compounds, after.config.compound_members(), after.score_statistics
     )
     torch.testing.assert_close(changed.logits, expected)
@@ -146,12 +146,12 @@ def test_options_without_what_they_need_are_refused(model_dir, tmp_path):
     with pytest.raises(InvalidInputError, match="No photo in"):
         find_photos([tmp_path])
     model = WordsightForMultiLabelImageClassification.from_pretrained(model_dir)
-    with pytest.raises(InvalidInputError, match="no score option 'best'; there are none, images"):
+    with pytest.raises(InvalidInputError, match="no score standardization 'best'; there are none, images"):
         calibrate(model, [], "best")
     (tmp_path / "broken.jpg").write_bytes(b"no photo")
     with pytest.raises(InvalidInputError, match="0 of 1 photos can be read"):
         calibrate(model, [tmp_path / "broken.jpg"])
-    model.config.score_option = "categories"
+    model.config.score_standardization = "categories"
     with pytest.raises(Exception, match="run `wordsight calibrate`"):
         model.config.validate()
-    assert config["score_option"] == "none"
+    assert config["score_standardization"] == "none"
