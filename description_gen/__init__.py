@@ -9,23 +9,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .categories import Category, check_categories, read_categories
-    from .generate import generate_texts, load_texts
-    from .knowledge import Knowledge
+    from .categories import Category, as_categories, check_categories, read_categories
+    from .dataset import Knowledge, label_texts, load_texts
+    from .generate import generate_texts
     from .labeling import SentenceLabeler
     from .llm.default_llm import default_llm_path
     from .llm.server import LLMServer, LLMServerError
 
 _EXPORTS = {
     "Category": "categories",
-    "Knowledge": "knowledge",
+    "Knowledge": "dataset",
     "LLMServer": "llm.server",
     "LLMServerError": "llm.server",
     "SentenceLabeler": "labeling",
+    "as_categories": "categories",
     "check_categories": "categories",
     "default_llm_path": "llm.default_llm",
     "generate_texts": "generate",
-    "load_texts": "generate",
+    "label_texts": "dataset",
+    "load_texts": "dataset",
     "read_categories": "categories",
 }
 
@@ -35,9 +37,11 @@ __all__ = [
     "LLMServer",
     "LLMServerError",
     "SentenceLabeler",
+    "as_categories",
     "check_categories",
     "default_llm_path",
     "generate_texts",
+    "label_texts",
     "load_texts",
     "read_categories",
 ]

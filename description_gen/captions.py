@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .knowledge import Knowledge
+from .dataset import Knowledge
 from .llm.client import Message
 from .questions import Questions
 

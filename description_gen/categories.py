@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from wordsight.utils.errors import InvalidInputError
 
@@ -31,6 +32,47 @@ class Category:
     def all_names(self) -> tuple[str, ...]:
         """The name and the synonyms."""
         return (self.name, *self.synonyms)
+
+    @classmethod
+    def parse(cls, line: str) -> Category:
+        """A category from a line such as "cup, mug": the name, then its synonyms."""
+        name, *synonyms = (" ".join(part.split()) for part in line.split(","))
+        return cls(name, tuple(filter(None, synonyms)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON files hold it."""
+        return {"name": self.name, "synonyms": list(self.synonyms)}
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> Category:
+        """The reverse of `to_dict`."""
+        return cls(content["name"], tuple(content["synonyms"]))
+
+
+def as_categories(categories: Sequence[Category | str]) -> list[Category]:
+    """Categories from what a user passes: `Category` objects, or strings such as "cup, mug" (a name and its synonyms).
+
+    Args:
+        categories: the K categories.
+
+    Raises:
+        InvalidInputError: they are not a list, or can't be used (see `check_categories`).
+
+    Example:
+        >>> as_categories(["cat", "cup, mug"])
+        [Category(name='cat', synonyms=()), Category(name='cup', synonyms=('mug',))]
+    """
+    if isinstance(categories, str):
+        raise InvalidInputError(
+            f"Categories must be a list, not the string {categories!r}. Pass ['cat', 'cup, mug'], or "
+            "`read_categories(...)` of a file."
+        )
+    parsed = [Category.parse(item) if isinstance(item, str) else item for item in categories]
+    for item in parsed:
+        if not isinstance(item, Category):
+            raise InvalidInputError(f"{item!r} is not a category. Pass strings or `Category` objects.")
+    check_categories(parsed)
+    return parsed
 
 
 def read_categories(path: Path | str, known_synonyms: bool = True) -> list[Category]:
@@ -111,8 +153,7 @@ def parse_categories(lines: Iterable[str], source: str) -> list[Category]:
     for number, line in enumerate(lines, start=1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
-        name, *synonyms = (" ".join(part.split()) for part in line.split(","))
-        categories.append(Category(name, tuple(filter(None, synonyms))))
+        categories.append(Category.parse(line))
         places.append(f"{source}, line {number}: ")
     check_categories(categories, places)
     return categories

@@ -14,21 +14,21 @@ import numpy as np
 from datasets import Dataset, Features, List, Value, load_from_disk
 
 from wordsight.utils.errors import InvalidInputError, writing
+from wordsight.utils.files import KNOWLEDGE
 from wordsight.utils.progress import no_datasets_bars, progress_bar
 
 from .captions import PLAN_VERSION, DescriptionPlan, DescriptionRequest, answer_record, clean_sentence, fold
 from .categories import Category, check_categories
-from .knowledge import CoOccurrence, Knowledge, ask_knowledge
+from .dataset import PUBLISHED, Knowledge, load_texts
+from .knowledge import CoOccurrence, ask_knowledge
 from .labeling import SentenceLabeler
 from .llm.client import CONCURRENCY, LLMClient, ask_all
 from .llm.default_llm import default_llm_path
 from .llm.server import LLMServer, model_name
-from .published import PUBLISHED
 from .questions import Questions, load_questions
 from .store import AGAIN, AnswerStore
 
 PROGRESS = ".progress"  # folder for answers and the server's log
-KNOWLEDGE = "knowledge.json"
 MAX_REQUESTS_PER_SENTENCE = 4
 SENTENCES_PER_CATEGORY, MIN_SENTENCES = 50, 2000
 MAX_SCORED_CATEGORIES = 150  # scoring pairs takes a request for each of K * K
@@ -107,37 +107,6 @@ def generate_texts(
         progress=not quiet,
     )
     return asyncio.run(run.generate(server))
-
-
-def load_texts(path: Path | str) -> tuple[Dataset, Knowledge]:
-    """Reads what `generate_texts` wrote.
-
-    Raises:
-        InvalidInputError: the folder is not one, or is damaged.
-    """
-    path = Path(path)
-    knowledge_path = path / KNOWLEDGE
-    if not path.is_dir() or not knowledge_path.exists():
-        raise InvalidInputError(
-            f"{path} is no folder of sentences ({KNOWLEDGE} is missing). Write one with `wordsight describe --out "
-            f"{path}`."
-        )
-    knowledge = Knowledge.load(knowledge_path)
-    try:
-        dataset = load_from_disk(str(path))
-    except (OSError, ValueError) as error:
-        raise InvalidInputError(
-            f"The sentences in {path} can't be read: {error}. Run `wordsight describe` again; its answers are kept."
-        ) from error
-    missing = {"text", "labels"} - set(dataset.column_names)
-    if missing:
-        raise InvalidInputError(f"The sentences in {path} have no column {', '.join(sorted(missing))}.")
-    if len(dataset) and len(dataset[0]["labels"]) != len(knowledge.categories):
-        raise InvalidInputError(
-            f"The labels in {path} are {len(dataset[0]['labels'])} long, but {KNOWLEDGE} names "
-            f"{len(knowledge.categories)} categories. Run `wordsight describe` again."
-        )
-    return dataset, knowledge
 
 
 class _Run:

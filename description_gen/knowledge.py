@@ -2,86 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import warnings
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from wordsight.utils.errors import InvalidInputError
 from wordsight.utils.progress import progress_bar
 
 from .categories import Category
+from .dataset import Knowledge
 from .llm.client import LLMClient, ask_all
 from .questions import JsonQuestion, Questions
 from .store import AnswerStore
 
-FORMAT_VERSION = 1
 MAX_CANDIDATES = 100  # of a question, so that it fits a small model's context
 CoOccurrence = Literal["answers", "likelihood", "both"]
-
-
-@dataclass(frozen=True)
-class Knowledge:
-    """What a language model said of K categories.
-
-    Attributes:
-        categories: the categories, in the order of the labels.
-        model: the language model.
-        seed: seed of the questions and of sampling.
-        attributes: name -> what it looks like.
-        scenes: name -> where it is seen.
-        co_occurrence: name -> other name -> how often in the same photo, in [0, 1]; absent means 0.
-    """
-
-    categories: list[Category]
-    model: str
-    seed: int
-    attributes: dict[str, list[str]] = field(default_factory=dict)
-    scenes: dict[str, list[str]] = field(default_factory=dict)
-    co_occurrence: dict[str, dict[str, float]] = field(default_factory=dict)
-
-    def save(self, path: Path) -> None:
-        """Writes `knowledge.json`, whole or not at all."""
-        content = {
-            "format_version": FORMAT_VERSION,
-            "model": self.model,
-            "seed": self.seed,
-            "categories": [{"name": c.name, "synonyms": list(c.synonyms)} for c in self.categories],
-            "attributes": self.attributes,
-            "scenes": self.scenes,
-            "co_occurrence": self.co_occurrence,
-        }
-        partial = path.with_name(path.name + ".partial")
-        partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        partial.replace(path)
-
-    @classmethod
-    def load(cls, path: Path) -> Knowledge:
-        """Reads `knowledge.json`.
-
-        Raises:
-            InvalidInputError: it is missing, damaged, or of a newer format.
-        """
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            if content["format_version"] > FORMAT_VERSION:
-                raise InvalidInputError(
-                    f"{path} has format {content['format_version']}; this wordsight reads up to {FORMAT_VERSION}. "
-                    "Upgrade wordsight."
-                )
-            categories = [Category(c["name"], tuple(c["synonyms"])) for c in content["categories"]]
-            fields = ("model", "seed", "attributes", "scenes", "co_occurrence")
-            return cls(categories=categories, **{name: content[name] for name in fields})
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            if isinstance(error, InvalidInputError):
-                raise
-            raise InvalidInputError(
-                f"{path} can't be read as wordsight's knowledge ({type(error).__name__}: {error}). Write it anew with "
-                "`wordsight describe`."
-            ) from error
 
 
 async def ask_knowledge(

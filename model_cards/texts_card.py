@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from huggingface_hub import DatasetCard, DatasetCardData
 
+from wordsight.description_gen.dataset import with_categories
+
 from .card import OWN_LICENSE, OWN_LLM, cell
 from .edits import sign
 
@@ -34,6 +36,8 @@ def render_texts_card(dataset: Dataset, knowledge: Knowledge, repo_id: str) -> s
         size_categories=next((size for limit, size in SIZES if len(dataset) < limit), "n>1M"),
         pretty_name=f"Sentences about {len(knowledge.categories)} categories",
         tags=["wordsight", "synthetic"],
+        # `load_dataset` gives the description, and with it the categories, to whoever loads the dataset.
+        dataset_info={"description": with_categories(dataset, knowledge.categories).info.description},
         configs=[{"config_name": "default", "data_files": [{"split": "train", "path": "data/train-*.parquet"}]}],
     )
     card = DatasetCard.from_template(

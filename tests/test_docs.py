@@ -17,7 +17,7 @@ from huggingface_hub import HfApi
 from PIL import Image
 
 from wordsight.demo import load_photos
-from wordsight.description_gen import LLMServer, generation
+from wordsight.description_gen import LLMServer, generate
 from wordsight.modeling.training.arguments import ENCODER_DEFAULTS
 
 from .fixtures.pages import ROOT, commands, read_page, record, run_page, shape
@@ -66,7 +66,7 @@ def shared_server(vllm_server, monkeypatch):
         def __exit__(self, *_):
             pass
 
-    monkeypatch.setattr(generation, "LLMServer", Shared)
+    monkeypatch.setattr(generate, "LLMServer", Shared)
 
 
 @pytest.fixture(scope="session")

@@ -270,7 +270,7 @@ def test_cleaning(answer, complete, sentence):
 
 
 def test_folders_that_are_no_texts(generated, tmp_path):
-    with pytest.raises(InvalidInputError, match="no folder of sentences"):
+    with pytest.raises(InvalidInputError, match="not a folder of sentences"):
         load_texts(tmp_path)
     (tmp_path / "knowledge.json").write_text("{")
     with pytest.raises(InvalidInputError, match="can't be read as wordsight's knowledge"):

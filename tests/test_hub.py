@@ -18,7 +18,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForImageClassification,
 
 from wordsight import WordsightConfig, WordsightForMultiLabelImageClassification
 from wordsight.description_gen import read_categories
-from wordsight.description_gen.published import published_as
+from wordsight.description_gen.dataset import published_as
 from wordsight.hub import Destination, HubError, push_checkpoint, push_texts, upload
 from wordsight.modeling.training.arguments import TrainingConfig
 from wordsight.modeling.training.train import train_prompts

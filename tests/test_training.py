@@ -205,7 +205,7 @@ def test_users_groups_and_token_counts(texts_dir, tiny_clip_dir, tmp_path):
 
 
 def test_folder_without_sentences(tmp_path, tiny_clip_dir):
-    with pytest.raises(InvalidInputError, match=r"no folder of sentences.*wordsight describe"):
+    with pytest.raises(InvalidInputError, match=r"not a folder of sentences.*wordsight describe"):
         train_prompts(tmp_path, tmp_path / "model", str(tiny_clip_dir))
 
 

@@ -17,7 +17,7 @@ from wordsight.registration import register_models, register_with_transformers
 from wordsight.version import __version__
 
 if TYPE_CHECKING:
-    from wordsight.description_gen import Category, Knowledge, generate_texts, load_texts, read_categories
+    from wordsight.description_gen import Category, Knowledge, generate_texts, label_texts, load_texts, read_categories
     from wordsight.modeling.calibrate import calibrate
     from wordsight.modeling.configuration_wordsight import WordsightConfig
     from wordsight.modeling.encoders import load_image_encoder, load_text_encoder
@@ -39,6 +39,7 @@ _EXPORTS = {
     "calibrate": "wordsight.modeling.calibrate",
     "extend_model": "wordsight.modeling.training.extend",
     "generate_texts": "wordsight.description_gen",
+    "label_texts": "wordsight.description_gen",
     "load_image_encoder": "wordsight.modeling.encoders",
     "load_text_encoder": "wordsight.modeling.encoders",
     "load_texts": "wordsight.description_gen",
@@ -59,6 +60,7 @@ __all__ = [
     "calibrate",
     "extend_model",
     "generate_texts",
+    "label_texts",
     "load_image_encoder",
     "load_text_encoder",
     "load_texts",

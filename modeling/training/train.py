@@ -78,7 +78,7 @@ def train_prompts(
     from accelerate import Accelerator
     from accelerate.utils import set_seed
 
-    from wordsight.description_gen.published import published_as
+    from wordsight.description_gen.dataset import published_as
 
     from ..encoders import load_text_encoder
     from .data import load_training_texts

@@ -14,8 +14,7 @@ from typing import Any
 from huggingface_hub import CommitInfo, HfApi
 
 from wordsight.description_gen import load_texts
-from wordsight.description_gen.generate import KNOWLEDGE
-from wordsight.description_gen.published import note_published
+from wordsight.description_gen.dataset import note_published
 from wordsight.model_cards import render_model_card, render_texts_card
 from wordsight.model_cards.card import draw_pictures, read_card
 from wordsight.model_cards.edits import for_push, linked_datasets
@@ -23,7 +22,7 @@ from wordsight.modeling.checks import is_hub_name
 from wordsight.modeling.configuration_wordsight import WordsightConfig
 from wordsight.modeling.modeling_wordsight import WordsightForMultiLabelImageClassification
 from wordsight.utils.errors import InvalidInputError
-from wordsight.utils.files import CARD, SIDE_FILES, copy_side_files
+from wordsight.utils.files import CARD, KNOWLEDGE, SIDE_FILES, copy_side_files
 from wordsight.utils.progress import no_datasets_bars
 
 from .errors import explained
