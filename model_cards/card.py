@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from wordsight.description_gen import Knowledge
-from wordsight.utils.errors import InvalidInputError, MissingDependencyError, shortened
+from wordsight.utils.errors import InvalidInputError, shortened
 from wordsight.utils.files import (
     CARD,
     CATEGORIES_PICTURE,
@@ -31,11 +31,10 @@ TAGS = ("multi-label", "multi-label-image-classification", "prompt-learning", "z
 METRICS = {"mAP": ("map", None), "CF1@3": ("top", "cf1"), "OF1@3": ("top", "of1")}
 # wordsight's own parts are all Apache-2.0; of other encoders and language models only the user can know.
 OWN_LICENSE, OWN_LLM = "apache-2.0", "SmolLM2"
-PICTURE_DPI = 80  # a picture of some 20 kB, beside a model of some hundred
 
 
 def write_model_card(folder: Path) -> Path:
-    """Writes `README.md` and its pictures beside a model, from the files there; keeps what a person changed in it.
+    """Writes `README.md` beside a model, from the files there; keeps what a person changed in it.
 
     Args:
         folder: a model's folder.
@@ -43,7 +42,6 @@ def write_model_card(folder: Path) -> Path:
     Raises:
         InvalidInputError: the metadata of the card that is there is no valid YAML.
     """
-    draw_pictures(folder)
     path = folder / CARD
     fresh = render_model_card(folder)
     path.write_text(renewed(path, fresh), encoding="utf-8")
@@ -74,23 +72,6 @@ def read_card(path: Path) -> str | None:
         return path.read_text(encoding="utf-8") if path.is_file() else None
     except UnicodeDecodeError as error:
         raise InvalidInputError(f"{path} is no UTF-8 text: {error}. Save it as UTF-8.") from error
-
-
-def draw_pictures(folder: Path) -> None:
-    """Draws training curve and average precisions, as far as the folder knows them and matplotlib is there."""
-    from wordsight.plotting import plot_average_precision, plot_training_curves
-
-    log, evaluations = read_json(folder / TRAINING_LOG), read_evaluations(folder)
-    try:
-        if log.get("history"):
-            plot_training_curves(log).savefig(folder / CURVE_PICTURE, dpi=PICTURE_DPI)
-        if evaluations:
-            plot_average_precision({"evaluations": evaluations}).savefig(folder / CATEGORIES_PICTURE, dpi=PICTURE_DPI)
-        elif on_sentences := log.get("validation_ap"):
-            figure = plot_average_precision({"held-out sentences": on_sentences})
-            figure.savefig(folder / CATEGORIES_PICTURE, dpi=PICTURE_DPI)
-    except MissingDependencyError as error:
-        warnings.warn(f"The model card has no pictures. {error}", stacklevel=2)
 
 
 def render_model_card(

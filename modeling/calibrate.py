@@ -13,10 +13,10 @@ from PIL import Image
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from wordsight.model_cards import write_model_card
 from wordsight.pipelines.image_loader import photo_batches
 from wordsight.utils.errors import InvalidInputError, shortened, writing
 from wordsight.utils.files import copy_side_files, drop_figures
+from wordsight.utils.plugins import load_plugin
 from wordsight.utils.progress import progress_bar
 
 from .loading import load_model
@@ -211,7 +211,8 @@ def calibrate_checkpoint(
         loaded.save_pretrained(target)
         copy_side_files(source, target)
         drop_figures(target)  # they are of the scores before
-        write_model_card(target)
+        if write_card := load_plugin("write_card"):
+            write_card(target)
     return gathered, target
 
 

@@ -8,7 +8,8 @@ from huggingface_hub import ModelCard, ModelCardData
 from PIL import Image
 
 from wordsight.hub import Destination, push_checkpoint
-from wordsight.model_cards import render_model_card, write_model_card
+from wordsight.hub.folder import write_card_and_pictures
+from wordsight.model_cards import render_model_card
 from wordsight.model_cards.edits import for_push, keep_edits, sign
 from wordsight.modeling.calibrate import calibrate_checkpoint
 from wordsight.utils.errors import InvalidInputError
@@ -178,7 +179,7 @@ def test_names_that_would_break_a_table(folder):
 def test_a_card_of_ones_own_stays_and_that_is_said(folder):
     (folder / "README.md").write_text("# Mine\n")
     with pytest.warns(UserWarning, match="stays as it is; delete it"):
-        write_model_card(folder)
+        write_card_and_pictures(folder)
     assert "# Mine" in (folder / "README.md").read_text() and "arXiv" not in (folder / "README.md").read_text()
 
 
@@ -186,5 +187,5 @@ def test_folder_with_nothing_but_the_model(folder):
     for path in folder.iterdir():
         if path.name not in ("config.json", "model.safetensors", "preprocessor_config.json"):
             path.unlink()
-    text = write_model_card(folder).read_text()
+    text = write_card_and_pictures(folder).read_text()
     assert "no `training_log.json`" in text and "no `knowledge.json`" in text and ".png" not in text

@@ -7,8 +7,8 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wordsight.model_cards import write_model_card
 from wordsight.utils.files import EVALUATION, read_evaluations
+from wordsight.utils.plugins import load_plugin
 
 if TYPE_CHECKING:
     from .run import Evaluation
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 def keep_beside(folder: Path, evaluation: Evaluation) -> None:
     """Puts the model's own figures into its folder and its card; a folder that can't be written keeps what it has."""
     try:
-        if record_evaluation(folder, evaluation):
-            write_model_card(folder)
+        if record_evaluation(folder, evaluation) and (write_card := load_plugin("write_card")):
+            write_card(folder)
     except OSError as error:
         warnings.warn(f"The figures are not kept in {folder}: {error.strerror}.", stacklevel=2)
 

@@ -209,8 +209,8 @@ def save_model(
 
     Figures of an earlier model in the same folder go with that model.
     """
-    from wordsight.model_cards import write_model_card
     from wordsight.utils.files import KNOWLEDGE, TRAINING_LOG, drop_figures
+    from wordsight.utils.plugins import load_plugin
 
     from .trainer import checkpoints
 
@@ -219,7 +219,8 @@ def save_model(
     drop_figures(out)
     (out / TRAINING_LOG).write_text(json.dumps(log, indent=2), encoding="utf-8")
     knowledge.save(out / KNOWLEDGE)
-    write_model_card(out)
+    if write_card := load_plugin("write_card"):
+        write_card(out)
     for path in checkpoints(out):
         shutil.rmtree(path)
 

@@ -16,7 +16,7 @@ from huggingface_hub import CommitInfo, HfApi
 from wordsight.description_gen import load_texts
 from wordsight.description_gen.dataset import note_published
 from wordsight.model_cards import render_model_card, render_texts_card
-from wordsight.model_cards.card import draw_pictures, read_card
+from wordsight.model_cards.card import read_card
 from wordsight.model_cards.edits import for_push, linked_datasets
 from wordsight.modeling.checks import is_hub_name
 from wordsight.modeling.configuration_wordsight import WordsightConfig
@@ -26,6 +26,7 @@ from wordsight.utils.files import CARD, KNOWLEDGE, SIDE_FILES, copy_side_files
 from wordsight.utils.progress import no_datasets_bars
 
 from .errors import explained
+from .folder import draw_pictures
 from .remote_code import CONFIG_ENTRIES, write_remote_code
 from .upload import Destination, fetch, push_files, retry
 
