@@ -67,6 +67,17 @@ class CategoryEmbedder:
         return finished
 
     @torch.no_grad()
+    def names_only(self) -> Tensor:
+        """Embeddings (K, D) without any prompt: the zero-shot embeddings of names and synonyms, finished likewise."""
+        if self._prior is None:
+            self._prior = zero_shot_embeddings(self.config.categories, self.text_encoder)
+        if not self.config.mean_shift:
+            return self._prior
+        if self._reference is None:
+            self._reference = reference_mean(self.text_encoder)
+        return shift_mean(self._prior, self._reference)
+
+    @torch.no_grad()
     def __call__(self, prompts: HierarchicalPrompts) -> tuple[Tensor, Tensor]:
         """Finished embeddings (K, D) of the global and of the local branch, unit vectors."""
         global_branch, local_branch = self.prompt_embeddings(prompts)

@@ -94,8 +94,8 @@ def check_tensors(model: nn.Module, report: dict[str, Any], source: str) -> None
                 f"The tensors of {source} do not fit its config: {shortened(names)} {what}. The files are damaged or "
                 "of different models: train or download the model again."
             )
-    parameters = [(name, tensor) for name, tensor in model.named_parameters() if not tensor.is_meta]
-    if broken := [name for name, tensor in parameters if not bool(torch.isfinite(tensor).all())]:
+    tensors = [(name, tensor) for name, tensor in model.state_dict().items() if not tensor.is_meta]
+    if broken := [name for name, tensor in tensors if not bool(torch.isfinite(tensor).all())]:
         raise InvalidInputError(
             f"{source} holds values that are not finite: {shortened(broken)}. Its training went wrong, or the file is "
             "damaged: train or download the model again."

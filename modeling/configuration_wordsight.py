@@ -3,16 +3,14 @@
 # No postponed annotations here: @strict checks the types of fields only when they are real types.
 import math
 import os
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
+from wordsight.description_gen.categories import Category
 from wordsight.utils.errors import InvalidInputError
 from wordsight.version import __version__
-
-if TYPE_CHECKING:
-    from wordsight.description_gen.categories import Category
 
 TASK = "multi-label-image-classification"
 # Of checkpoints. 1 (wordsight 0.1) did not say so, and its configs lack what this one fills in by default.
@@ -174,10 +172,8 @@ class WordsightConfig(PreTrainedConfig):
         return list(self.labels_by_index().values())
 
     @property
-    def categories(self) -> "list[Category]":
+    def categories(self) -> list[Category]:
         """The K categories with their synonyms, in the order of the logits."""
-        from wordsight.description_gen.categories import Category
-
         synonyms = self.synonyms or {}
         return [Category(name, tuple(synonyms.get(name, ()))) for name in self.category_names]
 

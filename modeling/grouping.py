@@ -18,16 +18,60 @@ from wordsight.utils.errors import InvalidInputError
 from .text_features import pooled_features
 
 if TYPE_CHECKING:
-    from wordsight.description_gen import Knowledge
+    from wordsight.description_gen.categories import Category
+    from wordsight.description_gen.dataset import Knowledge
 
     from .encoders import TextEncoder
 
 Groups = list[list[str]]
+GroupsGiven = Path | str | Mapping[str, Groups]
+KINDS = ("attribute_groups", "cooccurrence_groups")
 MAX_GROUPS = 50  # tried; each try is a clustering
 
 
+def find_groups(
+    categories: Sequence[Category],
+    encoder: TextEncoder,
+    knowledge: Knowledge | None,
+    labels: NDArray[np.integer],
+    given: GroupsGiven | None = None,
+    seed: int = 0,
+) -> dict[str, Groups]:
+    """Both kinds of groups: those given, the others from knowledge, labels and names, as far as they are there.
+
+    Args:
+        categories: the K categories.
+        encoder: the text encoder, for what categories look like.
+        knowledge: what a language model said of them.
+        labels: (N, K) multi-hot labels of sentences; N may be 0.
+        given: a file that `read_groups` takes, or what it holds.
+        seed: of the search for communities.
+
+    Returns:
+        "attribute_groups" and "cooccurrence_groups", as `WordsightConfig` takes them. Where nothing tells which
+        categories are seen together, all are in one group.
+
+    Raises:
+        InvalidInputError: the file can't be used.
+    """
+    names = [category.name for category in categories]
+    found: dict[str, Groups] = {}
+    if isinstance(given, Mapping):
+        found = {kind: [list(group) for group in groups] for kind, groups in given.items()}
+        if unknown := set(found) - set(KINDS):
+            raise InvalidInputError(f"groups has {', '.join(sorted(unknown))}; allowed are {' and '.join(KINDS)}.")
+    elif given is not None:
+        found = {kind: groups for kind, groups in zip(KINDS, read_groups(Path(given)), strict=True) if groups}
+    if KINDS[0] not in found:
+        found[KINDS[0]] = attribute_groups(names, attribute_embeddings(categories, knowledge, encoder))
+    if KINDS[1] not in found:
+        graph = cooccurrence_graph(names, knowledge.co_occurrence if knowledge else {}, labels)
+        found[KINDS[1]] = cooccurrence_groups(graph, seed) if graph.number_of_edges() else [names]
+    return found
+
+
 def attribute_groups(names: Sequence[str], embeddings: NDArray[np.float32], num_groups: int | None = None) -> Groups:
-    """Clusters categories by what they look like (METHOD.md, section 2): agglomerative, average linkage, cosine.
+    """Clusters categories by what they look like: agglomerative, average linkage, cosine.
 
     Args:
         names: K category names.
@@ -53,7 +97,7 @@ def attribute_groups(names: Sequence[str], embeddings: NDArray[np.float32], num_
 def cooccurrence_graph(
     names: Sequence[str], answers: Mapping[str, Mapping[str, float]], labels: NDArray[np.integer]
 ) -> nx.Graph:
-    """Graph of categories, weighted by how often two are seen together (METHOD.md, section 2).
+    """Graph of categories, weighted by how often two are seen together.
 
     Args:
         names: K category names.
@@ -75,7 +119,7 @@ def cooccurrence_graph(
 
 
 def cooccurrence_groups(graph: nx.Graph, seed: int = 0) -> Groups:
-    """Communities of the graph of categories that are seen together (METHOD.md, section 2), by modularity (Louvain).
+    """Communities of the graph of categories that are seen together, by modularity (Louvain).
 
     Args:
         graph: see `cooccurrence_graph`.
@@ -89,9 +133,12 @@ def cooccurrence_groups(graph: nx.Graph, seed: int = 0) -> Groups:
     return _in_order([sorted(group, key=names.index) for group in communities], names)
 
 
-def looks(knowledge: Knowledge, encoder: TextEncoder) -> NDArray[np.float32]:
+def attribute_embeddings(
+    categories: Sequence[Category], knowledge: Knowledge | None, encoder: TextEncoder
+) -> NDArray[np.float32]:
     """Embeddings (K, D) of what each category looks like: its name and its attribute answers as one text."""
-    texts = [". ".join([c.name, *knowledge.attributes.get(c.name, [])]) for c in knowledge.categories]
+    answers = knowledge.attributes if knowledge else {}
+    texts = [". ".join([category.name, *answers.get(category.name, [])]) for category in categories]
     embeddings: NDArray[np.float32] = pooled_features(texts, encoder).numpy()
     return embeddings
 
@@ -115,10 +162,10 @@ def read_groups(path: Path) -> tuple[Groups | None, Groups | None]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InvalidInputError(f"{path} can't be read as JSON groups: {error}") from error
-    known = {"attribute_groups", "cooccurrence_groups"}
+    known = set(KINDS)
     if not isinstance(content, dict) or not content or set(content) - known:
         raise InvalidInputError(f"{path}: expected a JSON object with {' and/or '.join(sorted(known))}.")
-    return content.get("attribute_groups"), content.get("cooccurrence_groups")
+    return content.get(KINDS[0]), content.get(KINDS[1])
 
 
 def _in_order(groups: Groups, names: Sequence[str]) -> Groups:

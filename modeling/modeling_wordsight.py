@@ -1,193 +1,242 @@
-"""The model that labels photos: learned prompts and the category embeddings made from them, beside a frozen encoder."""
+"""The model with both halves of its encoder: what labels photos, and how its prompts become category embeddings."""
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
-from transformers import PreTrainedModel
-from transformers.utils import ModelOutput
+from torch import Tensor
 from transformers.utils.hub import resolve_revision
 
-from wordsight.utils.errors import InvalidInputError
+from wordsight.utils.plugins import load_plugin
 
-from .checks import check_encoder, check_safetensors, check_tensors
-from .configuration_wordsight import WordsightConfig
-from .encoders.base import ImageEncoder
-from .encoders.loading import load_image_encoder
+from .category_embeddings import CategoryEmbedder, compound_text
+from .encoders.loading import load_image_encoder, load_text_encoder
+from .modeling_inference import WordsightInferenceModel, WordsightOutput
 from .prompts import HierarchicalPrompts
-from .scoring import global_logits, local_logits, position_logits, ranking_loss
-from .standardization import ScoreStatistics, standardize_scores
+from .scoring import global_logits, token_logits
+from .text_features import pooled_features
 
 if TYPE_CHECKING:
+    from datasets import Dataset, DatasetDict
     from huggingface_hub import CommitInfo
 
-    from .encoders import TextEncoder
+    from wordsight.description_gen.categories import Category
 
-# Keywords of `from_pretrained` that hold for the encoder as well.
-HUB_KEYWORDS = ("token", "cache_dir", "local_files_only", "force_download")
+    from .configuration_wordsight import WordsightConfig
+    from .encoders.base import ImageEncoder, TextEncoder
+    from .grouping import GroupsGiven
 
+__all__ = ["WordsightForMultiLabelImageClassification", "WordsightOutput"]
 
-@dataclass
-class WordsightOutput(ModelOutput):
-    """What the model says of B photos.
-
-    Args:
-        loss (`torch.Tensor` of shape `()`, returned when `labels` are given): the ranking loss of both branches.
-        logits (`torch.Tensor` of shape `(B, K)`): both branches, weighted by `config.local_weight`, under the
-            configuration's score standardization.
-        global_logits (`torch.Tensor` of shape `(B, K)`): from the pooled embedding.
-        local_logits (`torch.Tensor` of shape `(B, K)`): from the patch embeddings.
-        patch_logits (`torch.Tensor` of shape `(B, P, K)`, returned when asked for): the local branch at each patch.
-        patch_grid (`tuple[int, int]`, returned when asked for): rows and columns of the P patches.
-    """
-
-    loss: Tensor | None = None
-    logits: Tensor | None = None
-    global_logits: Tensor | None = None
-    local_logits: Tensor | None = None
-    patch_logits: Tensor | None = None
-    patch_grid: tuple[int, int] | None = None
+IMAGENET = "imagenet"
 
 
-class WordsightForMultiLabelImageClassification(PreTrainedModel):
+class WordsightForMultiLabelImageClassification(WordsightInferenceModel):
     """Labels photos with learned hierarchical prompts (arXiv 2403.01209) for a frozen CLIP-like encoder.
 
     A checkpoint holds the prompts, the category embeddings computed from them and the image processor, but not the
-    encoder, which `from_pretrained` loads by the name in the config. Labeling photos takes the image half alone.
+    encoder, which `from_pretrained` loads by the name in the config. Labeling photos takes the image half alone; the
+    text half is loaded when prompts are learned. The prompts are the only trainable parameters.
 
     Args:
         config: the configuration.
-        image_encoder: the encoder's image half; `from_pretrained` sets it.
+        image_encoder: the encoder's image half; `from_pretrained` and `from_encoder` set it.
+        text_encoder: the encoder's text half; by default loaded when it is first needed.
 
     Example:
         >>> from wordsight import WordsightForMultiLabelImageClassification
-        >>> model = WordsightForMultiLabelImageClassification.from_pretrained("demo-output/model")  # doctest: +SKIP
-        >>> model(pixel_values).logits.shape  # doctest: +SKIP
-        torch.Size([1, 20])
+        >>> model = WordsightForMultiLabelImageClassification.from_encoder("imagenet", ["cat", "cup, mug"])
+        >>> model.config.id2label
+        {0: 'cat', 1: 'cup'}
+        >>> model.num_parameters(only_trainable=True)  # 2 branches x (4 + 4 + 4 + 2 x 4) tokens x 384
+        15360
     """
 
-    config: WordsightConfig
-    config_class = WordsightConfig
-    base_model_prefix = "wordsight"
-    main_input_name = "pixel_values"
-    input_modalities = ["image"]
-    # There only where the configuration says so (see `_make_statistics`).
-    compound_embeddings: nn.Parameter
-    score_mean: nn.Parameter
-    score_std: nn.Parameter
-    compound_mean: nn.Parameter
-    compound_std: nn.Parameter
-    fusion_weights: nn.Parameter
-    # The commit on the Hub that `from_pretrained` loaded.
-    revision: str | None = None
-
-    def __init__(self, config: WordsightConfig, image_encoder: ImageEncoder | None = None) -> None:
-        super().__init__(config)
-        self.prompts = HierarchicalPrompts(config)
-        shape = (len(config.category_names), config.projection_dim)
-        self.global_embeddings = nn.Parameter(torch.zeros(shape), requires_grad=False)
-        self.local_embeddings = nn.Parameter(torch.zeros(shape), requires_grad=False)
-        self._make_statistics()
-        self.post_init()
-        self.image_encoder = image_encoder
-
-    def _make_statistics(self) -> None:
-        """Room for the compound prompts' embeddings and for what photos say of scores, where there are any."""
-        categories, compounds = len(self.config.category_names), len(self.config.compounds or ())
-        shapes: dict[str, tuple[int, ...]] = {}
-        if compounds:
-            shapes["compound_embeddings"] = (compounds, self.config.projection_dim)
-        if self.config.calibration_photos:
-            longest = max(map(len, self.config.compound_members()))
-            shapes |= {"score_mean": (categories,), "score_std": (categories,)}
-            shapes |= {"fusion_weights": (categories, longest + 1)}
-            if compounds:
-                shapes |= {"compound_mean": (compounds,), "compound_std": (compounds,)}
-        for name in shapes.keys() - dict(self.named_parameters()).keys():
-            self.register_parameter(name, nn.Parameter(torch.zeros(shapes[name]), requires_grad=False))
-
-    def _init_weights(self, module: nn.Module) -> None:
-        """Leaves the zeros: prompts are drawn by `PromptTokens.initialize`, from the encoder's vocabulary."""
+    def __init__(
+        self,
+        config: WordsightConfig,
+        image_encoder: ImageEncoder | None = None,
+        text_encoder: TextEncoder | None = None,
+    ) -> None:
+        super().__init__(config, image_encoder)
+        # In a list, which torch does not search for modules: the text half is neither saved nor among the parameters.
+        self._text_encoders: list[TextEncoder] = [text_encoder] if text_encoder is not None else []
+        self._embedder: CategoryEmbedder | None = None
 
     @classmethod
-    def from_pretrained(  # type: ignore[override]
+    def from_encoder(
         cls,
-        pretrained_model_name_or_path: str | os.PathLike[str],
-        *args: Any,
-        image_encoder: ImageEncoder | Literal[False] | None = None,
-        **kwargs: Any,
+        encoder: str,
+        categories_or_texts: Sequence[str | Category] | Dataset | DatasetDict | str | Path,
+        *,
+        revision: str | None = None,
+        groups: GroupsGiven | None = None,
+        text_encoder: TextEncoder | None = None,
+        seed: int = 0,
+        **config_fields: Any,
     ) -> WordsightForMultiLabelImageClassification:
-        """Loads a checkpoint and the image half of the encoder that its config names.
+        """An untrained model that labels photos already, by the zero-shot embeddings of the categories' names.
+
+        Its prompts start as a template's words; `PromptTrainer` learns them.
 
         Args:
-            pretrained_model_name_or_path: Hub id or folder.
-            args: passed on to transformers.
-            image_encoder: an encoder that is loaded already, to be used instead; False to load none.
-            kwargs: as for transformers' `from_pretrained`; `token`, `cache_dir` and `local_files_only` hold for the
-                encoder as well, which takes the model's dtype and device.
+            encoder: Hub id or path of a CLIP-like encoder, or "imagenet".
+            categories_or_texts: the category names ("cup, mug" is a name and a synonym) or `Category` objects; or
+                sentences with `text` and `labels`, as a dataset, a folder or a file, whose categories are taken.
+            revision: the encoder's revision on the Hub.
+            groups: which categories share tokens: a JSON file, or a dict with "attribute_groups" and/or
+                "cooccurrence_groups". By default found from what the language model said, from the labels and from
+                the names, as far as they are there.
+            text_encoder: the text half of `encoder`, if it is loaded already.
+            seed: of the prompts' random tokens, and of the search for groups.
+            config_fields: fields of `WordsightConfig`, such as `num_category_tokens=8`.
 
         Raises:
-            InvalidInputError: the checkpoint is damaged, no safetensors or of a newer format, or its encoder can't be
-                loaded or is named by a path where it may not be.
-            OSError: the checkpoint can't be found.
-        """
-        source = os.fspath(pretrained_model_name_or_path)
-        if kwargs.get("use_safetensors") is False:
-            raise InvalidInputError("use_safetensors=False is not possible: wordsight opens no pickles.")
-        if not Path(source).is_dir():
-            shared = {key: kwargs[key] for key in HUB_KEYWORDS[:3] if kwargs.get(key) is not None}
-            revision = resolve_revision(source, kwargs.get("revision"), **shared)
-            # The commit itself: all files are of one state, and no bot is asked to convert a pickle on "main".
-            kwargs["revision"] = getattr(revision, "resolved", revision) or "main"
-        wants_report = kwargs.pop("output_loading_info", False)
-        ignores_shapes = kwargs.pop("ignore_mismatched_sizes", False)
-        kwargs |= {"use_safetensors": True, "output_loading_info": True, "ignore_mismatched_sizes": True}
-        try:
-            loaded: Any = super().from_pretrained(source, *args, **kwargs)
-        except OSError as error:
-            check_safetensors(source, error)
-            raise
-        model, report = loaded
-        if Path(source).is_dir():
-            model.config.name_or_path = str(Path(source).resolve())
-        else:
-            model.revision = kwargs["revision"]
-        model.config.encoder = check_encoder(model.config.encoder, source)
-        check_tensors(model, report | ({"mismatched_keys": ()} if ignores_shapes else {}), source)
-        if image_encoder is None:
-            image_encoder = load_image_encoder(
-                model.config.encoder,
-                patch_embeddings=model.config.patch_embeddings,
-                revision=model.config.encoder_revision,
-                dtype=model.dtype,
-                **{key: kwargs.get(key) for key in HUB_KEYWORDS},
-            )
-        model.image_encoder = image_encoder.to(model.device) if image_encoder else None
-        return loaded if wants_report else model
+            InvalidInputError: the encoder can't be loaded, or the categories, texts or groups can't be used.
+            MissingDependencyError: a package is missing that only training needs.
 
-    def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> None:  # type: ignore[override]
-        """Writes prompts, category embeddings, config and image processor; never the encoder.
+        Example:
+            >>> from wordsight import WordsightForMultiLabelImageClassification
+            >>> names = ["cat, kitten", "dog", "coffee cup"]
+            >>> model = WordsightForMultiLabelImageClassification.from_encoder("imagenet", names)
+            >>> model.config.synonyms
+            {'cat': ['kitten']}
+        """
+        from .untrained import fit_thresholds, untrained_config
+
+        if text_encoder is None:
+            text_encoder = load_text_encoder(encoder, revision=revision)
+        config, sentences = untrained_config(categories_or_texts, text_encoder, groups, seed, config_fields)
+        config.encoder, config.encoder_revision = _saved_name(encoder), _pinned(encoder, revision)
+        image_encoder = load_image_encoder(
+            config.encoder, patch_embeddings=config.patch_embeddings, revision=config.encoder_revision
+        )
+        model = cls(config, image_encoder, text_encoder)
+        model.initialize_prompts(seed=seed)
+        named = model.embedder.names_only()
+        model._set_embeddings(named, named)
+        fit_thresholds(model, sentences, seed)
+        return model.eval()
+
+    @property
+    def text_encoder(self) -> TextEncoder | None:
+        """The encoder's text half, if it is loaded."""
+        return self._text_encoders[0] if self._text_encoders else None
+
+    def load_text_encoder(self) -> TextEncoder:
+        """The encoder's text half, loaded if need be, on the model's device."""
+        if not self._text_encoders:
+            self._text_encoders.append(load_text_encoder(self.config.encoder, revision=self.config.encoder_revision))
+        encoder = self._text_encoders[0]
+        if next(encoder.parameters()).device != self.device:
+            encoder.to(self.device)
+        return encoder
+
+    @property
+    def embedder(self) -> CategoryEmbedder:
+        """What makes category embeddings of prompts and names, for this configuration."""
+        encoder = self.load_text_encoder()
+        if self._embedder is None:
+            self._embedder = CategoryEmbedder(self.config, encoder)
+        return self._embedder
+
+    def initialize_prompts(self, template: str = "a photo of a", seed: int = 0) -> None:
+        """Makes new prompts of as many tokens as the configuration says, drawn anew.
 
         Args:
-            save_directory: the folder, made if need be.
-            kwargs: as for transformers' `save_pretrained`; with `push_to_hub=True`, those of `push_to_hub` as well.
+            template: words that the shared tokens start as; empty for random ones.
+            seed: of the random tokens. The same on every process that is to hold the same prompts.
         """
-        push, repo_id = kwargs.pop("push_to_hub", False), kwargs.pop("repo_id", Path(save_directory).name)
-        names = ("commit_message", "commit_description", "private", "token", "revision", "create_pr", "tags")
-        push_kwargs = {key: kwargs.pop(key) for key in names if key in kwargs} if push else {}
-        state = kwargs.pop("state_dict", None) or self.state_dict()
-        learned = {key: value for key, value in state.items() if not key.startswith("image_encoder.")}
-        super().save_pretrained(save_directory, state_dict=learned, **kwargs)
-        if self.image_encoder is not None:
-            self.image_encoder.image_processor.save_pretrained(save_directory)
-        if push:
-            self.push_to_hub(repo_id, **push_kwargs)
+        encoder = self.load_text_encoder()
+        self._embedder = None
+        self.prompts = HierarchicalPrompts(self.config).to(self.global_embeddings)
+        ids = encoder.tokenizer(template, add_special_tokens=False)["input_ids"] if template else []
+        generator = torch.Generator().manual_seed(seed)
+        for branch in (self.prompts.global_branch, self.prompts.local_branch):
+            branch.initialize(encoder.embedding, ids, generator)
+
+    def prompt_embeddings(self) -> tuple[Tensor, Tensor]:
+        """The prompts through the text encoder: (K, D) unit vectors of the global and of the local branch.
+
+        With gradient, and without what `update_category_embeddings` adds.
+        """
+        return self.embedder.prompt_embeddings(self.prompts)
+
+    @torch.no_grad()
+    def update_category_embeddings(self, text_encoder: TextEncoder | None = None) -> None:
+        """Computes the (K, D) category embeddings of both branches from the prompts, for photos to be compared with.
+
+        Args:
+            text_encoder: the text half of the encoder that the config names; by default loaded if need be.
+        """
+        if text_encoder is not None and text_encoder is not self.text_encoder:
+            self._text_encoders, self._embedder = [text_encoder], None
+        self._set_embeddings(*self.embedder(self.prompts))
+
+    def _set_embeddings(self, in_global: Tensor, in_local: Tensor) -> None:
+        self.global_embeddings.copy_(in_global)
+        self.local_embeddings.copy_(in_local)
+        if self.config.compounds:
+            texts = [compound_text(names) for names in self.config.compounds]
+            self.compound_embeddings.copy_(pooled_features(texts, self.load_text_encoder()))
+
+    def forward(  # type: ignore[override]
+        self,
+        pixel_values: Tensor | None = None,
+        labels: Tensor | None = None,
+        *,
+        text_embeds: Tensor | None = None,
+        token_embeds: Tensor | None = None,
+        token_counts: Tensor | None = None,
+        num_items_in_batch: Tensor | int | None = None,
+        output_patch_logits: bool = False,
+        return_dict: bool | None = None,
+    ) -> WordsightOutput | tuple[Any, ...]:
+        """Scores photos, or sentences in place of photos, for all categories.
+
+        In training mode, sentences are compared with what the prompts give now, with gradient; photos, and sentences in
+        evaluation mode, with the category embeddings that `update_category_embeddings` computed.
+
+        Args:
+            pixel_values: (B, 3, H, W), from the image processor.
+            labels: (B, K), 1 where a category is present; asks for the loss.
+            text_embeds: (B, D), unit vectors of B sentences.
+            token_embeds: (T, D), unit vectors of all their tokens, sentence after sentence.
+            token_counts: (B,) tokens of each sentence, at least 1; their sum is T.
+            num_items_in_batch: what the sum of the sentences' losses is divided by; B by default.
+            output_patch_logits: whether to return the local branch at each patch of a photo as well.
+            return_dict: False returns a plain tuple, as everywhere in transformers.
+
+        Raises:
+            RuntimeError: photos are given and the model has no image encoder.
+            ValueError: neither photos nor sentences are given.
+        """
+        if text_embeds is None:
+            return super().forward(pixel_values, labels, output_patch_logits, return_dict)
+        if token_embeds is None or token_counts is None:
+            raise ValueError("You have to specify token_embeds and token_counts with text_embeds.")
+        if self.training:
+            in_global, in_local = self.prompt_embeddings()
+        else:
+            in_global, in_local = (F.normalize(e, dim=-1) for e in (self.global_embeddings, self.local_embeddings))
+        scale, beta = self.config.logit_scale, self.config.local_temperature_text
+        compounds = F.normalize(self.compound_embeddings, dim=-1) if self.config.compounds else in_global[:0]
+        # In float32, also under autocast: the loss is a sum over many small differences.
+        text_embeds, token_embeds, in_global, in_local = (
+            tensor.float() for tensor in (text_embeds, token_embeds, in_global, in_local)
+        )
+        output = self._scored(
+            global_logits(text_embeds, in_global, scale),
+            token_logits(token_embeds, token_counts, in_local, scale, beta),
+            global_logits(text_embeds, compounds.to(text_embeds), scale),
+            labels,
+            num_items_in_batch,
+        )
+        return self._returned(output, return_dict)
 
     def push_to_hub(  # type: ignore[override]
         self,
@@ -208,137 +257,46 @@ class WordsightForMultiLabelImageClassification(PreTrainedModel):
         code by which the model works where wordsight is not installed.
 
         Args:
-            repo_id: "user/name"; made if it is not there.
+            repo_id: "user/name"; created if it does not exist.
             commit_message: of the commit.
             commit_description: of the commit.
-            private: whether the repository is private, if it is made.
+            private: whether the repository is private, if it is created.
             token: a token, by default the one of `hf auth login` or `HF_TOKEN`.
-            revision: branch to push to; made if it is not there.
+            revision: branch to push to; created if it does not exist.
             create_pr: whether to open a pull request instead.
-            max_shard_size: taken for transformers' sake; a model of some hundred kB is one file.
+            max_shard_size: accepted as in transformers; a model of some hundred kB is one file.
             tags: tags for the model card, beside wordsight's own.
 
         Raises:
             HubError: the Hub refused or did not answer; the message says what to do, and whether a retry is safe.
             InvalidInputError: the model's encoder is a folder on this machine.
         """
-        from wordsight.hub import Destination, push_model
-
-        to = Destination(repo_id, "model", private, token, revision, create_pr)
-        return push_model(
-            self, to, commit_message=commit_message, commit_description=commit_description, tags=tags or ()
+        push_model = load_plugin("push_model")
+        assert push_model is not None  # wordsight is installed: this module does not go along with a pushed model
+        commit: CommitInfo = push_model(
+            self,
+            repo_id,
+            private=private,
+            token=token,
+            revision=revision,
+            create_pr=create_pr,
+            commit_message=commit_message,
+            commit_description=commit_description,
+            tags=tags or (),
         )
+        return commit
 
-    @torch.no_grad()
-    def update_category_embeddings(self, text_encoder: TextEncoder) -> None:
-        """Computes the (K, D) category embeddings of both branches from the prompts; the one use of the text tower.
 
-        Args:
-            text_encoder: the text half of the encoder that the config names.
-        """
-        from .category_embeddings import CategoryEmbedder, compound_text
-        from .text_features import pooled_features
+def _saved_name(encoder: str) -> str:
+    """A local path is kept absolute, so that the model loads from any working directory."""
+    if encoder == "offline":
+        return IMAGENET
+    return str(Path(encoder).resolve()) if Path(encoder).is_dir() else encoder
 
-        global_embeddings, local_embeddings = CategoryEmbedder(self.config, text_encoder)(self.prompts)
-        self.global_embeddings.copy_(global_embeddings)
-        self.local_embeddings.copy_(local_embeddings)
-        if self.config.compounds:
-            texts = [compound_text(names) for names in self.config.compounds]
-            self.compound_embeddings.copy_(pooled_features(texts, text_encoder))
 
-    def branch_logits(self, pooled: Tensor, patches: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits of photos before any score standardization.
-
-        Args:
-            pooled: (B, D), unit vectors.
-            patches: (B, P, D), unit vectors.
-
-        Returns:
-            Global logits (B, K), local logits (B, K), and logits of the compound prompts (B, number of compounds).
-        """
-        config = self.config
-        # Embeddings were saved as unit vectors; a half-precision copy of them may be off by a rounding.
-        global_categories = F.normalize(self.global_embeddings, dim=-1)
-        local_categories = F.normalize(self.local_embeddings, dim=-1)
-        compounds = F.normalize(self.compound_embeddings, dim=-1) if config.compounds else global_categories[:0]
-        return (
-            global_logits(pooled, global_categories, config.logit_scale),
-            local_logits(patches, local_categories, config.logit_scale, config.local_temperature_image),
-            global_logits(pooled, compounds, config.logit_scale),
-        )
-
-    @property
-    def score_statistics(self) -> ScoreStatistics | None:
-        """What `wordsight calibrate` found on unlabeled photos, if it was run."""
-        if not self.config.calibration_photos:
-            return None
-        nothing = self.score_mean[:0]
-        return ScoreStatistics(
-            self.score_mean,
-            self.score_std,
-            self.compound_mean if self.config.compounds else nothing,
-            self.compound_std if self.config.compounds else nothing,
-            self.fusion_weights,
-        )
-
-    @torch.no_grad()
-    def set_score_statistics(self, statistics: ScoreStatistics, photos: int) -> None:
-        """Keeps statistics of so many photos in the checkpoint."""
-        self.config.calibration_photos = photos
-        self._make_statistics()
-        for name in ("mean", "std"):
-            getattr(self, f"score_{name}").copy_(getattr(statistics, name))
-            if self.config.compounds:
-                getattr(self, f"compound_{name}").copy_(getattr(statistics, f"compound_{name}"))
-        self.fusion_weights.copy_(statistics.fusion_weights)
-
-    def forward(
-        self,
-        pixel_values: Tensor,
-        labels: Tensor | None = None,
-        output_patch_logits: bool = False,
-        return_dict: bool | None = None,
-    ) -> WordsightOutput | tuple[Any, ...]:
-        """Scores photos for all categories.
-
-        Args:
-            pixel_values: (B, 3, H, W), from the image processor.
-            labels: (B, K), 1 where a category is present; asks for the loss.
-            output_patch_logits: whether to return the local branch at each patch as well.
-            return_dict: False returns a plain tuple, as everywhere in transformers.
-
-        Raises:
-            RuntimeError: the model has no encoder (it was not made by `from_pretrained`).
-        """
-        if self.image_encoder is None:
-            raise RuntimeError(
-                "This model has no image encoder yet. Load it with from_pretrained, or set "
-                "model.image_encoder = load_image_encoder(model.config.encoder)."
-            )
-        config = self.config
-        image = self.image_encoder(pixel_values)
-        pooled, patches = image.pooled.to(self.dtype), image.patches.to(self.dtype)
-        scores_global, scores_local, compound_scores = self.branch_logits(pooled, patches)
-        # K x P comparisons of names: not in each forward of a model that fuses nothing.
-        members = config.compound_members() if config.score_standardization == "sparc" else []
-        mixed = (1 - config.local_weight) * scores_global + config.local_weight * scores_local
-        loss = None
-        if labels is not None:
-            loss = ranking_loss(scores_global, labels, config.margin) + ranking_loss(
-                scores_local, labels, config.margin
-            )
-        output = WordsightOutput(
-            loss=loss,
-            logits=standardize_scores(
-                config.score_standardization, mixed, compound_scores, members, self.score_statistics
-            ),
-            global_logits=scores_global,
-            local_logits=scores_local,
-        )
-        if output_patch_logits:
-            output.patch_logits = position_logits(
-                patches, F.normalize(self.local_embeddings, dim=-1), config.logit_scale
-            )
-            output.patch_grid = image.grid
-        keep_dict = config.return_dict if return_dict is None else return_dict
-        return output if keep_dict else output.to_tuple()
+def _pinned(encoder: str, revision: str | None) -> str | None:
+    """The encoder's commit on the Hub: prompts fit the weights that they were learned for, and no others."""
+    if _saved_name(encoder) == IMAGENET:
+        return None
+    found = resolve_revision(encoder, revision)
+    return getattr(found, "resolved", found)

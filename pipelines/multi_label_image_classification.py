@@ -33,8 +33,8 @@ class MultiLabelImageClassificationPipeline(ImageClassificationPipeline):
         top_k (`int`, *optional*): how many labels to return; all by default, since any number can be right.
         threshold (`float`, *optional*): only labels with at least this score; 0.5 is each category's calibrated
             threshold.
-        function_to_apply (`str`, *optional*): from logits to scores: "default" (sigmoid of the logit, scaled and
-            shifted per category as calibrated), "sigmoid", "softmax" or "none" (all three of the bare logits).
+        function_to_apply (`str`, *optional*): from calibrated logits to scores: "default" and "sigmoid" give
+            probabilities, as transformers' image-classification pipeline does; "softmax" or "none" are possible too.
         timeout (`float`, *optional*): seconds to wait for a URL, 10 by default.
         output_heatmaps (`bool`, *optional*): whether each label gets a third key "heatmap": where it is, as a PIL image
             of mode "L" in the photo's own, upright size (JPEGs of more than 89 megapixels are decoded at reduced
@@ -62,9 +62,10 @@ class MultiLabelImageClassificationPipeline(ImageClassificationPipeline):
             raise InvalidInputError(f"top_k must be 1 or more, got {top_k}.")
         if threshold is not None and not 0 <= threshold <= 1 and function_to_apply != "none":
             raise InvalidInputError(f"threshold must be between 0 and 1, got {threshold}.")
-        if function_to_apply == "default":
-            function_to_apply = None
+        asked, function_to_apply = function_to_apply, None if function_to_apply == "default" else function_to_apply
         preprocess, _, postprocess = super()._sanitize_parameters(top_k, function_to_apply, timeout)
+        if asked is not None:  # "default" too, so that a call can set back what the pipeline was made with
+            postprocess["function_to_apply"] = function_to_apply and ClassificationFunction(function_to_apply)
         if threshold is not None:
             postprocess["threshold"] = threshold
         heatmaps = {} if output_heatmaps is None else {"output_heatmaps": output_heatmaps}
@@ -141,9 +142,7 @@ class MultiLabelImageClassificationPipeline(ImageClassificationPipeline):
         config = cast(WordsightConfig, self.model.config)
         names = config.category_names
         logits = model_outputs["logits"][0].float().numpy()
-        if function_to_apply is None:
-            scores = sigmoid(np.asarray(config.score_scale) * (logits - np.asarray(config.score_threshold)))
-        elif function_to_apply == ClassificationFunction.SIGMOID:
+        if function_to_apply in (None, ClassificationFunction.SIGMOID):
             scores = sigmoid(logits)
         elif function_to_apply == ClassificationFunction.SOFTMAX:
             scores = softmax(logits)

@@ -50,7 +50,7 @@ def test_older_format_loads_and_is_saved_in_this_one(folder, tmp_path):
     assert "format_version" not in json.loads((folder / "config.json").read_text())
     model = AutoModel.from_pretrained(folder)
     with torch.no_grad():
-        torch.testing.assert_close(model(grid()).logits[0], torch.tensor(OLD_LOGITS), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(model(grid()).similarities[0], torch.tensor(OLD_LOGITS), rtol=1e-4, atol=1e-5)
     model.save_pretrained(tmp_path / "new")
     saved = json.loads((tmp_path / "new" / "config.json").read_text())
     assert saved["format_version"] == FORMAT_VERSION and saved["wordsight_version"] == __version__

@@ -27,6 +27,8 @@ def make_config(text_encoder, encoder_name="imagenet", **fields):
         "projection_dim": text_encoder(torch.tensor([[1, 2]]), torch.ones(1, 2, dtype=torch.long)).pooled.shape[-1],
         "attribute_groups": [["cat", "dog"], ["car"], ["wine glass"]],
         "cooccurrence_groups": [["cat"], ["dog", "car", "wine glass"]],
+        "score_scale": [1.5, 2.0, 0.5, 3.0],
+        "score_threshold": [0.2, 1.0, -0.3, 0.0],
     }
     return WordsightConfig(**defaults | fields)
 
@@ -167,7 +169,9 @@ def test_forward_against_numpy(model, pixels):
     r = config.logit_scale * (weights / weights.sum(axis=1, keepdims=True) * cosines).sum(axis=1)
     np.testing.assert_allclose(output.global_logits.detach().numpy(), s, atol=1e-4)
     np.testing.assert_allclose(output.local_logits.detach().numpy(), r, atol=1e-4)
-    np.testing.assert_allclose(output.logits.detach().numpy(), (s + r) / 2, atol=1e-4)
+    np.testing.assert_allclose(output.similarities.detach().numpy(), (s + r) / 2, atol=1e-4)
+    calibrated = np.array(config.score_scale) * ((s + r) / 2 - np.array(config.score_threshold))
+    np.testing.assert_allclose(output.logits.detach().numpy(), calibrated, atol=1e-3)
     np.testing.assert_allclose(output.patch_logits.detach().numpy(), config.logit_scale * cosines, atol=1e-4)
     assert output.patch_grid[0] * output.patch_grid[1] == patches.shape[1]
     loss = 0.0

@@ -68,9 +68,10 @@ def test_one_photo_gives_all_labels_sorted(expected):
 
 def test_scores_are_the_calibrated_logits(labeler, photos, expected):
     pixels = labeler.image_processor(Image.open(photos[0]), return_tensors="pt").pixel_values
-    logits = labeler.model(pixels).logits[0].detach().numpy().astype(float)
-    config = labeler.model.config
-    scores = 1 / (1 + np.exp(-np.array(config.score_scale) * (logits - np.array(config.score_threshold))))
+    output = labeler.model(pixels)
+    similarities, config = output.similarities[0].detach().numpy().astype(float), labeler.model.config
+    scores = 1 / (1 + np.exp(-np.array(config.score_scale) * (similarities - np.array(config.score_threshold))))
+    np.testing.assert_allclose(output.logits.sigmoid()[0].detach().numpy(), scores, rtol=1e-5)
     assert {entry["label"]: entry["score"] for entry in expected[0]} == pytest.approx(
         dict(zip(NAMES, scores, strict=True))
     )
@@ -145,7 +146,21 @@ def test_function_to_apply(labeler, photos):
     logits = scores("none")
     assert scores("sigmoid") == pytest.approx({k: 1 / (1 + np.exp(-v)) for k, v in logits.items()})
     assert sum(scores("softmax").values()) == pytest.approx(1)
-    assert scores("default") != pytest.approx(scores("sigmoid"))
+    assert scores("default") == scores("sigmoid")
+
+
+def test_a_call_can_set_back_what_the_pipeline_was_made_with(model_dir, photos, expected):
+    bare = pipeline("multi-label-image-classification", model=str(model_dir), function_to_apply="none")
+    assert bare(str(photos[0])) != expected[0]
+    assert bare(str(photos[0]), function_to_apply="default") == expected[0]
+    assert bare(str(photos[0]), function_to_apply="sigmoid") == expected[0]
+    assert bare(str(photos[0])) != expected[0]
+
+
+def test_the_stock_pipeline_gives_the_same_figures(model_dir, photos, expected):
+    stock = pipeline("image-classification", model=str(model_dir))
+    for photo, labels in zip(photos, expected, strict=True):
+        assert stock(str(photo), top_k=None) == labels
 
 
 def test_bad_images_are_named(labeler, tmp_path):

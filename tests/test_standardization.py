@@ -127,10 +127,10 @@ def test_calibrated_checkpoint_round_trip(model_dir, photos_dir, tmp_path):
     image = after.image_encoder(pixels)
     compounds = after.branch_logits(image.pooled, image.patches)[2]
     expected = standardize_scores(
-        "sparc", plain.logits, compounds, after.config.compound_members(), after.score_statistics
+        "sparc", plain.similarities, compounds, after.config.compound_members(), after.score_statistics
     )
-    torch.testing.assert_close(changed.logits, expected)
-    assert not torch.allclose(changed.logits, plain.logits, atol=1e-2)
+    torch.testing.assert_close(changed.similarities, expected)
+    assert not torch.allclose(changed.similarities, plain.similarities, atol=1e-2)
     # Back to none, and the thresholds find what they found before.
     photos = find_photos([photos_dir])
     calibrate(after, photos, "none", progress=False)

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
 import torch.nn.functional as F
@@ -82,6 +82,10 @@ class TextEncoder(nn.Module, ABC):
         pad_to_max_length: whether the model was trained with all texts padded to that length, and must see them so.
     """
 
+    # How category embeddings are finished unless the configuration says otherwise (see `CategoryEmbedder`): encoders
+    # whose halves were trained together need neither.
+    embedding_defaults: ClassVar[dict[str, Any]] = {"prior_weight": 0.0, "mean_shift": False}
+
     def __init__(
         self,
         model: PreTrainedModel,
@@ -96,6 +100,10 @@ class TextEncoder(nn.Module, ABC):
         self.max_length = max_length
         self.pad_to_max_length = pad_to_max_length
 
+    def train(self, mode: bool = True) -> Self:
+        """Stays in evaluation mode: a frozen encoder's dropout is off and its BatchNorm statistics never move."""
+        return super().train(False)
+
     @property
     def embedding(self) -> nn.Embedding:
         """The input-embedding layer, whose width is the width d of soft tokens."""
@@ -107,6 +115,13 @@ class TextEncoder(nn.Module, ABC):
     def width(self) -> int:
         """The width d of the input embeddings."""
         return self.embedding.embedding_dim
+
+    @property
+    def projection_dim(self) -> int:
+        """The width D of the space that texts and images share."""
+        one = torch.ones(1, 2, dtype=torch.long, device=next(self.parameters()).device)
+        with torch.no_grad():
+            return self.pool_texts(one, one).shape[-1]
 
     @abstractmethod
     def encode(self, input_ids: Tensor, attention_mask: Tensor) -> TextEmbeddings:
@@ -160,6 +175,14 @@ class ImageEncoder(nn.Module, ABC):
         super().__init__()
         self.model = model.eval().requires_grad_(False)
         self.image_processor = image_processor
+
+    def train(self, mode: bool = True) -> Self:
+        """Stays in evaluation mode: a frozen encoder's dropout is off and its BatchNorm statistics never move."""
+        return super().train(False)
+
+    def get_input_embeddings(self) -> nn.Module:
+        """The first layer, from pixels to patches."""
+        return self.model.get_input_embeddings()
 
     @abstractmethod
     def encode(self, pixel_values: Tensor) -> ImageEmbeddings:

@@ -117,14 +117,17 @@ def _write_groups(
     from sklearn.cluster import KMeans
 
     from ..category_embeddings import zero_shot_embeddings
-    from ..grouping import attribute_groups, cooccurrence_graph, cooccurrence_groups, looks, write_groups
+    from ..grouping import attribute_embeddings, attribute_groups, cooccurrence_graph, cooccurrence_groups, write_groups
     from ..training.data import load_training_texts
 
     if settings.get("groups", "llm") == "llm":
         return None
     data = load_training_texts(texts, 0.1, True, seed)
     graph = cooccurrence_graph(data.names, data.knowledge.co_occurrence, data.train_labels)
-    found = [attribute_groups(data.names, looks(data.knowledge, text_encoder)), cooccurrence_groups(graph, seed)]
+    found = [
+        attribute_groups(data.names, attribute_embeddings(data.categories, data.knowledge, text_encoder)),
+        cooccurrence_groups(graph, seed),
+    ]
     rng = np.random.default_rng(seed)
     changed = []
     for groups in found:

@@ -19,7 +19,7 @@ from wordsight.utils.files import TRAINING_LOG
 
 from ..configuration_wordsight import WordsightConfig
 from ..encoders import TextEncoder, load_text_encoder
-from ..grouping import cooccurrence_graph, looks
+from ..grouping import attribute_embeddings, cooccurrence_graph
 from ..loading import load_model, make_accelerator
 from ..modeling_wordsight import WordsightForMultiLabelImageClassification
 from ..score_statistics import choose_compounds
@@ -115,7 +115,7 @@ def extended_config(old: WordsightConfig, data: TrainingTexts, text_encoder: Tex
     """The old configuration with the new categories in it, each in an old group of either kind."""
     knowledge, names = data.knowledge, data.names
     known = old.category_names
-    embeddings = looks(knowledge, text_encoder)
+    embeddings = attribute_embeddings(knowledge.categories, knowledge, text_encoder)
     similarity = cosine_similarity(embeddings)
     graph = cooccurrence_graph(names, knowledge.co_occurrence, data.train_labels)
     config = copy.deepcopy(old)

@@ -141,11 +141,11 @@ def _model_config(
     """The configuration that follows from categories, knowledge and encoder."""
     from accelerate.utils import broadcast_object_list
 
-    from ..grouping import attribute_groups, cooccurrence_graph, cooccurrence_groups, looks, read_groups
+    from ..grouping import attribute_embeddings, attribute_groups, cooccurrence_graph, cooccurrence_groups, read_groups
 
     knowledge, names = data.knowledge, data.names
     own_attribute, own_cooccurrence = read_groups(groups) if groups else (None, None)
-    embeddings = looks(knowledge, text_encoder)
+    embeddings = attribute_embeddings(knowledge.categories, knowledge, text_encoder)
     # Found once and sent to all: processes must not differ by a rounding in how categories are grouped.
     found: list[Any] = [None, None]
     if accelerator.is_main_process:

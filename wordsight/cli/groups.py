@@ -38,17 +38,17 @@ def groups(
     load_libraries()
     from wordsight.modeling.encoders import load_text_encoder
     from wordsight.modeling.grouping import (
+        attribute_embeddings,
         attribute_groups,
         cooccurrence_graph,
         cooccurrence_groups,
-        looks,
         write_groups,
     )
     from wordsight.modeling.training.data import load_training_texts
 
     # Just as `train` sees them, so that the groups are those that it would find.
     data = load_training_texts(texts, validation_share=0.1, templates=True, seed=seed)
-    embeddings = looks(data.knowledge, load_text_encoder(encoder))
+    embeddings = attribute_embeddings(data.categories, data.knowledge, load_text_encoder(encoder))
     attribute = attribute_groups(data.names, embeddings, num_attribute_groups)
     graph = cooccurrence_graph(data.names, data.knowledge.co_occurrence, data.train_labels)
     cooccurrence = cooccurrence_groups(graph, seed)

@@ -37,8 +37,12 @@ DEFAULT_MESSAGE = "Upload {} with wordsight"
 
 def push_model(
     model: WordsightForMultiLabelImageClassification,
-    to: Destination,
+    repo_id: str,
     *,
+    private: bool | None = None,
+    token: bool | str | None = None,
+    revision: str | None = None,
+    create_pr: bool = False,
     commit_message: str | None = None,
     commit_description: str | None = None,
     tags: Sequence[str] = (),
@@ -47,7 +51,11 @@ def push_model(
 
     Args:
         model: the model.
-        to: where to.
+        repo_id: "user/name"; created if it does not exist.
+        private: whether the repository is private, if it is created.
+        token: a token, by default the one of `hf auth login` or `HF_TOKEN`.
+        revision: branch to push to; created if it does not exist.
+        create_pr: whether to open a pull request instead.
         commit_message: of the commit.
         commit_description: of the commit.
         tags: for the card, beside wordsight's own.
@@ -56,6 +64,7 @@ def push_model(
         HubError: the Hub refused or did not answer.
         InvalidInputError: the model's encoder is a folder on this machine, or the repository's name is not valid.
     """
+    to = Destination(repo_id, "model", private, token, revision, create_pr)
     with tempfile.TemporaryDirectory() as folder:
         model.save_pretrained(folder)
         fetch_side_files(model, Path(folder), to.token)

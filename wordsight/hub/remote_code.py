@@ -22,6 +22,7 @@ FILES = {
     "configuration_wordsight": (
         "wordsight.version",
         "wordsight.utils.errors",
+        "wordsight.description_gen.categories",
         "wordsight.modeling.encoders.imagenet.configuration_imagenet",
         "wordsight.modeling.configuration_wordsight",
     ),
@@ -39,7 +40,7 @@ FILES = {
         "wordsight.modeling.encoders.imagenet.encoders",
         "wordsight.modeling.encoders.loading",
         "wordsight.modeling.prompts",
-        "wordsight.modeling.modeling_wordsight",
+        "wordsight.modeling.modeling_inference",
     ),
     "pipeline_wordsight": (
         "wordsight.pipelines.image_io",
@@ -49,7 +50,7 @@ FILES = {
 }
 FILE_OF = {module: file for file, modules in FILES.items() for module in modules}
 
-_MODEL = "modeling_wordsight.WordsightForMultiLabelImageClassification"
+_MODEL = "modeling_wordsight.WordsightInferenceModel"
 # What a config says of these files, as transformers reads it.
 CONFIG_ENTRIES: dict[str, Any] = {
     "auto_map": {

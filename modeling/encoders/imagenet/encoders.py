@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -16,6 +16,9 @@ from .packages import built_encoder, fill_image_half, imagenet_image_processor
 
 class ImageNetTextEncoder(TextEncoder):
     """The text half: pooled by mean, every token projected as the pooled one is."""
+
+    # Its halves never met in training: what names say must not be forgotten, and what all have in common is much.
+    embedding_defaults: ClassVar[dict[str, Any]] = {"prior_weight": 1.0, "mean_shift": True}
 
     @classmethod
     def from_pretrained(cls, name: str, **kwargs: Any) -> ImageNetTextEncoder:

@@ -163,6 +163,10 @@ class ImageNetVisionModel(ImageNetEncoderPreTrainedModel):
         self.vision_model = ImageNetVisionTower(config)
         self.post_init()
 
+    def get_input_embeddings(self) -> nn.Module:
+        """The first convolution, from pixels to features."""
+        return self.vision_model.encoder._conv_stem
+
     def forward(self, pixel_values: Tensor) -> ImageNetVisionOutput:
         """Photos (B, 3, H, W) to unit vectors (B, D) and (B, P, D)."""
         output: ImageNetVisionOutput = self.vision_model(pixel_values)

@@ -1,0 +1,332 @@
+"""What labels photos: learned category embeddings beside the image half of a frozen encoder.
+
+This is all that goes along with a pushed model. What needs the text half (training, new embeddings) is in
+`modeling_wordsight.py`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers.utils import ModelOutput
+from transformers.utils.hub import resolve_revision
+
+from wordsight.utils.errors import InvalidInputError
+
+from .checks import check_encoder, check_safetensors, check_tensors
+from .configuration_wordsight import WordsightConfig
+from .encoders.base import ImageEncoder
+from .encoders.loading import load_image_encoder
+from .prompts import HierarchicalPrompts
+from .scoring import global_logits, local_logits, position_logits, ranking_loss
+from .standardization import ScoreStatistics, standardize_scores
+
+# Keywords of `from_pretrained` that hold for the encoder as well.
+HUB_KEYWORDS = ("token", "cache_dir", "local_files_only", "force_download")
+
+
+@dataclass
+class WordsightOutput(ModelOutput):
+    """What the model says of B photos, or of B sentences in place of photos.
+
+    Args:
+        loss (`torch.Tensor` of shape `()`, returned when `labels` are given): the ranking loss of both branches.
+        logits (`torch.Tensor` of shape `(B, K)`): calibrated logits; their sigmoid is each category's probability, 0.5
+            at its threshold.
+        similarities (`torch.Tensor` of shape `(B, K)`): both branches, weighted by `config.local_weight`, after score
+            standardization and before calibration.
+        global_logits (`torch.Tensor` of shape `(B, K)`): from the pooled embedding.
+        local_logits (`torch.Tensor` of shape `(B, K)`): from the patch embeddings.
+        patch_logits (`torch.Tensor` of shape `(B, P, K)`, returned when asked for): the local branch at each patch.
+        patch_grid (`tuple[int, int]`, returned when asked for): rows and columns of the P patches.
+    """
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    similarities: Tensor | None = None
+    global_logits: Tensor | None = None
+    local_logits: Tensor | None = None
+    patch_logits: Tensor | None = None
+    patch_grid: tuple[int, int] | None = None
+
+
+class WordsightInferenceModel(PreTrainedModel):
+    """Labels photos with learned hierarchical prompts (arXiv 2403.01209) for a frozen CLIP-like encoder.
+
+    A checkpoint holds the prompts, the category embeddings computed from them and the image processor, but not the
+    encoder, which `from_pretrained` loads by the name in the config. Labeling photos takes the image half alone.
+
+    Args:
+        config: the configuration.
+        image_encoder: the encoder's image half; `from_pretrained` sets it.
+    """
+
+    config: WordsightConfig
+    config_class = WordsightConfig
+    base_model_prefix = "wordsight"
+    main_input_name = "pixel_values"
+    input_modalities = ["image"]
+    global_embeddings: Tensor
+    local_embeddings: Tensor
+    # There only where the configuration says so (see `_make_statistics`).
+    compound_embeddings: Tensor
+    score_mean: Tensor
+    score_std: Tensor
+    compound_mean: Tensor
+    compound_std: Tensor
+    fusion_weights: Tensor
+    # The commit on the Hub that `from_pretrained` loaded.
+    revision: str | None = None
+
+    def __init__(self, config: WordsightConfig, image_encoder: ImageEncoder | None = None) -> None:
+        super().__init__(config)
+        self.prompts = HierarchicalPrompts(config)
+        shape = (len(config.category_names), config.projection_dim)
+        self.register_buffer("global_embeddings", torch.zeros(shape))
+        self.register_buffer("local_embeddings", torch.zeros(shape))
+        self._make_statistics()
+        self.post_init()
+        self.image_encoder = image_encoder
+
+    def _make_statistics(self) -> None:
+        """Room for the compound prompts' embeddings and for what photos say of scores, where there are any."""
+        categories, compounds = len(self.config.category_names), len(self.config.compounds or ())
+        shapes: dict[str, tuple[int, ...]] = {}
+        if compounds:
+            shapes["compound_embeddings"] = (compounds, self.config.projection_dim)
+        if self.config.calibration_photos:
+            longest = max(map(len, self.config.compound_members()))
+            shapes |= {"score_mean": (categories,), "score_std": (categories,)}
+            shapes |= {"fusion_weights": (categories, longest + 1)}
+            if compounds:
+                shapes |= {"compound_mean": (compounds,), "compound_std": (compounds,)}
+        for name in shapes.keys() - dict(self.named_buffers()).keys():
+            self.register_buffer(name, torch.zeros(shapes[name], device=self.global_embeddings.device))
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """Leaves the zeros: prompts are drawn by `PromptTokens.initialize`, from the encoder's vocabulary."""
+
+    def get_input_embeddings(self) -> nn.Module:
+        """The image encoder's first layer, from pixels to patches."""
+        return self._encoder().get_input_embeddings()
+
+    def _encoder(self) -> ImageEncoder:
+        if self.image_encoder is None:
+            raise RuntimeError(
+                "This model has no image encoder yet. Load it with from_pretrained, or set "
+                "model.image_encoder = load_image_encoder(model.config.encoder)."
+            )
+        return self.image_encoder
+
+    @classmethod
+    def from_pretrained(  # type: ignore[override]
+        cls,
+        pretrained_model_name_or_path: str | os.PathLike[str],
+        *args: Any,
+        image_encoder: ImageEncoder | Literal[False] | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Loads a checkpoint and the image half of the encoder that its config names.
+
+        Args:
+            pretrained_model_name_or_path: Hub id or folder.
+            args: passed on to transformers.
+            image_encoder: an encoder that is loaded already, to be used instead; False to load none.
+            kwargs: as for transformers' `from_pretrained`; `token`, `cache_dir` and `local_files_only` hold for the
+                encoder as well, which takes the model's dtype and device.
+
+        Raises:
+            InvalidInputError: the checkpoint is damaged, no safetensors or of a newer format, or its encoder can't be
+                loaded or is named by a path where it may not be.
+            OSError: the checkpoint can't be found.
+        """
+        source = os.fspath(pretrained_model_name_or_path)
+        if kwargs.get("use_safetensors") is False:
+            raise InvalidInputError("use_safetensors=False is not possible: wordsight opens no pickles.")
+        if not Path(source).is_dir():
+            shared = {key: kwargs[key] for key in HUB_KEYWORDS[:3] if kwargs.get(key) is not None}
+            revision = resolve_revision(source, kwargs.get("revision"), **shared)
+            # The commit itself: all files are of one state, and no bot is asked to convert a pickle on "main".
+            kwargs["revision"] = getattr(revision, "resolved", revision) or "main"
+        wants_report = kwargs.pop("output_loading_info", False)
+        ignores_shapes = kwargs.pop("ignore_mismatched_sizes", False)
+        kwargs |= {"use_safetensors": True, "output_loading_info": True, "ignore_mismatched_sizes": True}
+        try:
+            loaded: Any = super().from_pretrained(source, *args, **kwargs)
+        except OSError as error:
+            check_safetensors(source, error)
+            raise
+        model, report = loaded
+        if Path(source).is_dir():
+            model.config.name_or_path = str(Path(source).resolve())
+        else:
+            model.revision = kwargs["revision"]
+        model.config.encoder = check_encoder(model.config.encoder, source)
+        check_tensors(model, report | ({"mismatched_keys": ()} if ignores_shapes else {}), source)
+        if image_encoder is None:
+            image_encoder = load_image_encoder(
+                model.config.encoder,
+                patch_embeddings=model.config.patch_embeddings,
+                revision=model.config.encoder_revision,
+                dtype=model.dtype,
+                **{key: kwargs.get(key) for key in HUB_KEYWORDS},
+            )
+        model.image_encoder = image_encoder.to(model.device) if image_encoder else None
+        return loaded if wants_report else model
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> None:  # type: ignore[override]
+        """Writes prompts, category embeddings, config and image processor; never the encoder.
+
+        Args:
+            save_directory: the folder, made if need be.
+            kwargs: as for transformers' `save_pretrained`; with `push_to_hub=True`, those of `push_to_hub` as well.
+        """
+        push, repo_id = kwargs.pop("push_to_hub", False), kwargs.pop("repo_id", Path(save_directory).name)
+        names = ("commit_message", "commit_description", "private", "token", "revision", "create_pr", "tags")
+        push_kwargs = {key: kwargs.pop(key) for key in names if key in kwargs} if push else {}
+        state = kwargs.pop("state_dict", None) or self.state_dict()
+        learned = {key: value for key, value in state.items() if not key.startswith("image_encoder.")}
+        super().save_pretrained(save_directory, state_dict=learned, **kwargs)
+        if self.image_encoder is not None:
+            self.image_encoder.image_processor.save_pretrained(save_directory)
+        if push:
+            self.push_to_hub(repo_id, **push_kwargs)
+
+    def branch_logits(self, pooled: Tensor, patches: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits of photos before any score standardization.
+
+        Args:
+            pooled: (B, D), unit vectors.
+            patches: (B, P, D), unit vectors.
+
+        Returns:
+            Global logits (B, K), local logits (B, K), and logits of the compound prompts (B, number of compounds).
+        """
+        config = self.config
+        # Embeddings were saved as unit vectors; a half-precision copy of them may be off by a rounding.
+        global_categories = F.normalize(self.global_embeddings, dim=-1)
+        local_categories = F.normalize(self.local_embeddings, dim=-1)
+        compounds = F.normalize(self.compound_embeddings, dim=-1) if config.compounds else global_categories[:0]
+        return (
+            global_logits(pooled, global_categories, config.logit_scale),
+            local_logits(patches, local_categories, config.logit_scale, config.local_temperature_image),
+            global_logits(pooled, compounds, config.logit_scale),
+        )
+
+    @property
+    def score_statistics(self) -> ScoreStatistics | None:
+        """What `wordsight calibrate` found on unlabeled photos, if it was run."""
+        if not self.config.calibration_photos:
+            return None
+        nothing = self.score_mean[:0]
+        return ScoreStatistics(
+            self.score_mean,
+            self.score_std,
+            self.compound_mean if self.config.compounds else nothing,
+            self.compound_std if self.config.compounds else nothing,
+            self.fusion_weights,
+        )
+
+    @torch.no_grad()
+    def set_score_statistics(self, statistics: ScoreStatistics, photos: int) -> None:
+        """Keeps statistics of so many photos in the checkpoint."""
+        self.config.calibration_photos = photos
+        self._make_statistics()
+        for name in ("mean", "std"):
+            getattr(self, f"score_{name}").copy_(getattr(statistics, name))
+            if self.config.compounds:
+                getattr(self, f"compound_{name}").copy_(getattr(statistics, f"compound_{name}"))
+        self.fusion_weights.copy_(statistics.fusion_weights)
+
+    def calibrated(self, similarities: Tensor) -> Tensor:
+        """Logits whose sigmoid is a probability: a_i * (z_i - t_i), fitted per category (Platt scaling, 1999).
+
+        Args:
+            similarities: (B, K), z.
+
+        Returns:
+            (B, K) float32, whatever the model's type: thresholds of half precision would be off.
+        """
+        scale, threshold = (
+            torch.tensor(values, dtype=torch.float32, device=similarities.device)
+            for values in (self.config.score_scale, self.config.score_threshold)
+        )
+        return scale * (similarities.float() - threshold)
+
+    def set_calibration(self, scale: Iterable[float], threshold: Iterable[float]) -> None:
+        """Sets the scale a_i and the threshold t_i of each of the K categories (see `calibrated`)."""
+        self.config.score_scale = [float(value) for value in scale]
+        self.config.score_threshold = [float(value) for value in threshold]
+        self.config.validate()
+
+    def forward(
+        self,
+        pixel_values: Tensor | None = None,
+        labels: Tensor | None = None,
+        output_patch_logits: bool = False,
+        return_dict: bool | None = None,
+    ) -> WordsightOutput | tuple[Any, ...]:
+        """Scores photos for all categories.
+
+        Args:
+            pixel_values: (B, 3, H, W), from the image processor.
+            labels: (B, K), 1 where a category is present; asks for the loss.
+            output_patch_logits: whether to return the local branch at each patch as well.
+            return_dict: False returns a plain tuple, as everywhere in transformers.
+
+        Raises:
+            RuntimeError: the model has no image encoder (it was not made by `from_pretrained` or `from_encoder`).
+            ValueError: `pixel_values` is missing.
+        """
+        encoder = self._encoder()
+        if pixel_values is None:
+            raise ValueError("You have to specify pixel_values.")
+        image = encoder(pixel_values)
+        patches = image.patches.to(self.dtype)
+        output = self._scored(*self.branch_logits(image.pooled.to(self.dtype), patches), labels)
+        if output_patch_logits:
+            categories = F.normalize(self.local_embeddings, dim=-1)
+            output.patch_logits = position_logits(patches, categories, self.config.logit_scale)
+            output.patch_grid = image.grid
+        return self._returned(output, return_dict)
+
+    def _scored(
+        self,
+        scores_global: Tensor,
+        scores_local: Tensor,
+        compound_scores: Tensor,
+        labels: Tensor | None,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> WordsightOutput:
+        """Both branches' logits (B, K) and the compounds' (B, P) to the output."""
+        config = self.config
+        # K x P comparisons of names: not in each forward of a model that fuses nothing.
+        members = config.compound_members() if config.score_standardization == "sparc" else []
+        mixed = (1 - config.local_weight) * scores_global + config.local_weight * scores_local
+        similarities = standardize_scores(
+            config.score_standardization, mixed, compound_scores, members, self.score_statistics
+        )
+        loss = None
+        if labels is not None:
+            of_global, of_local = (ranking_loss(s, labels, config.margin, "sum") for s in (scores_global, scores_local))
+            count = max(len(labels), 1) if num_items_in_batch is None else num_items_in_batch
+            loss = (of_global + of_local) / count
+        return WordsightOutput(
+            loss=loss,
+            logits=self.calibrated(similarities),
+            similarities=similarities,
+            global_logits=scores_global,
+            local_logits=scores_local,
+        )
+
+    def _returned(self, output: WordsightOutput, return_dict: bool | None) -> WordsightOutput | tuple[Any, ...]:
+        keep_dict = self.config.return_dict if return_dict is None else return_dict
+        return output if keep_dict else output.to_tuple()
