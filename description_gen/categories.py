@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from wordsight.utils.errors import InvalidInputError
 
@@ -34,7 +34,7 @@ class Category:
         return (self.name, *self.synonyms)
 
     @classmethod
-    def parse(cls, line: str) -> Category:
+    def parse(cls, line: str) -> Self:
         """A category from a line such as "cup, mug": the name, then its synonyms."""
         name, *synonyms = (" ".join(part.split()) for part in line.split(","))
         return cls(name, tuple(filter(None, synonyms)))
@@ -44,7 +44,7 @@ class Category:
         return {"name": self.name, "synonyms": list(self.synonyms)}
 
     @classmethod
-    def from_dict(cls, content: dict[str, Any]) -> Category:
+    def from_dict(cls, content: dict[str, Any]) -> Self:
         """The reverse of `to_dict`."""
         return cls(content["name"], tuple(content["synonyms"]))
 
