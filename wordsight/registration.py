@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
+from importlib import import_module
 from types import ModuleType
 from typing import Any
 
 from wrapt import LazyObjectProxy, register_post_import_hook
+
+PIPELINE = "wordsight.pipelines.multi_label_image_classification"
 
 
 def register_with_transformers() -> None:
@@ -17,7 +20,9 @@ def register_with_transformers() -> None:
     is registered when transformers.pipelines is imported (or at once, if it is already).
     """
     register_post_import_hook(_register_stand_ins, "transformers.models.auto.configuration_auto")
-    register_post_import_hook(lambda _: register_pipeline(), "transformers.pipelines")
+    # In two steps: our pipeline's module may be what imports transformers.pipelines, and then is not complete yet.
+    register_post_import_hook(lambda _: import_module(PIPELINE), "transformers.pipelines")
+    register_post_import_hook(lambda _: register_pipeline(), PIPELINE)
 
 
 def register_models() -> dict[str, Any]:
