@@ -22,11 +22,12 @@ from transformers.models.clip import CLIPImageProcessorPil
 from benchmarks.corpus import model_config
 from benchmarks.measure import in_new_process, peak_memory
 from wordsight.modeling.encoders.base import ImageEmbeddings, ImageEncoder
-from wordsight.modeling.evaluation.datasets import Benchmark, LabeledPhoto
+from wordsight.modeling.evaluation.datasets import EvaluationDataset, LabeledPhoto
 from wordsight.modeling.evaluation.methods import Method
 from wordsight.modeling.evaluation.run import Evaluation, evaluate_methods
 from wordsight.modeling.modeling_wordsight import WordsightForMultiLabelImageClassification
 from wordsight.modeling.standardization import SCORE_STANDARDIZATIONS
+from wordsight.pipelines.image_loader import photo_batches
 
 SIZES = (1_000, 5_000, 10_000, 40_000)
 CATEGORIES, DIM, PATCHES, SIDE = 80, 64, 9, 8
@@ -63,12 +64,12 @@ def _photo() -> Image.Image:
     return Image.new("RGB", (SIDE, SIDE))
 
 
-def make_benchmark(photos: int) -> Benchmark:
+def make_benchmark(photos: int) -> EvaluationDataset:
     """So many photos with 3 of 80 labels on average."""
     labels = (np.random.default_rng(0).random((photos, CATEGORIES)) < 3 / CATEGORIES).astype(np.int8)
     nothing: frozenset[str] = frozenset()
     listed = [LabeledPhoto(f"{number}.jpg", _photo, nothing) for number in range(photos)]
-    return Benchmark("random", listed, labels, np.zeros_like(labels), [])
+    return EvaluationDataset("random", listed, labels, np.zeros_like(labels), [])
 
 
 def make_model() -> WordsightForMultiLabelImageClassification:
@@ -98,12 +99,12 @@ def measure(photos: int, options: tuple[str, ...]) -> dict[str, float]:
     torch.manual_seed(0)
     model = make_model()
     methods = [Method("learned", model.global_embeddings.data, model.local_embeddings.data)]
-    evaluate_methods(model, methods, make_benchmark(WARM_UP), options=options)
+    evaluate_methods(model, methods, make_benchmark(WARM_UP), photo_batches, options=options)
     benchmark = make_benchmark(photos)
     Path("/proc/self/clear_refs").write_text("5")  # the peak so far, of imports, is forgotten
     before = psutil.Process().memory_info().rss
     start = time.perf_counter()
-    evaluation = evaluate_methods(model, methods, benchmark, options=options)
+    evaluation = evaluate_methods(model, methods, benchmark, photo_batches, options=options)
     seconds = time.perf_counter() - start
     extra = peak_memory() - before
     of_matrices = matrices(evaluation, photos, len(model.config.compounds or ()))

@@ -7,10 +7,9 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 from PIL import Image
@@ -18,32 +17,13 @@ from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, Dataset
 from transformers.image_processing_utils import BaseImageProcessor
 
+from wordsight.modeling.photo_batches import PhotoBatch, PhotoSource
 from wordsight.utils.errors import InvalidInputError, WordsightError, shortened
 
 from .image_io import UNREADABLE, decode_photo, reason_of
 
-# A path, a file's content, a decoded image, or what gives one of them (called in the worker).
-PhotoSource: TypeAlias = "str | Path | bytes | Image.Image | Callable[[], Any]"
 MOST_WORKERS = 8
 FEW_CORES = 8
-
-
-@dataclass(frozen=True)
-class PhotoBatch:
-    """Photos that are ready for an encoder; photos are known by their numbers, from 0.
-
-    Attributes:
-        rows: numbers of the B photos that could be read, in order.
-        pixel_values: (B, 3, H, W), from the image processor; (0,) where none could be read.
-        unreadable: number -> why that photo can't be read.
-    """
-
-    rows: list[int]
-    pixel_values: Tensor
-    unreadable: dict[int, str]
-
-    def __len__(self) -> int:
-        return len(self.rows) + len(self.unreadable)
 
 
 def default_num_workers() -> int:

@@ -12,7 +12,8 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from wordsight.modeling.calibrate import find_photos
+from PIL import Image
+
 from wordsight.utils.cache import fingerprint
 from wordsight.utils.errors import InvalidInputError, WordsightError, shortened
 from wordsight.utils.progress import no_datasets_bars
@@ -25,6 +26,24 @@ if TYPE_CHECKING:
 BUILDERS = {".tar": "webdataset", ".parquet": "parquet"}
 # What `datasets` was seen to raise at data that are absent or damaged.
 DATASET_ERRORS = (OSError, ValueError, RuntimeError, tarfile.TarError, zlib.error)
+
+
+def find_photos(paths: Sequence[Path]) -> list[Path]:
+    """All photos among files and, at any depth, in folders, in a fixed order.
+
+    Raises:
+        InvalidInputError: there is none, or a path does not exist.
+    """
+    extensions = set(Image.registered_extensions())
+    found: list[Path] = []
+    for path in paths:
+        if not path.exists():
+            raise InvalidInputError(f"There is no {path}. Give photos or a folder of photos.")
+        inside = sorted(path.rglob("*")) if path.is_dir() else [path]
+        found += [file for file in inside if file.suffix.lower() in extensions and file.is_file()]
+    if not found:
+        raise InvalidInputError(f"No photo in {shortened([*map(str, paths)])}.")
+    return found
 
 
 class PhotoCollection(Protocol):
@@ -185,17 +204,17 @@ def _load(source: str, *args: Any, **kwargs: Any) -> IterableDataset:
 def _streamed(
     dataset: IterableDataset, source: str, files: list[str], shards: int, identity: dict[str, Any]
 ) -> StreamedPhotos:
-    from datasets import Image
+    from datasets import Image as ImageFeature
 
     features = dataset.features or {}
-    columns = [name for name, feature in features.items() if isinstance(feature, Image)]
+    columns = [name for name, feature in features.items() if isinstance(feature, ImageFeature)]
     columns.sort(key=lambda name: name != "image")
     # A parquet file that `datasets` did not write does not say which bytes are photos.
     column = next((name for name in (*columns, "image") if name in features), None)
     if column is None:
         raise InvalidInputError(f"{source} has no column of images; it has {shortened(list(features), 10)}.")
     if columns:
-        dataset = dataset.cast_column(column, Image(decode=False))
+        dataset = dataset.cast_column(column, ImageFeature(decode=False))
     kept = [name for name in (column, "__key__", "__url__") if name in features]
     _checked(shards, dataset.num_shards, source, "files")
     return StreamedPhotos(dataset.select_columns(kept), column, files, shards, identity)

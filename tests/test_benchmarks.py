@@ -9,7 +9,8 @@ from datasets import Image as ImageFeature
 from PIL import Image
 
 from wordsight.description_gen import Category, read_categories
-from wordsight.modeling.evaluation.datasets import load_benchmark
+from wordsight.modeling.evaluation.datasets import load_labeled_photos
+from wordsight.pipelines.image_loader import open_photo
 from wordsight.utils.errors import InvalidInputError
 
 CATEGORIES = [Category("person", ("man",)), Category("dog"), Category("bicycle", ("bike",))]
@@ -50,29 +51,29 @@ def voc(tmp_path):
 
 def test_voc(voc):
     with pytest.warns(UserWarning, match="1 photos have no object in their XML.*'000004'"):
-        benchmark = load_benchmark(voc, "voc2007", CATEGORIES)
+        benchmark = load_labeled_photos(voc, "voc2007", CATEGORIES)
     assert benchmark.labels.tolist() == [[-1, 1, 0], [1, 0, 0], [0, 0, 1], [0, 0, 0]]
     # 20 x 20 is small, 50 x 50 medium, 100 x 100 large; what is not present has no size.
     assert benchmark.sizes.tolist() == [[0, 1, 0], [3, 0, 0], [0, 0, 2], [0, 0, 0]]
     assert benchmark.name == "VOC2007 test"
-    assert benchmark.photos[0].open().size == (8, 8)
+    assert open_photo(benchmark.photos[0].source).size == (8, 8)
     # The folder of the year itself does too.
     with pytest.warns(UserWarning, match="no object"):
-        assert load_benchmark(voc / "VOC2007", "voc2007", CATEGORIES).labels.tolist() == benchmark.labels.tolist()
+        assert load_labeled_photos(voc / "VOC2007", "voc2007", CATEGORIES).labels.tolist() == benchmark.labels.tolist()
 
 
 def test_voc_missing_and_broken_annotations(voc):
     broken = voc / "VOC2007" / "Annotations" / "000003.xml"
     broken.write_text("<annotation>")
     with pytest.raises(InvalidInputError, match=r"annotation file .*000003\.xml can't be read"):
-        load_benchmark(voc, "voc2007", CATEGORIES)
+        load_labeled_photos(voc, "voc2007", CATEGORIES)
     broken.unlink()
     with pytest.raises(InvalidInputError, match=r"annotation file .*000003\.xml can't be read"):
-        load_benchmark(voc, "voc2007", CATEGORIES)
+        load_labeled_photos(voc, "voc2007", CATEGORIES)
     with pytest.raises(InvalidInputError, match=r"annotation file .*trainval\.txt can't be read"):
-        load_benchmark(voc, "voc2007", CATEGORIES, split="trainval")
+        load_labeled_photos(voc, "voc2007", CATEGORIES, split="trainval")
     with pytest.raises(InvalidInputError, match="Give the VOCdevkit folder"):
-        load_benchmark(voc, "voc2012", CATEGORIES)
+        load_labeled_photos(voc, "voc2012", CATEGORIES)
 
 
 @pytest.fixture
@@ -100,25 +101,25 @@ def coco(tmp_path):
 
 
 def test_coco(coco):
-    benchmark = load_benchmark(coco, "coco", CATEGORIES)
+    benchmark = load_labeled_photos(coco, "coco", CATEGORIES)
     assert [photo.name for photo in benchmark.photos] == ["a.jpg", "b.jpg"]
     assert benchmark.labels.tolist() == [[1, 0, 1], [0, 1, 0]]
     assert benchmark.sizes.tolist() == [[3, 0, 1], [0, 2, 0]]
     assert benchmark.notes == ["1 photos without any object are left out, as in the papers."]
-    by_file = load_benchmark(coco / "annotations" / "instances_val2014.json", "coco", CATEGORIES)
+    by_file = load_labeled_photos(coco / "annotations" / "instances_val2014.json", "coco", CATEGORIES)
     assert by_file.labels.tolist() == benchmark.labels.tolist()
 
 
 def test_coco_problems(coco, tmp_path):
     with pytest.raises(InvalidInputError, match=r"holds no instances_test2017\.json"):
-        load_benchmark(coco, "coco", CATEGORIES, split="test2017")
+        load_labeled_photos(coco, "coco", CATEGORIES, split="test2017")
     file = coco / "annotations" / "captions_val2014.json"
     file.write_text('{"images": [], "annotations": []}')
     with pytest.raises(InvalidInputError, match="lacks categories"):
-        load_benchmark(file, "coco", CATEGORIES)
+        load_labeled_photos(file, "coco", CATEGORIES)
     file.write_text("{")
     with pytest.raises(InvalidInputError, match="no valid JSON"):
-        load_benchmark(file, "coco", CATEGORIES)
+        load_labeled_photos(file, "coco", CATEGORIES)
 
 
 @pytest.fixture
@@ -138,12 +139,12 @@ def nuswide(tmp_path):
 
 def test_nuswide(nuswide):
     with pytest.warns(UserWarning, match="does not know 1 of the labels: 'sky'"):
-        benchmark = load_benchmark(nuswide, "nuswide", CATEGORIES)
+        benchmark = load_labeled_photos(nuswide, "nuswide", CATEGORIES)
     assert [photo.name for photo in benchmark.photos] == ["actor/0001.jpg", "zebra/0002.jpg"]
     assert benchmark.labels.tolist() == [[1, 1, 0], [1, 0, 0]]
     (nuswide / "Groundtruth" / "TrainTestLabels" / "Labels_dog_Test.txt").write_text("1\n0\n")
     with pytest.raises(InvalidInputError, match="2 lines for the 3 photos"):
-        load_benchmark(nuswide, "nuswide", CATEGORIES)
+        load_labeled_photos(nuswide, "nuswide", CATEGORIES)
 
 
 def write_jsonl(folder, rows, present=()):
@@ -156,21 +157,24 @@ def write_jsonl(folder, rows, present=()):
 def test_jsonl_by_names_and_synonyms(tmp_path):
     rows = [{"file_name": "a.jpg", "labels": ["man", "Bike"]}, {"file_name": "b.jpg", "labels": []}]
     folder = write_jsonl(tmp_path, rows, ["a.jpg", "b.jpg"])
-    assert load_benchmark(folder, "jsonl", CATEGORIES).labels.tolist() == [[1, 0, 1], [0, 0, 0]]
-    assert load_benchmark(folder / "labels.jsonl", "jsonl", CATEGORIES).labels.tolist() == [[1, 0, 1], [0, 0, 0]]
+    assert load_labeled_photos(folder, "jsonl", CATEGORIES).labels.tolist() == [[1, 0, 1], [0, 0, 0]]
+    assert load_labeled_photos(folder / "labels.jsonl", "jsonl", CATEGORIES).labels.tolist() == [
+        [1, 0, 1],
+        [0, 0, 0],
+    ]
 
 
 def test_absent_photos_and_unknown_labels_are_counted_and_named(tmp_path):
     rows = [{"file_name": f"{name}.jpg", "labels": ["dog", "kite"]} for name in "abc"]
     folder = write_jsonl(tmp_path, rows, ["b.jpg"])
     with pytest.warns(UserWarning) as warned:
-        benchmark = load_benchmark(folder, "jsonl", CATEGORIES)
+        benchmark = load_labeled_photos(folder, "jsonl", CATEGORIES)
     assert "2 of 3 photos are not there: 'a.jpg', 'c.jpg'." in str(warned[0].message)
     assert "does not know 1 of the labels: 'kite'" in str(warned[1].message)
     assert benchmark.labels.tolist() == [[0, 1, 0]]
     assert len(benchmark.notes) == 2
     with pytest.raises(InvalidInputError, match=r"2 of 3 photos are not there.*--strict"):
-        load_benchmark(folder, "jsonl", CATEGORIES, strict=True)
+        load_labeled_photos(folder, "jsonl", CATEGORIES, strict=True)
 
 
 @pytest.mark.parametrize(
@@ -184,12 +188,12 @@ def test_absent_photos_and_unknown_labels_are_counted_and_named(tmp_path):
 @pytest.mark.filterwarnings("ignore:.*left out")
 def test_jsonl_problems(tmp_path, rows, present, message):
     with pytest.raises(InvalidInputError, match=message):
-        load_benchmark(write_jsonl(tmp_path, rows, present), "jsonl", CATEGORIES)
+        load_labeled_photos(write_jsonl(tmp_path, rows, present), "jsonl", CATEGORIES)
 
 
 def test_missing_jsonl(tmp_path):
     with pytest.raises(InvalidInputError, match=r"annotation file .*labels\.jsonl can't be read"):
-        load_benchmark(tmp_path, "jsonl", CATEGORIES)
+        load_labeled_photos(tmp_path, "jsonl", CATEGORIES)
 
 
 def test_datasets_with_names_and_with_class_labels(tmp_path):
@@ -198,22 +202,25 @@ def test_datasets_with_names_and_with_class_labels(tmp_path):
         "image", ImageFeature()
     )
     named.save_to_disk(tmp_path / "named")
-    benchmark = load_benchmark(tmp_path / "named", "datasets", CATEGORIES)
+    benchmark = load_labeled_photos(tmp_path / "named", "datasets", CATEGORIES)
     assert benchmark.labels.tolist() == [[0, 1, 0], [1, 0, 1]]
-    opened = benchmark.photos[1].open()
+    opened = open_photo(benchmark.photos[1].source)
     assert opened.mode == "RGB"
     assert np.asarray(opened).min() == 255
     features = Features({"image": ImageFeature(), "labels": List(ClassLabel(names=["dog", "person"]))})
     numbered = Dataset.from_dict({"image": images, "labels": [[0], [1, 0]]}, features=features)
     numbered.save_to_disk(tmp_path / "numbered")
-    assert load_benchmark(tmp_path / "numbered", "datasets", CATEGORIES).labels.tolist() == [[0, 1, 0], [1, 1, 0]]
+    assert load_labeled_photos(tmp_path / "numbered", "datasets", CATEGORIES).labels.tolist() == [
+        [0, 1, 0],
+        [1, 1, 0],
+    ]
     bad = Dataset.from_dict(
         {"image": images, "labels": [[3], [1]]},
         features=Features({"image": ImageFeature(), "labels": List(Value("int64"))}),
     )
     bad.save_to_disk(tmp_path / "bad")
     with pytest.raises(InvalidInputError, match="row 0: labels must be names"):
-        load_benchmark(tmp_path / "bad", "datasets", CATEGORIES)
+        load_labeled_photos(tmp_path / "bad", "datasets", CATEGORIES)
 
 
 def test_imagefolder(tmp_path):
@@ -222,7 +229,7 @@ def test_imagefolder(tmp_path):
     (tmp_path / "metadata.jsonl").write_text(
         '{"file_name": "a.jpg", "labels": ["dog"]}\n{"file_name": "b.jpg", "labels": ["person", "dog"]}\n'
     )
-    assert load_benchmark(tmp_path, "datasets", CATEGORIES).labels.tolist() == [[0, 1, 0], [1, 1, 0]]
+    assert load_labeled_photos(tmp_path, "datasets", CATEGORIES).labels.tolist() == [[0, 1, 0], [1, 1, 0]]
 
 
 @pytest.mark.parametrize(("name", "count"), [("voc2007", 20), ("voc2012", 20), ("coco", 80), ("nuswide", 81)])
@@ -236,4 +243,4 @@ def test_labels_match_without_case_and_spaces(tmp_path):
     """VOC's own names fit a model of the usual ones."""
     categories = [Category("dining table"), Category("airplane", ("aeroplane",))]
     folder = write_jsonl(tmp_path, [{"file_name": "a.jpg", "labels": ["diningtable", "Aeroplane"]}], ["a.jpg"])
-    assert load_benchmark(folder, "jsonl", categories).labels.tolist() == [[1, 1]]
+    assert load_labeled_photos(folder, "jsonl", categories).labels.tolist() == [[1, 1]]

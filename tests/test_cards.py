@@ -11,7 +11,7 @@ from wordsight.hub import Destination, push_checkpoint
 from wordsight.hub.folder import write_card_and_pictures
 from wordsight.model_cards import render_model_card
 from wordsight.model_cards.edits import for_push, keep_edits, sign
-from wordsight.modeling.calibrate import calibrate_checkpoint
+from wordsight.pipelines.calibrate import calibrate_checkpoint
 from wordsight.utils.errors import InvalidInputError
 
 from .fixtures.photos import write_photos

@@ -14,13 +14,16 @@ from typer.testing import CliRunner
 
 from wordsight import TrainingConfig, WordsightForMultiLabelImageClassification, load_text_encoder, train_prompts
 from wordsight.cli import app
-from wordsight.modeling.calibrate import find_photos, score_photos
 from wordsight.modeling.category_embeddings import reference_mean
 from wordsight.modeling.evaluation import metrics
-from wordsight.modeling.evaluation.datasets import load_benchmark
+from wordsight.modeling.evaluation.datasets import load_labeled_photos
 from wordsight.modeling.evaluation.methods import MethodFactory, clip_templates
 from wordsight.modeling.evaluation.options import METHODS, parse_methods
+from wordsight.modeling.evaluation.results import record_evaluation
 from wordsight.modeling.evaluation.run import evaluate_methods
+from wordsight.pipelines.calibrate import score_photos
+from wordsight.pipelines.image_loader import photo_batches
+from wordsight.pipelines.image_sources import find_photos
 from wordsight.utils.errors import InvalidInputError
 
 from .fixtures.photos import write_photos
@@ -58,8 +61,10 @@ def evaluation(model, model_dir, text_encoder, texts_dir, photos_dir, tmp_path_f
         model, text_encoder, folder=model_dir, texts=texts_dir, peers=tmp_path_factory.mktemp("peers")
     )
     methods = [factory.make(name) for name in METHODS]
-    benchmark = load_benchmark(photos_dir, "jsonl", model.config.categories)
-    return evaluate_methods(model, methods, benchmark, batch_size=8), {method.name: method for method in methods}
+    benchmark = load_labeled_photos(photos_dir, "jsonl", model.config.categories)
+    return evaluate_methods(model, methods, benchmark, photo_batches, batch_size=8), {
+        method.name: method for method in methods
+    }
 
 
 def unit(array):
@@ -149,7 +154,7 @@ def test_learned_peer_needs_sentences_and_is_kept(model, model_dir, text_encoder
     first = factory.make("flat")
     (folder,) = tmp_path.iterdir()
     config = json.loads((folder / "config.json").read_text())
-    assert [config[f"num_{level}_tokens"] for level in ("global", "attribute", "cooccurrence", "category")] == [
+    assert [config[f"num_{level}_tokens"] for level in ("shared", "attribute", "cooccurrence", "category")] == [
         *(16, 0, 0, 0)
     ]
     assert config["prior_weight"] == 0
@@ -161,8 +166,8 @@ def test_learned_peer_needs_sentences_and_is_kept(model, model_dir, text_encoder
 def learned(model, model_dir, photos_dir, **options):
     """The model's scores of the photos, and what was found besides."""
     methods = [MethodFactory(model, None, folder=model_dir).make("learned")]
-    benchmark = load_benchmark(photos_dir, "jsonl", model.config.categories)
-    found = evaluate_methods(model, methods, benchmark, options=("none",), batch_size=8, **options)
+    benchmark = load_labeled_photos(photos_dir, "jsonl", model.config.categories)
+    found = evaluate_methods(model, methods, benchmark, photo_batches, options=("none",), batch_size=8, **options)
     return found.scores["learned", "none"], found.results
 
 
@@ -246,8 +251,8 @@ def test_broken_photo_and_category_without_positive(model_dir, tmp_path):
     out = tmp_path / "report.json"
     result = run(model_dir, folder, out)
     assert result.returncode == 0, result.stderr
-    assert "Warning: 1 of 6 photos can't be read: '5.jpg'. They are left out." in result.stderr
-    assert "Left out of the mean, with fewer than 1 positives: cup." in result.stdout
+    assert "Warning: 1 of 6 photos can't be read: '5.jpg'. They are not counted." in result.stderr
+    assert "Not counted in the mean, with fewer than 1 positives: cup." in result.stdout
     report = json.loads(out.read_text())
     assert report["photos"] == 5
     assert report["categories_left_out"] == ["cup"]
@@ -260,9 +265,11 @@ def test_broken_photo_and_category_without_positive(model_dir, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--format", "pascal"], "The format 'pascal' is not known; known are jsonl, voc2007"),
+        (["--format", "pascal"], "The format 'pascal' is not known. Pass one of jsonl, voc2007"),
         (["--methods", "best"], "No method 'best'"),
         (["--scores", "best"], "No score standardization 'best'"),
+        (["--methods", "all"], "'flat' learns from sentences"),
+        (["--texts", "nowhere"], "--texts: there is no nowhere"),
         (["--min-positives", "500"], "No category has 500 positives"),
     ],
 )
@@ -270,3 +277,24 @@ def test_bad_options(model_dir, photos_dir, arguments, message):
     result = CliRunner().invoke(app, ["evaluate", str(model_dir), "--data", str(photos_dir), *arguments])
     assert isinstance(result.exception, InvalidInputError)
     assert message in str(result.exception)
+
+
+def test_arguments_are_checked_before_any_work(tmp_path):
+    """Before the model is even looked for."""
+    options = ["--data", str(tmp_path), "--methods", "all"]
+    result = CliRunner().invoke(app, ["evaluate", str(tmp_path / "no-model"), *options])
+    assert "'flat' learns from sentences" in str(result.exception)
+
+
+def test_datasets_in_two_folders_keep_a_record_each(model, model_dir, tmp_path):
+    """Both label files are called labels.jsonl; the same photos again take the place of their earlier record."""
+    methods = [MethodFactory(model, None, folder=model_dir).make("learned")]
+    for name in ("beach", "street", "beach"):
+        folder = tmp_path / name
+        if not folder.exists():
+            write_photos(folder, 4)
+        dataset = load_labeled_photos(folder, "jsonl", model.config.categories)
+        found = evaluate_methods(model, methods, dataset, photo_batches, options=("none",), resamples=2)
+        record_evaluation(tmp_path, found)
+    kept = json.loads((tmp_path / "evaluation.json").read_text())["evaluations"]
+    assert [entry["benchmark"] for entry in kept] == ["street", "beach"]

@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 from wordsight import TrainingConfig, WordsightForMultiLabelImageClassification, train_prompts
 from wordsight.cli import app
 from wordsight.description_gen import Category, Knowledge
-from wordsight.modeling.calibrate import calibrate_checkpoint
 from wordsight.modeling.training.extend import extend_model
+from wordsight.pipelines.calibrate import calibrate_checkpoint
 from wordsight.utils.errors import InvalidInputError
 
 from .fixtures.photos import write_photos

@@ -9,10 +9,11 @@ from typer.testing import CliRunner
 
 from wordsight import TrainingConfig, WordsightForMultiLabelImageClassification, train_prompts
 from wordsight.cli import app
-from wordsight.modeling.calibrate import calibrate, find_photos, match_thresholds, score_photos
 from wordsight.modeling.category_embeddings import compound_text
 from wordsight.modeling.score_statistics import choose_compounds, fit_statistics
 from wordsight.modeling.standardization import standardize_scores
+from wordsight.pipelines.calibrate import calibrate, match_thresholds, score_photos
+from wordsight.pipelines.image_sources import find_photos
 from wordsight.utils.errors import InvalidInputError
 
 from .fixtures.photos import write_photos

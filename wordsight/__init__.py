@@ -18,7 +18,6 @@ from wordsight.version import __version__
 
 if TYPE_CHECKING:
     from wordsight.description_gen import Category, Knowledge, generate_texts, label_texts, load_texts, read_categories
-    from wordsight.modeling.calibrate import calibrate
     from wordsight.modeling.configuration_wordsight import WordsightConfig
     from wordsight.modeling.encoders import load_image_encoder, load_text_encoder
     from wordsight.modeling.modeling_wordsight import WordsightForMultiLabelImageClassification, WordsightOutput
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from wordsight.modeling.training.extend import extend_model
     from wordsight.modeling.training.train import train_prompts
     from wordsight.pipelines.batch_inference import predict_shards
+    from wordsight.pipelines.calibrate import calibrate
     from wordsight.pipelines.multi_label_image_classification import MultiLabelImageClassificationPipeline
 
 _EXPORTS = {
@@ -36,7 +36,7 @@ _EXPORTS = {
     "WordsightConfig": "wordsight.modeling.configuration_wordsight",
     "WordsightForMultiLabelImageClassification": "wordsight.modeling.modeling_wordsight",
     "WordsightOutput": "wordsight.modeling.modeling_wordsight",
-    "calibrate": "wordsight.modeling.calibrate",
+    "calibrate": "wordsight.pipelines.calibrate",
     "extend_model": "wordsight.modeling.training.extend",
     "generate_texts": "wordsight.description_gen",
     "label_texts": "wordsight.description_gen",

@@ -17,6 +17,7 @@ from ..training.arguments import TrainingConfig
 
 if TYPE_CHECKING:
     from ..encoders import TextEncoder
+    from ..photo_batches import PhotoReader
     from .methods import Method
 
 BASELINES = ("zero-shot", "zero-shot-80", "zero-shot-local", "zero-shot-80-local")
@@ -142,13 +143,16 @@ def _write_groups(
     return out
 
 
-def measure(name: str, data: dict[str, Any], models: dict[tuple[str, int], Path]) -> dict[str, list[float]]:
+def measure(
+    name: str, data: dict[str, Any], models: dict[tuple[str, int], Path], read_photos: PhotoReader
+) -> dict[str, list[float]]:
     """MAP of the zero-shot baselines and of all variants on one set of photos, from one pass through the encoder.
 
     Args:
         name: of the data, for messages.
         data: as in the YAML file.
         models: (variant, seed) -> folder.
+        read_photos: reads the photos (see `evaluate_methods`).
 
     Returns:
         Row name -> mAP for each seed; variants have one row for the global branch and one for both.
@@ -157,7 +161,7 @@ def measure(name: str, data: dict[str, Any], models: dict[tuple[str, int], Path]
 
     from ..encoders import load_text_encoder
     from ..loading import load_model
-    from .datasets import load_benchmark
+    from .datasets import load_labeled_photos
     from .methods import Method, MethodFactory
     from .run import evaluate_methods
 
@@ -171,11 +175,17 @@ def measure(name: str, data: dict[str, Any], models: dict[tuple[str, int], Path]
         embeddings = [F.normalize(e.detach(), dim=-1) for e in (model.global_embeddings, model.local_embeddings)]
         methods.append(Method(f"{variant}, global\t{seed}", embeddings[0]))
         methods.append(Method(f"{variant}\t{seed}", *embeddings))
-    benchmark = load_benchmark(
+    benchmark = load_labeled_photos(
         Path(data["path"]), data.get("format", "jsonl"), first.config.categories, split=data.get("split")
     )
     evaluation = evaluate_methods(
-        first, methods, benchmark, options=("none",), min_positives=data.get("min_positives", 1), resamples=1
+        first,
+        methods,
+        benchmark,
+        read_photos,
+        options=("none",),
+        min_positives=data.get("min_positives", 1),
+        resamples=1,
     )
     rows: dict[str, list[float]] = {}
     for result in evaluation.results:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal, get_args
 
 from wordsight.utils.errors import InvalidInputError
 
 Format = Literal["jsonl", "voc2007", "voc2012", "coco", "nuswide", "datasets"]
 FORMATS: tuple[Format, ...] = get_args(Format)
+# As `wordsight.modeling.standardization`, which takes torch, has them.
+STANDARDIZATIONS = ("none", "images", "categories", "sparc")
 
 # Method -> what it is. "learned" is the model itself; flat and category learn from sentences, token counts beside.
 METHODS = {
@@ -25,13 +28,37 @@ METHODS = {
 LEARNED_PEERS = {"flat": (16, 0, 0, 0), "category": (0, 0, 0, 16)}
 
 
-def parse_methods(given: str) -> list[str]:
+def parse_methods(given: str, texts: Path | None = None) -> list[str]:
     """Comma-separated names, or "all", in the order of `METHODS`.
 
+    Args:
+        given: the names.
+        texts: folder of sentences, which some methods learn from.
+
     Raises:
-        InvalidInputError: a name is not known.
+        InvalidInputError: a name is not known, or a method has no sentences to learn from.
     """
     names = list(METHODS) if given == "all" else [name.strip() for name in given.split(",") if name.strip()]
     if unknown := [name for name in names if name not in METHODS] or ([] if names else [given]):
         raise InvalidInputError(f"No method {unknown[0]!r}. There are {', '.join(METHODS)}; or all of them: all.")
+    if texts is None and (learning := [name for name in LEARNED_PEERS if name in names]):
+        raise InvalidInputError(
+            f"The method {learning[0]!r} learns from sentences. Pass the folder that `wordsight describe` wrote: "
+            "--texts DIR; or name other methods."
+        )
+    if texts is not None and not texts.exists():
+        raise InvalidInputError(f"--texts: there is no {texts}.")
     return [name for name in METHODS if name in names]
+
+
+def parse_standardizations(given: str) -> tuple[str, ...]:
+    """Comma-separated score standardizations, or "all".
+
+    Raises:
+        InvalidInputError: a name is not known.
+    """
+    names = STANDARDIZATIONS if given == "all" else tuple(name.strip() for name in given.split(","))
+    if unknown := [name for name in names if name not in STANDARDIZATIONS]:
+        known = ", ".join(STANDARDIZATIONS)
+        raise InvalidInputError(f"No score standardization {unknown[0]!r}. There are {known}; or all.")
+    return names

@@ -9,20 +9,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from wordsight.pipelines.image_loader import photo_batches
 from wordsight.utils.progress import progress_bar
 
 from ..loading import make_accelerator
 from ..memory import Pieces
 from ..modeling_wordsight import WordsightForMultiLabelImageClassification
-from .datasets import Benchmark
+from ..photo_batches import PhotoReader
+from .datasets import EvaluationDataset
 from .methods import Method
 
 
 def score_methods(
     model: WordsightForMultiLabelImageClassification,
     methods: list[Method],
-    benchmark: Benchmark,
+    dataset: EvaluationDataset,
+    read_photos: PhotoReader,
     batch_size: int,
     num_workers: int | None,
 ) -> tuple[dict[str, NDArray[np.float32]], NDArray[np.float32], NDArray[np.bool_]]:
@@ -35,7 +36,8 @@ def score_methods(
     Args:
         model: the model, with its image encoder; moved to the process's device.
         methods: what to score by.
-        benchmark: N photos.
+        dataset: N photos.
+        read_photos: reads them, in batches.
         batch_size: photos at a time.
         num_workers: processes that read ahead; see `default_num_workers`.
     """
@@ -43,7 +45,7 @@ def score_methods(
     assert model.image_encoder is not None
     encoder = model.image_encoder
     model.to(accelerator.device)
-    count = len(benchmark.photos)
+    count = len(dataset.photos)
     widths = [len(model.config.category_names)] * len(methods) + [len(model.config.compounds or ())]
     matrices = [torch.zeros(count, width) for width in widths]
     read = torch.zeros(count, dtype=torch.int32)
@@ -55,14 +57,14 @@ def score_methods(
         return [matrix.float().cpu() for matrix in (*scores, model.branch_logits(pooled, patches)[2])]
 
     pieces = Pieces()
-    batches = photo_batches(
-        [photo.source for photo in benchmark.photos],
+    batches = read_photos(
+        [photo.source for photo in dataset.photos],
         encoder.image_processor,
         batch_size,
         num_workers=num_workers,
         process_index=accelerator.process_index,
         num_processes=accelerator.num_processes,
-        name_of=lambda row: benchmark.photos[row].name,
+        name_of=lambda row: dataset.photos[row].name,
     )
     with progress_bar("Scoring photos", count, "photo", accelerator.is_main_process) as bar, torch.no_grad():
         for batch in batches:

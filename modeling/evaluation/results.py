@@ -1,17 +1,66 @@
-"""A model's own figures, kept beside it and told in its card."""
+"""What an evaluation found, and the model's own figures kept beside it for its card."""
 
 from __future__ import annotations
 
 import json
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wordsight.utils.files import EVALUATION, read_evaluations
 from wordsight.utils.plugins import load_plugin
 
 if TYPE_CHECKING:
-    from .run import Evaluation
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from .datasets import EvaluationDataset
+
+
+@dataclass(frozen=True)
+class Result:
+    """One row of the table.
+
+    Attributes:
+        method: see `METHODS`.
+        score_standardization: "none", or one of SPARC's steps, with statistics of the photos that are measured (no
+            labels); "checkpoint" for the option and statistics that the model itself holds.
+        map: mean average precision, between 0 and 1.
+        interval: 95% bootstrap interval of it.
+        ap: category -> average precision; nothing for categories without a positive.
+        top: CF1, OF1 and their parts at the 3 best labels a photo.
+        thresholds: the same at the calibrated thresholds, where the method has them.
+        recall_by_size: size -> share of its positives that are among the 3 best, where sizes are known.
+    """
+
+    method: str
+    score_standardization: str
+    map: float
+    interval: tuple[float, float]
+    ap: dict[str, float]
+    top: dict[str, float]
+    thresholds: dict[str, float] | None
+    recall_by_size: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What `evaluate` found.
+
+    Attributes:
+        dataset: the photos that could be read, with their labels.
+        categories: the K category names.
+        results: one for each method and score standardization.
+        scores: (method, score standardization) -> (N, K) scores.
+        report: all that goes into the JSON file.
+    """
+
+    dataset: EvaluationDataset
+    categories: list[str]
+    results: list[Result]
+    scores: dict[tuple[str, str], NDArray[np.float32]]
+    report: dict[str, Any]
 
 
 def keep_beside(folder: Path, evaluation: Evaluation) -> None:
@@ -27,7 +76,7 @@ def record_evaluation(folder: Path, evaluation: Evaluation) -> bool:
     """Keeps what was measured of the model itself beside it, in place of an earlier figure on the same photos.
 
     Returns:
-        Whether the model itself was measured; if only its peers were, there is nothing to keep.
+        Whether the model itself was measured; if only baselines were, there is nothing to keep.
     """
     # Under the score standardization of the checkpoint, which is how the model scores photos.
     rows = [result for result in evaluation.results if result.method == "learned"]

@@ -27,6 +27,7 @@ def ablate(
     """
     load_libraries()
     from wordsight.modeling.encoders import load_text_encoder
+    from wordsight.pipelines.image_loader import photo_batches
 
     content = read_ablation(file)
     text_encoder = load_text_encoder(content["encoder"])
@@ -41,7 +42,7 @@ def ablate(
                 models[variant, seed] = learn_variant(
                     Path(data["texts"]), out / "models", content["encoder"], settings, seed, text_encoder
                 )
-        measured[name] = measure(name, data, models)
+        measured[name] = measure(name, data, models, photo_batches)
     table = markdown_table(measured)
     with writing(out, "run the same command again"):
         (out / "results.json").write_text(json.dumps(measured, indent=1), encoding="utf-8")

@@ -33,7 +33,7 @@ def calibrate(
     Example: wordsight calibrate my-model holiday-photos/ --use categories
     """
     load_libraries()
-    from wordsight.modeling.calibrate import calibrate_checkpoint
+    from wordsight.pipelines.calibrate import calibrate_checkpoint
 
     gathered, folder = calibrate_checkpoint(model, photos, use, out, batch_size, num_workers)
     if gathered.unreadable:

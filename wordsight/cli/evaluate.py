@@ -1,23 +1,29 @@
-"""`wordsight evaluate`: a model and its peers on labeled photos."""
+"""`wordsight evaluate`: a model and the baselines on labeled photos."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wordsight.modeling.evaluation.options import FORMATS, METHODS, parse_methods
+from wordsight.modeling.evaluation.options import FORMATS, METHODS, parse_methods, parse_standardizations
 from wordsight.utils.errors import InvalidInputError, writing
 from wordsight.utils.progress import load_libraries
 
 from .options import WORKERS_HELP
 
+if TYPE_CHECKING:
+    from wordsight.modeling.evaluation.results import Evaluation
+
+FILE_WIDTH = 110  # characters of the table, where no terminal sets them
+AGAIN = "run the same command again"
+
 
 def evaluate(
     model: Annotated[str, typer.Argument(help="Folder or Hub id of a wordsight model.")],
-    data: Annotated[Path, typer.Option(help="The photos and labels, in the benchmark's own layout.")],
+    data: Annotated[Path, typer.Option(help="The photos and labels, in the dataset's own layout.")],
     data_format: Annotated[str, typer.Option("--format", help=f"One of {', '.join(FORMATS)}.")] = "jsonl",
     methods: Annotated[str, typer.Option(help=f"Comma-separated, or all: {', '.join(METHODS)}.")] = "learned,zero-shot",
     scores: Annotated[
@@ -26,64 +32,54 @@ def evaluate(
             help="Score standardizations to measure each method with: none, images, categories, sparc; or all."
         ),
     ] = "none",
-    split: Annotated[str | None, typer.Option(help="Part of the benchmark, by its own name.")] = None,
-    texts: Annotated[Path | None, typer.Option(help="Sentences for the peers that learn: flat, category.")] = None,
+    split: Annotated[str | None, typer.Option(help="Part of the dataset, by its own name.")] = None,
+    texts: Annotated[Path | None, typer.Option(help="Sentences for the baselines that learn: flat, category.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="File for all figures.")] = None,
     plots: Annotated[
         Path | None, typer.Option(help="Folder for pictures: AP by category, best and worst photos.")
     ] = None,
-    min_positives: Annotated[int, typer.Option(help="Least positives for a category to count.", min=1)] = 1,
+    min_positives: Annotated[int, typer.Option(help="Fewest positives for a category to count.", min=1)] = 1,
     batch_size: Annotated[int, typer.Option(help="Photos at a time.", min=1)] = 32,
     num_workers: Annotated[int | None, typer.Option(help=WORKERS_HELP, min=0)] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Absent photos and unknown labels are errors.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Missing photos and unknown labels are errors.")] = False,
     revision: Annotated[str | None, typer.Option(help="The model's revision on the Hub.")] = None,
 ) -> None:
-    """Measure a model, and the methods it competes with, on labeled photos.
+    """Measure a model and the baselines on labeled photos.
 
-    mAP is all-point average precision, averaged over categories. "CF1@3" and "OF1@3" are at the three best labels a
-    photo, "CF1" and "OF1" at the calibrated thresholds.
+    mAP is all-point average precision, averaged over categories. "CF1@3" and "OF1@3" are at the three best labels of
+    each photo, "CF1" and "OF1" at the calibrated thresholds.
 
     Example: wordsight evaluate my-model --data VOCdevkit --format voc2007 --methods all --texts my-texts
 
     On several GPUs: accelerate launch -m wordsight evaluate my-model --data ...
     On several CPU processes: torchrun --nproc_per_node 2 -m wordsight evaluate my-model --data ...
     """
+    chosen, options = parse_methods(methods, texts), parse_standardizations(scores)
+    if data_format not in FORMATS:
+        raise InvalidInputError(f"The format {data_format!r} is not known. Pass one of {', '.join(FORMATS)}.")
+    if data_format != "datasets" and not data.exists():
+        raise InvalidInputError(f"--data: there is no {data}.")
     load_libraries()
     from accelerate import PartialState
 
-    from wordsight.modeling.encoders import load_text_encoder
-    from wordsight.modeling.evaluation.datasets import load_benchmark
+    from wordsight.modeling.evaluation.datasets import load_labeled_photos
     from wordsight.modeling.evaluation.methods import MethodFactory
     from wordsight.modeling.evaluation.results import keep_beside
-    from wordsight.modeling.evaluation.run import evaluate_methods, print_table
+    from wordsight.modeling.evaluation.run import evaluate_methods
     from wordsight.modeling.loading import load_model, make_accelerator
-    from wordsight.modeling.standardization import SCORE_STANDARDIZATIONS
-    from wordsight.modeling.training.train import warn_if_fewer_processes
+    from wordsight.pipelines.image_loader import photo_batches
 
-    chosen = parse_methods(methods)
-    options = SCORE_STANDARDIZATIONS if scores == "all" else tuple(scores.split(","))
-    if unknown := [option for option in options if option not in SCORE_STANDARDIZATIONS]:
-        raise InvalidInputError(
-            f"No score standardization {unknown[0]!r}. There are {', '.join(SCORE_STANDARDIZATIONS)}; or all."
-        )
     accelerator = make_accelerator()
-    warn_if_fewer_processes(accelerator.num_processes)
     loaded = load_model(model, revision)
-    config = loaded.config
-    benchmark = load_benchmark(data, data_format, config.categories, split=split, strict=strict)
+    dataset = load_labeled_photos(data, data_format, loaded.config.categories, split=split, strict=strict)
     folder = Path(model) if Path(model).is_dir() else None
-    factory = MethodFactory(
-        loaded,
-        load_text_encoder(config.encoder, revision=config.encoder_revision),
-        folder=folder,
-        texts=texts,
-        peers=(folder or Path("wordsight-peers")) / "peers",
-    )
-    made = [factory.make(name) for name in chosen]
+    baselines = (folder or Path("wordsight-baselines")) / "peers"
+    factory = MethodFactory(loaded, loaded.load_text_encoder(), folder=folder, texts=texts, peers=baselines)
     evaluation = evaluate_methods(
         loaded,
-        made,
-        benchmark,
+        [factory.make(name) for name in chosen],
+        dataset,
+        photo_batches,
         options=options,
         min_positives=min_positives,
         batch_size=batch_size,
@@ -92,15 +88,62 @@ def evaluate(
     )
     if accelerator.is_main_process:
         print_table(evaluation)
-        if json_file is not None:
-            with writing(json_file, "run the same command again"):
-                json_file.parent.mkdir(parents=True, exist_ok=True)
-                json_file.write_text(json.dumps({"model": model} | evaluation.report, indent=2), encoding="utf-8")
+        _write(evaluation, model, json_file, plots)
         if folder is not None:
             keep_beside(folder, evaluation)
-        if plots is not None:
-            from wordsight.modeling.evaluation.plots import draw_evaluation
-
-            with writing(plots, "run the same command again"):
-                typer.echo(f"Pictures: {', '.join(map(str, draw_evaluation(evaluation, plots)))}")
     PartialState().destroy_process_group()
+
+
+def _write(evaluation: Evaluation, model: str, json_file: Path | None, plots: Path | None) -> None:
+    """Writes the figures and draws the pictures that were asked for."""
+    if json_file is not None:
+        with writing(json_file, AGAIN):
+            json_file.parent.mkdir(parents=True, exist_ok=True)
+            json_file.write_text(json.dumps({"model": model} | evaluation.report, indent=2), encoding="utf-8")
+    if plots is not None:
+        from wordsight.plotting.evaluation import draw_evaluation
+
+        with writing(plots, AGAIN):
+            typer.echo(f"Pictures: {', '.join(map(str, draw_evaluation(evaluation, plots)))}")
+
+
+def print_table(evaluation: Evaluation) -> None:
+    """All results as one table."""
+    from rich.console import Console
+    from rich.table import Column, Table
+
+    console = Console()
+    if not console.is_terminal:
+        console.width = FILE_WIDTH
+    report = evaluation.report
+    table = Table(Column("method", no_wrap=True), "scores", "mAP", "95%", "CF1@3", "OF1@3", "CF1", "OF1")
+    for result in evaluation.results:
+        low, high = result.interval
+        at = result.thresholds
+        table.add_row(
+            result.method,
+            result.score_standardization,
+            f"{100 * result.map:.1f}",
+            f"{100 * low:.1f}-{100 * high:.1f}",
+            f"{100 * result.top['cf1']:.1f}",
+            f"{100 * result.top['of1']:.1f}",
+            f"{100 * at['cf1']:.1f}" if at else "",
+            f"{100 * at['of1']:.1f}" if at else "",
+        )
+    counted = len(evaluation.categories) - len(report["categories_left_out"])
+    table.title = (
+        f"{report['benchmark']}: {report['photos']} photos, {counted} of {len(evaluation.categories)} categories"
+    )
+    console.print(table)
+    if left_out := report["categories_left_out"]:
+        console.print(
+            f"Not counted in the mean, with fewer than {report['min_positives']} positives: {', '.join(left_out)}.",
+            highlight=False,
+        )
+    for result in evaluation.results:
+        if result.recall_by_size and result.score_standardization == "none":
+            sizes = ", ".join(
+                f"{size} {100 * share:.1f} (of {report['positives_by_size'][size]})"
+                for size, share in result.recall_by_size.items()
+            )
+            console.print(f"{result.method}: recall at 3 by size of the largest object: {sizes}", highlight=False)

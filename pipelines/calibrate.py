@@ -9,21 +9,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from wordsight.pipelines.image_loader import photo_batches
-from wordsight.utils.errors import InvalidInputError, shortened, writing
-from wordsight.utils.files import copy_side_files, drop_figures
-from wordsight.utils.plugins import load_plugin
-from wordsight.utils.progress import progress_bar
-
-from .loading import load_model
-from .memory import Pieces
-from .modeling_wordsight import WordsightForMultiLabelImageClassification
-from .score_statistics import fit_fusion_weights
-from .standardization import (
+from wordsight.modeling.loading import load_model
+from wordsight.modeling.memory import Pieces
+from wordsight.modeling.modeling_wordsight import WordsightForMultiLabelImageClassification
+from wordsight.modeling.score_statistics import fit_fusion_weights
+from wordsight.modeling.standardization import (
     SCORE_STANDARDIZATIONS,
     ScoreStandardization,
     ScoreStatistics,
@@ -31,6 +24,13 @@ from .standardization import (
     standardize_images,
     standardize_scores,
 )
+from wordsight.utils.errors import InvalidInputError, writing
+from wordsight.utils.files import copy_side_files, drop_figures
+from wordsight.utils.plugins import load_plugin
+from wordsight.utils.progress import progress_bar
+
+from .image_loader import photo_batches
+from .image_sources import find_photos
 
 # Means and variances are streamed over all photos; directions and thresholds come from a sample of so many.
 MAX_KEPT = 10_000
@@ -53,24 +53,6 @@ class PhotoScores:
     scaler: StandardScaler
     logits: Tensor
     compound_logits: Tensor
-
-
-def find_photos(paths: Sequence[Path]) -> list[Path]:
-    """All photos among files and, at any depth, in folders, in a fixed order.
-
-    Raises:
-        InvalidInputError: there is none, or a path does not exist.
-    """
-    extensions = set(Image.registered_extensions())
-    found: list[Path] = []
-    for path in paths:
-        if not path.exists():
-            raise InvalidInputError(f"There is no {path}. Give photos or a folder of photos.")
-        inside = sorted(path.rglob("*")) if path.is_dir() else [path]
-        found += [file for file in inside if file.suffix.lower() in extensions and file.is_file()]
-    if not found:
-        raise InvalidInputError(f"No photo in {shortened([*map(str, paths)])}.")
-    return found
 
 
 @torch.no_grad()

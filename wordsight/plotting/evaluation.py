@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from wordsight.modeling.evaluation.results import Evaluation, Result
+from wordsight.pipelines.image_loader import open_photo
 from wordsight.plotting import plot_average_precision
 from wordsight.plotting.figures import fitted, make_figure
-
-from .run import Evaluation, Result
 
 PHOTOS_PER_SIDE = 3
 CATEGORIES_PER_PAGE = 10
@@ -31,7 +31,7 @@ def draw_evaluation(evaluation: Evaluation, folder: Path) -> list[Path]:
 def _draw_photos(evaluation: Evaluation, result: Result, folder: Path) -> list[Path]:
     """A row a category: the photos it is surest of (green: right), then its positives that it ranks lowest."""
     scores = evaluation.scores[result.method, result.score_standardization]
-    labels = evaluation.benchmark.labels
+    labels = evaluation.dataset.labels
     categories = [k for k, name in enumerate(evaluation.categories) if name in result.ap]
     paths = []
     for page, start in enumerate(range(0, len(categories), CATEGORIES_PER_PAGE), start=1):
@@ -61,7 +61,7 @@ def _draw_photos(evaluation: Evaluation, result: Result, folder: Path) -> list[P
 
 
 def _draw_photo(box: Any, evaluation: Evaluation, row: int, right: bool, rank: dict[int, int]) -> None:
-    photo = evaluation.benchmark.photos[row].open()
+    photo = open_photo(evaluation.dataset.photos[row].source)
     photo.thumbnail((240, 240))
     box.imshow(photo)
     box.set_title(f"rank {rank[row]}", fontsize=8)
