@@ -27,10 +27,10 @@ hub: install  ## a Hub on this machine, to try push and pull with
 docs: install  ## the documentation as a site, in site/
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-quality: install
+quality: install  ## lint, types, and who may import whom
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@bash requirements/mypy.sh
+	@bash requirements/quality.sh
 
 style: install  ## format the code and mend what ruff can
 	@$(BIN)/ruff check --fix .
