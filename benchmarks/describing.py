@@ -22,7 +22,8 @@ import psutil
 from benchmarks.measure import ratios, spread
 from wordsight.description_gen import Category, Knowledge, LLMServer, default_llm_path
 from wordsight.description_gen.captions import DescriptionPlan, DescriptionRequest
-from wordsight.description_gen.llm.client import CONCURRENCY, LLMClient, ask_all
+from wordsight.description_gen.llm.asking import ask_all
+from wordsight.description_gen.llm.client import CONCURRENCY, LLMClient
 from wordsight.description_gen.llm.server import CPU_ARGUMENTS, CPU_CACHE_GIB
 from wordsight.description_gen.questions import load_questions
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from importlib.resources import files
 
 import numpy as np
+import yaml
 
 from .dataset import Knowledge
+from .labeling import UNSPACED
 from .llm.client import Message
 from .questions import Questions
 
@@ -16,8 +19,8 @@ MAX_WORDS = 40
 MIN_WORDS = 3
 SIZES = (2, 3, 4)
 SIZE_PROBABILITIES = (0.5, 0.3, 0.2)
-# Half of a group's members are drawn evenly: sentences about unlikely company keep a category's prompt from standing
-# for what it is usually seen with.
+# Half of a group's members are drawn evenly: sentences about categories that are rarely seen together keep a
+# category's prompt from standing for what it is usually seen with.
 EVEN_SHARE = 0.5
 # Half of the time a category goes by one of its synonyms: sentences vary more, and an ambiguous name ("remote") is
 # asked for in the sense that is meant ("remote control").
@@ -26,7 +29,7 @@ PLAN_VERSION = 2  # counts up when the same number would make another request
 DEFAULT_SCENE = "outdoors"
 SENTENCE_END = re.compile(r"(?<=[.!?])[\"'\u201d]?\s")
 LEAD_IN = re.compile(r"^(?:caption|answer|description|photo|sentence)\s*:\s*", re.IGNORECASE)
-REFUSAL = re.compile(r"\b(?:I'm sorry|I am sorry|I can(?:no|')t|as an AI|language model)\b", re.IGNORECASE)
+APOSTROPHES = str.maketrans(dict.fromkeys("\u2018\u2019\u02bc\uff07\u00b4`", "'"))
 
 
 @dataclass(frozen=True)
@@ -68,11 +71,11 @@ class DescriptionPlan:
         self.categories = knowledge.categories
         self.names = [category.name for category in knowledge.categories]
         number = {name: index for index, name in enumerate(self.names)}
-        self.company = np.zeros((len(self.names), len(self.names)))
+        self.co_occurrence = np.zeros((len(self.names), len(self.names)))
         for name, others in knowledge.co_occurrence.items():
             for other, weight in others.items():
-                self.company[number[name], number[other]] += weight / 2
-                self.company[number[other], number[name]] += weight / 2
+                self.co_occurrence[number[name], number[other]] += weight / 2
+                self.co_occurrence[number[other], number[name]] += weight / 2
 
     def request(self, number: int) -> DescriptionRequest:
         """The request with this number: even ones are about one category, odd ones about several."""
@@ -113,8 +116,8 @@ class DescriptionPlan:
         group = [anchor]
         while len(group) < size:
             weights = np.ones(len(self.names))
-            if rng.random() >= EVEN_SHARE and self.company[anchor].any():
-                weights = self.company[anchor].copy()
+            if rng.random() >= EVEN_SHARE and self.co_occurrence[anchor].any():
+                weights = self.co_occurrence[anchor].copy()
             weights[group] = 0
             if not weights.any():
                 weights = np.ones(len(self.names))
@@ -135,18 +138,27 @@ def clean_sentence(answer: str, complete: bool) -> str | None:
         return None
     parts = SENTENCE_END.split(LEAD_IN.sub("", lines[0]).strip())
     sentence = parts[0].strip().strip("\"'\u201c\u201d`* ")
-    whole = complete or len(parts) > 1 or len(lines) > 1 or sentence.endswith((".", "!", "?"))
-    words = len(sentence.split())
-    if not whole or REFUSAL.search(sentence) or not MIN_WORDS <= words <= MAX_WORDS:
+    whole = complete or len(parts) > 1 or len(lines) > 1 or sentence.endswith((".", "!", "?", "\u3002"))
+    # Scripts without spaces have words of about two characters.
+    words = len(sentence.split()) + len(UNSPACED.findall(sentence)) // 2
+    if not whole or is_refusal(sentence) or not MIN_WORDS <= words <= MAX_WORDS:
         return None
     return sentence
+
+
+def is_refusal(sentence: str) -> bool:
+    """Whether a sentence says, in one of several languages, that the model won't write a caption."""
+    return _refusals().search(sentence.translate(APOSTROPHES).casefold()) is not None
+
+
+@cache
+def _refusals() -> re.Pattern[str]:
+    phrases = yaml.safe_load((files(__package__) / "refusals.yaml").read_text(encoding="utf-8"))
+    found = [re.escape(phrase.casefold()) for group in phrases.values() for phrase in group]
+    # Words as a whole, but for scripts without spaces, where words are not apart.
+    return re.compile("|".join(phrase if UNSPACED.search(phrase) else rf"\b{phrase}\b" for phrase in found))
 
 
 def fold(sentence: str) -> str:
     """A sentence without case, punctuation and extra white space: equal for duplicates."""
     return " ".join(re.findall(r"\w+", sentence.casefold()))
-
-
-def answer_record(text: str, complete: bool) -> dict[str, Any]:
-    """What the store keeps of an answer."""
-    return {"text": text, "complete": complete}

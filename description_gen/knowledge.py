@@ -1,146 +1,173 @@
-"""What the language model knows of the categories: rounds 1 (attributes) and 2 (scenes and company)."""
+"""Rounds 1 and 2: the language model is asked what categories look like, where they are seen, and with what."""
 
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wordsight.utils.progress import progress_bar
 
 from .categories import Category
 from .dataset import Knowledge
-from .llm.client import LLMClient, ask_all
+from .llm.asking import ask_all
+from .llm.client import LLMClient
 from .questions import JsonQuestion, Questions
 from .store import AnswerStore
 
 MAX_CANDIDATES = 100  # of a question, so that it fits a small model's context
 CoOccurrence = Literal["answers", "likelihood", "both"]
+# Keys in the store, as earlier versions wrote them.
+ATTRIBUTES, SCENES, CO_OCCURRENCE = "attributes", "scenes", "company"
+SAID = {ATTRIBUTES: "attributes", SCENES: "scenes", CO_OCCURRENCE: "co-occurring categories"}
 
 
-async def ask_knowledge(
-    categories: list[Category],
-    questions: Questions,
-    client: LLMClient,
-    store: AnswerStore,
-    *,
-    seed: int,
-    co_occurrence: CoOccurrence,
-    progress: bool = True,
-) -> Knowledge:
-    """Asks what is not in the store yet, and puts all answers together.
+@dataclass(frozen=True)
+class Interview:
+    """What the two rounds ask, and of whom.
 
-    Args:
+    Attributes:
         categories: the K categories.
         questions: the questions.
         client: the model.
         store: answers so far; grows.
         seed: seed of shuffling and sampling.
-        co_occurrence: how to find what is seen together: by the model's "answers" (good for large models), by
-            "likelihood" (for small ones, whose choices from a list depend on its order), or by the mean of "both".
         progress: whether to show progress bars.
     """
-    names = [category.name for category in categories]
 
-    async def ask_list(item: tuple[str, JsonQuestion, str]) -> None:
-        kind, question, name = item
-        number = names.index(name)
+    categories: list[Category]
+    questions: Questions
+    client: LLMClient
+    store: AnswerStore
+    seed: int
+    progress: bool = True
+
+    @property
+    def names(self) -> list[str]:
+        """The categories' names."""
+        return [category.name for category in self.categories]
+
+    async def knowledge(self, co_occurrence: CoOccurrence) -> Knowledge:
+        """Asks what is not in the store yet, and puts all answers together.
+
+        Args:
+            co_occurrence: how to find what is seen together: by the model's "answers" (good for large models), by
+                "likelihood" (for small ones, whose choices from a list depend on its order), or by the mean of "both".
+        """
+        names = self.names
+        alone = len(names) == 1
+        await self._ask_lists(with_others=co_occurrence != "likelihood" and not alone)
+        weights = np.zeros((len(names), len(names)))
+        if co_occurrence != "answers" and not alone:
+            weights += await self._likelihood_weights()
+        if co_occurrence != "likelihood":
+            weights += self._answered_weights()
+        if co_occurrence == "both":
+            weights /= 2
+        answers = self.store.answers
+        return Knowledge(
+            categories=self.categories,
+            model=await self.client.model(),
+            seed=self.seed,
+            attributes={name: answers[f"{ATTRIBUTES}/{name}"] for name in names},
+            scenes={name: answers[f"{SCENES}/{name}"] for name in names},
+            co_occurrence={name: _ranked(names, row) for name, row in zip(names, weights, strict=True)},
+        )
+
+    async def _ask_lists(self, with_others: bool) -> None:
+        """The questions whose answers are lists."""
+        kinds = {ATTRIBUTES: self.questions.attributes, SCENES: self.questions.scenes}
+        if with_others:
+            kinds[CO_OCCURRENCE] = self.questions.co_occurrence
+        todo = [(kind, name) for kind in kinds for name in self.names if f"{kind}/{name}" not in self.store]
+        total = len(kinds) * len(self.names)
+        with progress_bar("Asking about categories", total, "answer", self.progress, total - len(todo)) as bar:
+
+            async def ask(item: tuple[str, str]) -> None:
+                kind, name = item
+                await self._ask_list(kind, kinds[kind], name)
+                bar.update()
+
+            await ask_all(todo, ask, self.client.concurrency)
+
+    async def _ask_list(self, kind: str, question: JsonQuestion, name: str) -> None:
+        number = self.names.index(name)
         # Shuffled for each question: small models favor what stands first.
-        others = [other for other in names if other != name]
-        shuffled = [others[i] for i in np.random.default_rng([seed, number]).permutation(len(others))]
-        is_choice = kind == "company"
+        others = [other for other in self.names if other != name]
+        shuffled = [others[i] for i in np.random.default_rng([self.seed, number]).permutation(len(others))]
         shuffled = shuffled[:MAX_CANDIDATES]
-        answer = await client.chat_json(
+        answer = await self.client.chat_json(
             question.messages(name=name, candidates=", ".join(shuffled)),
-            seed=seed + number,
+            seed=self.seed + number,
             temperature=question.temperature,
             max_tokens=question.max_tokens,
-            schema=question.schema(shuffled if is_choice else None),
+            schema=question.schema(shuffled if kind == CO_OCCURRENCE else None),
         )
         items = _strings(answer, question.key)
         if items is None:
             warnings.warn(
-                f"The model's {kind} of {name!r} are no valid JSON after several tries; going on without.",
+                f"The model's answers about {SAID[kind]} of {name!r} are not valid JSON, after several tries; going on "
+                "without them.",
                 stacklevel=2,
             )
-        store.put(f"{kind}/{name}", _usable(items or [], name, question))
-        bar.update()
+        self.store.put(f"{kind}/{name}", _usable(items or [], name, question))
 
-    kinds: list[tuple[str, JsonQuestion]] = [("attributes", questions.attributes), ("scenes", questions.scenes)]
-    if co_occurrence != "likelihood" and len(names) > 1:
-        kinds.append(("company", questions.company))
-    todo = [(kind, question, name) for kind, question in kinds for name in names if f"{kind}/{name}" not in store]
-    total = len(kinds) * len(names)
-    with progress_bar("Asking about categories", total, "answer", progress, total - len(todo)) as bar:
-        await ask_all(todo, ask_list, client.concurrency)
+    def _answered_weights(self) -> NDArray[np.float64]:
+        """Weights (K, K): 1 where the model names j when it is asked what is seen with i."""
+        weights = np.zeros((len(self.names), len(self.names)))
+        for i, name in enumerate(self.names):
+            for other in self.store.answers.get(f"{CO_OCCURRENCE}/{name}", []):
+                if other in self.names and other != name:
+                    weights[i, self.names.index(other)] += 1
+        return weights
 
-    weights = np.zeros((len(names), len(names)))
-    if co_occurrence != "answers" and len(names) > 1:
-        weights += await _likelihood_weights(names, questions, client, store, progress)
-    if co_occurrence != "likelihood":
-        for i, name in enumerate(names):
-            for other in store.answers.get(f"company/{name}", []):
-                if other in names and other != name:
-                    weights[i, names.index(other)] += 1
-    if co_occurrence == "both":
-        weights /= 2
-    return Knowledge(
-        categories=categories,
-        model=await client.model(),
-        seed=seed,
-        attributes={name: store.answers[f"attributes/{name}"] for name in names},
-        scenes={name: store.answers[f"scenes/{name}"] for name in names},
-        co_occurrence={
-            name: {
-                names[j]: round(float(weights[i, j]), 4)
-                for j in np.argsort(-weights[i], kind="stable")
-                if weights[i, j] > 0
-            }
-            for i, name in enumerate(names)
-        },
-    )
+    async def _likelihood_weights(self) -> NDArray[np.float64]:
+        """Weights (K, K) from pointwise mutual information under the language model (Church and Hanks, 1990).
+
+        pmi_ij = log p("... {i} and a {j}") - log p("... {i} and a") - (log p("... {j}") - log p("..."))
+
+        They are each row's pmi, standardized: 0 at its mean and below, 1 from two standard deviations on.
+        """
+        templates = self.questions.likelihood
+        baseline = templates["baseline"]
+        continuations = [templates["continuation"].format(other=name) for name in self.names]
+        conditions = [templates["condition"].format(name=name) for name in self.names]
+        texts = [baseline, *conditions, *(baseline + c for c in continuations)]
+        texts += [text + c for i, text in enumerate(conditions) for j, c in enumerate(continuations) if i != j]
+        await self._score(list(dict.fromkeys(texts)))
+
+        def log_p(text: str) -> float:
+            return float(self.store.answers[f"likelihood/{text}"])
+
+        apart = np.array([log_p(baseline + continuation) - log_p(baseline) for continuation in continuations])
+        weights = np.zeros((len(self.names), len(self.names)))
+        for i, text in enumerate(conditions):
+            others = [j for j in range(len(self.names)) if j != i]
+            together = np.array([log_p(text + continuations[j]) - log_p(text) for j in others])
+            pmi = together - apart[others]
+            weights[i, others] = ((pmi - pmi.mean()) / (2 * (pmi.std() or 1.0))).clip(0, 1)
+        return weights
+
+    async def _score(self, texts: list[str]) -> None:
+        """Puts the texts' log-probabilities into the store."""
+        todo = [text for text in texts if f"likelihood/{text}" not in self.store]
+        initial = len(texts) - len(todo)
+        with progress_bar("Scoring pairs of categories", len(texts), "pair", self.progress, initial) as bar:
+
+            async def score(text: str) -> None:
+                self.store.put(f"likelihood/{text}", await self.client.log_probability(text))
+                bar.update()
+
+            await ask_all(todo, score, self.client.concurrency)
 
 
-async def _likelihood_weights(
-    names: list[str], questions: Questions, client: LLMClient, store: AnswerStore, progress: bool
-) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Weights (K, K) from pointwise mutual information under the language model (Church and Hanks, 1990).
-
-    pmi_ij = log p("... {i} and a {j}") - log p("... {i} and a") - (log p("... {j}") - log p("..."))
-
-    Made weights by standardizing each row: 0 at its mean and below, 1 from two standard deviations on.
-    """
-    condition, baseline = questions.likelihood["condition"], questions.likelihood["baseline"]
-    continuations = [questions.likelihood["continuation"].format(other=name) for name in names]
-    conditions = [condition.format(name=name) for name in names]
-    texts = [baseline, *conditions, *(baseline + c for c in continuations)]
-    texts += [text + c for i, text in enumerate(conditions) for j, c in enumerate(continuations) if i != j]
-    todo = [text for text in dict.fromkeys(texts) if f"likelihood/{text}" not in store]
-
-    async def score(text: str) -> None:
-        store.put(f"likelihood/{text}", await client.log_probability(text))
-        bar.update()
-
-    total = len(set(texts))
-    with progress_bar("Scoring pairs of categories", total, "pair", progress, total - len(todo)) as bar:
-        await ask_all(todo, score, client.concurrency)
-
-    def log_p(text: str) -> float:
-        return float(store.answers[f"likelihood/{text}"])
-
-    weights = np.zeros((len(names), len(names)))
-    for i, text in enumerate(conditions):
-        others = [j for j in range(len(names)) if j != i]
-        pmi = np.array(
-            [
-                log_p(text + continuations[j]) - log_p(text) - log_p(baseline + continuations[j]) + log_p(baseline)
-                for j in others
-            ]
-        )
-        spread = pmi.std() or 1.0
-        weights[i, others] = ((pmi - pmi.mean()) / (2 * spread)).clip(0, 1)
-    return weights
+def _ranked(names: list[str], weights: NDArray[np.float64]) -> dict[str, float]:
+    """The others with their weights, the largest first."""
+    order = np.argsort(-weights, kind="stable")
+    return {names[j]: round(float(weights[j]), 4) for j in order if weights[j] > 0}
 
 
 def _usable(items: list[str], name: str, question: JsonQuestion) -> list[str]:

@@ -81,7 +81,7 @@ class Questions:
     """All questions.
 
     Attributes:
-        attributes, scenes, company: rounds 1 and 2.
+        attributes, scenes, co_occurrence: rounds 1 and 2.
         likelihood: texts whose probabilities say what is seen together.
         descriptions: round 3.
         fingerprint: a hash of the file, so that answers to other questions are not taken for these.
@@ -89,7 +89,7 @@ class Questions:
 
     attributes: JsonQuestion
     scenes: JsonQuestion
-    company: JsonQuestion
+    co_occurrence: JsonQuestion
     likelihood: dict[str, str]
     descriptions: DescriptionQuestions
     fingerprint: str
@@ -112,7 +112,7 @@ def load_questions() -> Questions:
     return Questions(
         attributes=_json_question(data["attributes"]),
         scenes=_json_question(data["scenes"]),
-        company=_json_question(data["company"]),
+        co_occurrence=_json_question(data["company"]),  # the file keeps its bytes: answers on disk belong to its hash
         likelihood=data["likelihood"],
         descriptions=DescriptionQuestions(
             wordings, spec["temperatures"], spec["max_tokens"], spec["single"], spec["multiple"]

@@ -195,7 +195,7 @@ def _rounds(knowledge: Knowledge) -> list[dict[str, Any]]:
     rounds: list[tuple[str, str, Mapping[str, Any], list[str]]] = [
         ("looks", questions.attributes.prefix[0]["content"], knowledge.attributes, knowledge.attributes.get(name, [])),
         ("scenes", questions.scenes.prefix[0]["content"], knowledge.scenes, knowledge.scenes.get(name, [])),
-        ("company", questions.company.prefix[0]["content"], together, company),
+        ("company", questions.co_occurrence.prefix[0]["content"], together, company),
     ]
     rows = [
         {

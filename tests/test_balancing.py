@@ -23,7 +23,8 @@ def upstream(vllm_server, monkeypatch):
 
 def describe(out, *proxies, **options):
     options = {"sentences": 16, "concurrency": 4, "quiet": True} | options
-    return generate_texts(CATEGORIES, out, base_url=[proxy.base_url for proxy in proxies], **options)
+    generate_texts(CATEGORIES, out, base_url=[proxy.base_url for proxy in proxies], **options)
+    return load_texts(out)[0]
 
 
 def test_requests_are_spread(upstream, tmp_path):
@@ -114,7 +115,7 @@ def test_servers_of_different_models(upstream, tmp_path):
 @pytest.mark.parametrize("option", ["tensor_parallel_size", "data_parallel_size"])
 def test_sizes_are_not_for_a_server_that_runs(option, tmp_path):
     (tmp_path / "knowledge.json").write_text("{}")
-    with pytest.raises(InvalidInputError, match=r"http://a/v1 runs already.*Give them to that server instead"):
+    with pytest.raises(InvalidInputError, match=r"http://a/v1 is running already.*Pass them to that server instead"):
         generate_texts(CATEGORIES, tmp_path, base_url=["http://a/v1", "http://b/v1"], overwrite=True, **{option: 2})
     assert (tmp_path / "knowledge.json").exists()  # nothing is dropped for a call that can't be
 

@@ -1,5 +1,7 @@
 """Category files and labeling."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -115,6 +117,34 @@ def test_compound_that_is_a_category_itself():
     labeler = SentenceLabeler([Category("dog"), Category("hot dog")])
     assert labeler.label("A hot dog").tolist() == [0, 1]
     assert labeler.label("A dog eats hot dogs").tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("names", "sentences"),
+    [
+        (("glass", "glasses"), {"A glass.": [1, 0], "Two glasses.": [0, 1], "A glass\u2019s rim": [1, 0]}),
+        (("glasses", "glass"), {"A glass.": [0, 1], "Two GLASSES.": [1, 0], "A glass and glasses": [1, 1]}),
+        (("mouse", "mice"), {"A mouse": [1, 0], "Mice": [0, 1], "A mouse among mice": [1, 1]}),
+        (("wine glass", "wine glasses"), {"Wine-glasses": [0, 1], "a wine glass": [1, 0], "a glass": [0, 0]}),
+    ],
+)
+def test_forms_of_one_word_in_two_categories_are_told_apart_as_written(names, sentences):
+    """Under 0.2.0 the first of two such categories was never labeled, and nothing said so."""
+    with pytest.warns(UserWarning, match=f"'{names[0]}' and '{names[1]}' are forms of one word"):
+        labeler = SentenceLabeler([Category(name) for name in names])
+    assert {sentence: labeler.label(sentence).tolist() for sentence in sentences} == sentences
+
+
+def test_forms_of_one_word_in_one_category_mean_the_same():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        labeler = SentenceLabeler([Category("mouse", ("mice",)), Category("glass")])
+    assert labeler.label("Three mice and glasses").tolist() == [1, 1]
+
+
+def test_names_that_no_sentence_can_tell_apart_are_an_error():
+    with pytest.raises(InvalidInputError, match=r"'t-shirt' \(of 't-shirt'\) and 'T shirt' \(of 'top'\) can't be told"):
+        SentenceLabeler([Category("t-shirt"), Category("top", ("T shirt",))])
 
 
 def test_longest_match_wins():

@@ -102,9 +102,11 @@ def test_a_server_that_is_gone_from_the_start_changes_nothing(generated, key):
 
 
 def test_more_sentences_extend(vllm_server, key, tmp_path):
-    few = generate_texts(CATEGORIES, tmp_path, base_url=vllm_server.base_url, sentences=8, quiet=True)
+    generate_texts(CATEGORIES, tmp_path, base_url=vllm_server.base_url, sentences=8, quiet=True)
+    few, _ = load_texts(tmp_path)
     _, first = answers_of(tmp_path)
-    more = generate_texts(CATEGORIES, tmp_path, base_url=vllm_server.base_url, sentences=16, quiet=True)
+    generate_texts(CATEGORIES, tmp_path, base_url=vllm_server.base_url, sentences=16, quiet=True)
+    more, _ = load_texts(tmp_path)
     _, second = answers_of(tmp_path)
     assert second[: len(first)] == first
     assert more["text"][:8] == few["text"][:8]
@@ -165,10 +167,10 @@ def test_answers_that_are_no_json(vllm_server, key, tmp_path):
 
     with (
         FaultyProxy(vllm_server.base_url.removesuffix("/v1"), spoil=spoil) as proxy,
-        pytest.warns(UserWarning, match=r"attributes of 'cat' are no valid JSON.*going on without"),
+        pytest.warns(UserWarning, match=r"answers about attributes of 'cat' are not valid JSON.*going on without"),
     ):
-        dataset = generate_texts(CATEGORIES, tmp_path, base_url=proxy.base_url, sentences=8, quiet=True)
-    assert len(dataset) == 8
+        texts = generate_texts(CATEGORIES, tmp_path, base_url=proxy.base_url, sentences=8, quiet=True)
+    assert sum(texts.num_rows.values()) == 8
     assert Knowledge.load(tmp_path / "knowledge.json").attributes == {c.name: [] for c in CATEGORIES}
 
 
@@ -260,6 +262,22 @@ def test_requests_speak_of_synonyms_half_of_the_time():
         ("A cat on a very", False, None),
         ("A cat on a sofa. The cat", False, "A cat on a sofa."),
         ("I'm sorry, I can't write about that.", True, None),
+        ("I\u2019m sorry, I can\u2019t write about that.", True, None),
+        ("I can\u2019t help with this photo.", True, None),
+        ("A cat\u2019s bowl stands by the door.", True, "A cat\u2019s bowl stands by the door."),
+        ("Es tut mir leid, ich kann das nicht beschreiben.", True, None),
+        ("Als KI-Sprachmodell kann ich keine Fotos sehen.", True, None),
+        ("Je suis désolée, je ne peux pas vous aider.", True, None),
+        ("En tant qu\u2019IA, je n\u2019ai pas de photo.", True, None),
+        ("Lo siento, pero no puedo ayudar con eso.", True, None),
+        ("Mi dispiace, non posso scrivere questo.", True, None),
+        ("Desculpe, mas não posso ajudar com isso.", True, None),
+        ("Het spijt me, ik kan dat niet beschrijven.", True, None),
+        ("对不起，我无法为这张照片写标题。", True, None),  # noqa: RUF001
+        ("抱歉，作为一个人工智能，我看不到照片。", True, None),  # noqa: RUF001
+        ("申し訳ありませんが、写真の説明はできません。", True, None),
+        ("公園のベンチのそばを犬が走っている。", True, "公園のベンチのそばを犬が走っている。"),
+        ("Ein Hund kann nicht über den Zaun springen.", True, "Ein Hund kann nicht über den Zaun springen."),
         ("Cat.", True, None),
         ("word " * 60, True, None),
         ("", True, None),

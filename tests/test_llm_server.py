@@ -26,7 +26,7 @@ def ask(server, question, **options):
 
 
 def test_it_answers_to_a_schema(vllm_server):
-    question = load_questions().company
+    question = load_questions().co_occurrence
     choices = ["plate", "whale", "knife"]
     messages = question.messages(name="fork", candidates=", ".join(choices))
     answer = ask(
@@ -48,7 +48,7 @@ def test_requests_with_seeds_do_not_kill_it(vllm_server):
         chats = [client.chat(messages, temperature=0.8, max_tokens=24, seed=seed) for seed in range(40)]
         return await asyncio.gather(*chats)
 
-    answers = [text for text, _ in ask(vllm_server, many, send_seeds=True)]
+    answers = [answer.text for answer in ask(vllm_server, many, send_seeds=True)]
     assert len(set(answers)) > 10  # the seeds are not all the same
     assert sum("cat" in text.lower() for text in answers) > 20
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image
 
-from wordsight.description_gen import default_llm_path, generate_texts, read_categories
+from wordsight.description_gen import default_llm_path, generate_texts, load_texts, read_categories
 from wordsight.plotting import plot_labels
 from wordsight.utils.cache import fingerprint
 from wordsight.utils.errors import MissingDependencyError
@@ -63,7 +63,8 @@ def run_demo(out: Path, sentences: int = 800, seed: int = 0) -> dict[str, list[d
     step("2/4  Sentences by SmolLM2 on a local vLLM")
     texts, model_folder = out / "texts", out / "model"
     categories = read_categories(Path(str(files("wordsight") / "data" / "demo_categories.txt")))
-    dataset = generate_texts(categories, texts, sentences=sentences, seed=seed)
+    generate_texts(categories, texts, sentences=sentences, seed=seed)
+    dataset, _ = load_texts(texts)
     console.print(f"{len(dataset)} labeled sentences, such as:")
     for row in dataset.select(range(min(3, len(dataset)))):
         console.print(f"  [italic]{row['text']}[/italic]", highlight=False)

@@ -7,18 +7,21 @@ import json
 import logging
 import os
 import warnings
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
-import openai
-from openai import AsyncOpenAI
+from wordsight.utils.errors import InvalidInputError, MissingDependencyError
 
-from wordsight.utils.errors import InvalidInputError, WordsightError
-
+from .answers import NO_THINKING, Answer, AnswerCheck
 from .server import LLMServerError
 
+try:
+    import openai
+    from openai import AsyncOpenAI
+except ImportError as error:
+    raise MissingDependencyError("Asking an LLM needs openai. Run `pip install 'wordsight[generate]'`.") from error
+
 Message = dict[str, str]
-T = TypeVar("T")
 R = TypeVar("R")
 
 RETRIES = 5  # with exponential back-off from 0.5 s to 8 s, by the openai package
@@ -36,6 +39,24 @@ class _Server:
         self.slots = asyncio.Semaphore(concurrency)
         self.under_way = 0  # those that wait for a slot included
         self.answers = True
+        self.takes_template_kwargs = True  # until it refuses them
+
+    async def chat(self, **arguments: Any) -> Any:
+        """One chat completion with thinking turned off, or left as it is where the server refuses to be told."""
+        if self.takes_template_kwargs:
+            try:
+                return await self.openai.chat.completions.create(**arguments, extra_body=NO_THINKING)
+            except (openai.BadRequestError, openai.UnprocessableEntityError):
+                answer = await self.openai.chat.completions.create(**arguments)  # raises if that was not the reason
+            if self.takes_template_kwargs:  # of many requests at once, one says so
+                self.takes_template_kwargs = False
+                warnings.warn(
+                    f"{self.base_url} does not take chat_template_kwargs, by which thinking is turned off; going on "
+                    "without. If the model reasons before it answers, start the server with thinking off.",
+                    stacklevel=2,
+                )
+            return answer
+        return await self.openai.chat.completions.create(**arguments)
 
 
 class LLMClient:
@@ -68,9 +89,10 @@ class LLMClient:
         # Each address once: a server given twice would get twice its share.
         addresses = [base_url] if isinstance(base_url, str) else list(dict.fromkeys(base_url))
         if not addresses:
-            raise InvalidInputError("No server is given. Give at least one base_url.")
+            raise InvalidInputError("No server is named. Pass at least one base_url.")
         self._servers = [_Server(address, key, concurrency) for address in addresses]
         self._per_server, self._model, self._send_seeds = concurrency, model, send_seeds
+        self._checks = {"json": AnswerCheck(), "text": AnswerCheck()}
         # One line a request on INFO is no help among thousands.
         logging.getLogger("httpx").setLevel(logging.WARNING)
 
@@ -108,7 +130,7 @@ class LLMClient:
                 models[server.base_url] = listed.data[0].id
             if len(set(models.values())) > 1:
                 served = ", ".join(f"{address} serves {name}" for address, name in models.items())
-                raise InvalidInputError(f"The servers have different models: {served}. Give servers of the same model.")
+                raise InvalidInputError(f"The servers have different models: {served}. Pass servers of the same model.")
             self._model = next(iter(models.values()))
         return self._model
 
@@ -120,8 +142,8 @@ class LLMClient:
         max_tokens: int,
         seed: int,
         schema: dict[str, Any] | None = None,
-    ) -> tuple[str, bool]:
-        """One answer, and whether the model ended it by itself.
+    ) -> Answer:
+        """One answer.
 
         Args:
             messages: the conversation.
@@ -129,32 +151,42 @@ class LLMClient:
             max_tokens: the longest answer.
             seed: of sampling.
             schema: JSON schema to which the server holds the answer.
+
+        Raises:
+            LLMServerError: the server refuses the request, or no server answers any more.
+            WordsightError: most of the first answers were empty or cut off; says why and what to do.
         """
         extra: dict[str, Any] = {"seed": seed} if self._send_seeds else {}
         if schema is not None:
             extra["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
         model = await self.model()
-        answer = await self._guard(
-            lambda server: server.chat.completions.create(
-                model=model,
-                messages=messages,  # type: ignore[arg-type]
-                temperature=temperature,
-                max_tokens=max_tokens,
-                **extra,
+        completion = await self._guard(
+            lambda server: server.chat(
+                model=model, messages=messages, temperature=temperature, max_tokens=max_tokens, **extra
             )
         )
-        choice = answer.choices[0]
-        return choice.message.content or "", choice.finish_reason == "stop"
+        answer = Answer.from_choice(completion.choices[0])
+        self._checks["text" if schema is None else "json"].add(answer, self.base_url)
+        return answer
 
     async def chat_json(self, messages: list[Message], *, attempts: int = 3, seed: int, **options: Any) -> Any | None:
         """One answer as JSON; asked again with another seed when it is none, and None after the last attempt."""
         for attempt in range(attempts):
-            text, _ = await self.chat(messages, seed=seed + attempt, **options)
+            answer = await self.chat(messages, seed=seed + attempt, **options)
             try:
-                return json.loads(text)
+                return json.loads(answer.text)
             except ValueError:
                 continue
         return None
+
+    def check_answers(self) -> None:
+        """Sees whether most answers so far are of use.
+
+        Raises:
+            WordsightError: they are not; says why and what to do.
+        """
+        for check in self._checks.values():
+            check.check(self.base_url)
 
     async def log_probability(self, text: str) -> float:
         """Natural logarithm of the probability of a text's tokens after the first.
@@ -164,7 +196,7 @@ class LLMClient:
         """
         model = await self.model()
         answer = await self._guard(
-            lambda server: server.completions.create(
+            lambda server: server.openai.completions.create(
                 model=model, prompt=text, max_tokens=1, temperature=0.0, extra_body={"prompt_logprobs": 0}
             )
         )
@@ -178,7 +210,7 @@ class LLMClient:
         """The servers that still answer; when none does, all, so that errors can name them."""
         return [server for server in self._servers if server.answers] or self._servers
 
-    async def _guard(self, call: Callable[[AsyncOpenAI], Awaitable[R]]) -> R:
+    async def _guard(self, call: Callable[[_Server], Awaitable[R]]) -> R:
         """A call in a free slot of the least busy server, or of the next one when that one is gone.
 
         What is left of errors after all retries fits in a line and names no key.
@@ -190,7 +222,7 @@ class LLMClient:
                 async with server.slots:
                     # It may have gone while this waited for the slot; the last one is tried all the same.
                     if server in self._living():
-                        return await call(server.openai)
+                        return await call(server)
             except (openai.APIConnectionError, openai.InternalServerError) as error:
                 self._leave(server, error)
             except openai.APIStatusError as error:
@@ -228,20 +260,3 @@ def _one_line(server: _Server, error: openai.APIError) -> LLMServerError:
 
 def _reason(error: openai.APIError) -> str:
     return f"HTTP {error.status_code}" if isinstance(error, openai.APIStatusError) else type(error).__name__
-
-
-async def ask_all(items: Iterable[T], ask: Callable[[T], Awaitable[None]], concurrency: int) -> None:
-    """Asks about each item, with a bounded number of tasks; the first error ends all and is raised as it is."""
-    queue = iter(items)
-
-    async def work() -> None:
-        for item in queue:
-            await ask(item)
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(concurrency):
-                group.create_task(work())
-    except BaseExceptionGroup as errors:
-        known = errors.subgroup(WordsightError)
-        raise (known or errors).exceptions[0] from None

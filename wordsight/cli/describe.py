@@ -52,7 +52,7 @@ def describe(
     """
     from wordsight.description_gen import generate_texts, read_categories
 
-    dataset = generate_texts(
+    texts = generate_texts(
         read_categories(categories, known_synonyms),
         out,
         llm=llm,
@@ -64,4 +64,4 @@ def describe(
         concurrency=concurrency,
         overwrite=overwrite,
     )
-    typer.echo(f"{len(dataset)} sentences in {out}")
+    typer.echo(f"{sum(texts.num_rows.values())} sentences in {out}")

@@ -1,0 +1,59 @@
+"""Many requests at once, from code that is asynchronous or not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from wordsight.utils.errors import WordsightError
+
+T = TypeVar("T")
+
+
+async def ask_all(items: Iterable[T], ask: Callable[[T], Awaitable[None]], concurrency: int) -> None:
+    """Asks about each item, with a bounded number of tasks; the first error ends all and is raised as it is."""
+    queue = iter(items)
+
+    async def work() -> None:
+        for item in queue:
+            await ask(item)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(concurrency):
+                group.create_task(work())
+    except BaseExceptionGroup as errors:
+        known = errors.subgroup(WordsightError)
+        raise (known or errors).exceptions[0] from None
+
+
+def run_async(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Runs a coroutine to its end, also where an event loop is running already, as in a notebook.
+
+    There it runs in a thread with a loop of its own. Ctrl-C ends it.
+
+    Args:
+        coroutine: what to run.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(coroutine)
+
+    started: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any] | None]] = []
+
+    async def run() -> T:
+        started.append((asyncio.get_running_loop(), asyncio.current_task()))
+        return await coroutine
+
+    with ThreadPoolExecutor(1, thread_name_prefix="wordsight") as pool:
+        future = pool.submit(asyncio.run, run())
+        try:
+            return future.result()
+        except KeyboardInterrupt:
+            for loop, task in started:
+                if task is not None:
+                    loop.call_soon_threadsafe(task.cancel)
+            raise

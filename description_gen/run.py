@@ -1,0 +1,240 @@
+"""One run of `generate_texts`: what is still to ask is asked, and what is usable is saved."""
+
+from __future__ import annotations
+
+import shutil
+import warnings
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from wordsight.utils.errors import InvalidInputError, writing
+from wordsight.utils.files import KNOWLEDGE
+from wordsight.utils.progress import no_datasets_bars, progress_bar
+
+from .captions import PLAN_VERSION, DescriptionPlan, DescriptionRequest, clean_sentence, fold
+from .categories import Category
+from .dataset import PUBLISHED, Knowledge, load_texts, with_knowledge
+from .knowledge import CoOccurrence, Interview
+from .labeling import SentenceLabeler
+from .llm.asking import ask_all
+from .llm.client import LLMClient
+from .llm.server import LLMServer, model_name
+from .questions import Questions
+from .store import AGAIN, AnswerStore
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+PROGRESS = ".progress"  # folder for answers and the server's log
+MAX_REQUESTS_PER_SENTENCE = 4
+FIRST_SHARE, LEAST_SHARE = 0.9, 0.25  # of usable sentences: expected before the first answer, and at the least
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run is asked for.
+
+    Attributes:
+        categories: the K categories.
+        questions: the questions.
+        sentences: how many usable sentences are wanted.
+        seed: seed of questions and sampling.
+        concurrency: requests under way at once on each server.
+        co_occurrence: how to find which categories are seen together.
+        progress: whether to show progress bars.
+    """
+
+    categories: list[Category]
+    questions: Questions
+    sentences: int
+    seed: int
+    concurrency: int
+    co_occurrence: CoOccurrence
+    progress: bool
+
+    def identity(self, model: str) -> dict[str, Any]:
+        """What must be the same for answers on disk to be used again."""
+        return {
+            "categories": [[category.name, *category.synonyms] for category in self.categories],
+            "model": model,
+            "seed": self.seed,
+            "questions": self.questions.fingerprint,
+            "plan": PLAN_VERSION,
+            "co_occurrence": self.co_occurrence,
+        }
+
+
+class Run:
+    """One run into a folder.
+
+    Args:
+        settings: what is asked for.
+        out: the folder.
+    """
+
+    def __init__(self, settings: Settings, out: Path) -> None:
+        self.settings, self.out = settings, out
+        self.labeler = SentenceLabeler(settings.categories)
+
+    async def generate(self, servers: Sequence[str] | LLMServer) -> Dataset:
+        """Asks servers that are running, or one that is started if anything is left to ask."""
+        settings = self.settings
+        async with AsyncExitStack() as stack:
+            if isinstance(servers, LLMServer):
+                name = model_name(servers.model)
+                client = LLMClient(servers.base_url, name, servers.api_key, settings.concurrency, send_seeds=True)
+            else:
+                client = LLMClient(servers, concurrency=settings.concurrency)
+            await stack.enter_async_context(client)
+            identity = settings.identity(await client.model())
+            store = stack.enter_context(AnswerStore(self.out / PROGRESS / "answers.jsonl", identity))
+            if (done := self._finished(store)) is not None:
+                return done
+            if isinstance(servers, LLMServer):
+                stack.enter_context(servers)
+            interview = Interview(
+                settings.categories, settings.questions, client, store, settings.seed, settings.progress
+            )
+            knowledge = await interview.knowledge(settings.co_occurrence)
+            rows = await self._describe(DescriptionPlan(knowledge, settings.questions), client, store)
+        return self._save(rows, knowledge)
+
+    def _finished(self, store: AnswerStore) -> Dataset | None:
+        """What is there already, when it is of this run and has as many sentences as are wanted."""
+        if not store.answers or not (self.out / KNOWLEDGE).exists():
+            return None
+        try:
+            dataset, _ = load_texts(self.out)
+        except InvalidInputError:
+            return None
+        return dataset if len(dataset) == self.settings.sentences else None
+
+    async def _describe(self, plan: DescriptionPlan, client: LLMClient, store: AnswerStore) -> list[dict[str, Any]]:
+        """Asks until enough sentences are usable, a bounded number of times."""
+        wanted, max_tokens = self.settings.sentences, self.settings.questions.descriptions.max_tokens
+
+        async def ask(request: DescriptionRequest) -> None:
+            answer = await client.chat(
+                request.messages, temperature=request.temperature, max_tokens=max_tokens, seed=request.seed
+            )
+            store.put(request.key, {"text": answer.text, "complete": answer.complete})
+            bar.update()
+
+        requests: list[DescriptionRequest] = []
+        rows: list[dict[str, Any]] = []
+        first = self._enough(0, 0)
+        done = sum(f"description/{number}" in store for number in range(first))  # by a run before this one
+        with progress_bar("Writing sentences", first, "sentence", self.settings.progress, initial=done) as bar:
+            while len(rows) < wanted and len(requests) < MAX_REQUESTS_PER_SENTENCE * wanted:
+                more = [plan.request(number) for number in range(len(requests), self._enough(len(requests), len(rows)))]
+                todo = [request for request in more if request.key not in store]
+                if requests:
+                    bar.update(len(more) - len(todo))
+                requests += more
+                bar.total = len(requests)
+                await ask_all(todo, ask, client.concurrency)
+                client.check_answers()
+                rows = self._usable(requests, store, plan.knowledge.model)
+        return rows[:wanted]
+
+    def _enough(self, asked: int, usable: int) -> int:
+        """How many requests in all will give as many sentences as are wanted, by the share that was usable so far."""
+        share = max(usable / asked, LEAST_SHARE) if asked else FIRST_SHARE
+        return asked + int(np.ceil((self.settings.sentences - usable) / share))
+
+    def _usable(self, requests: list[DescriptionRequest], store: AnswerStore, model: str) -> list[dict[str, Any]]:
+        """Sentences that mention a category, each once, in the order of the plan."""
+        rows, seen = [], set()
+        for request in requests:
+            answer = store.answers[request.key]
+            sentence = clean_sentence(answer["text"], answer["complete"])
+            if sentence is None or (folded := fold(sentence)) in seen:
+                continue
+            labels = self.labeler.label(sentence)
+            if not labels.any():
+                continue
+            seen.add(folded)
+            rows.append(
+                {
+                    "text": sentence,
+                    "labels": labels.tolist(),
+                    "kind": request.kind,
+                    "asked": list(request.asked),
+                    "model": model,
+                    "seed": request.seed,
+                    "temperature": request.temperature,
+                }
+            )
+        return rows
+
+    def _save(self, rows: list[dict[str, Any]], knowledge: Knowledge) -> Dataset:
+        categories = self.settings.categories
+        if len(rows) < 2:
+            raise InvalidInputError(
+                f"{'Only one' if rows else 'None'} of the sentences in {self.out / PROGRESS} mentions a category. "
+                "Try a larger language model, or add synonyms by which one would mention them."
+            )
+        if len(rows) < self.settings.sentences:
+            warnings.warn(
+                f"Only {len(rows)} of {self.settings.sentences} sentences are usable; going on with them.", stacklevel=2
+            )
+        counts = np.sum([row["labels"] for row in rows], axis=0)
+        silent = [category.name for category, count in zip(categories, counts, strict=True) if not count]
+        if silent:
+            warnings.warn(
+                f"No sentence mentions {', '.join(silent)}. Add synonyms, or ask for more sentences.", stacklevel=2
+            )
+        with writing(self.out, AGAIN):
+            _save_dataset(with_knowledge(_dataset(rows, len(categories)), knowledge), self.out)
+            # Last: its presence says that the dataset beside it is whole.
+            knowledge.save(self.out / KNOWLEDGE)
+        return load_texts(self.out)[0]
+
+
+def _dataset(rows: list[dict[str, Any]], num_categories: int) -> Dataset:
+    from datasets import Dataset, Features, List, Value
+
+    features = Features(
+        {
+            "text": Value("string"),
+            "labels": List(Value("int8"), length=num_categories),
+            "kind": Value("string"),
+            "asked": List(Value("string")),
+            "model": Value("string"),
+            "seed": Value("int64"),
+            "temperature": Value("float32"),
+        }
+    )
+    return Dataset.from_list(rows, features=features)
+
+
+def drop(out: Path) -> None:
+    """Removes what a run wrote into a folder, and nothing else.
+
+    Args:
+        out: the folder.
+    """
+    shutil.rmtree(out / PROGRESS, ignore_errors=True)
+    names = (KNOWLEDGE, PUBLISHED, "dataset_info.json", "state.json")
+    for path in (*(out / name for name in names), *out.glob("data-*.arrow")):
+        path.unlink(missing_ok=True)
+
+
+def _save_dataset(dataset: Dataset, out: Path) -> None:
+    """Saves beside, then moves in place, so that a kill leaves the old files or the new ones."""
+    partial = out / PROGRESS / "dataset"
+    shutil.rmtree(partial, ignore_errors=True)
+    with no_datasets_bars():
+        dataset.save_to_disk(str(partial))
+    for outdated in (out / KNOWLEDGE, out / PUBLISHED):
+        outdated.unlink(missing_ok=True)
+    for old in out.glob("data-*.arrow"):
+        old.unlink()
+    for path in partial.iterdir():
+        path.replace(out / path.name)
+    partial.rmdir()
