@@ -25,7 +25,7 @@ from wordsight.modeling.standardization import (
     standardize_scores,
 )
 from wordsight.utils.errors import InvalidInputError, writing
-from wordsight.utils.files import copy_side_files, drop_figures
+from wordsight.utils.files import drop_figures
 from wordsight.utils.plugins import load_plugin
 from wordsight.utils.progress import progress_bar
 
@@ -191,7 +191,8 @@ def calibrate_checkpoint(
     target = out or source
     with writing(target, "run the same command again"):
         loaded.save_pretrained(target)
-        copy_side_files(source, target)
+        if fetch_side_files := load_plugin("fetch_side_files"):
+            fetch_side_files(loaded, target, replace=True)
         drop_figures(target)  # they are of the scores before
         if write_card := load_plugin("write_card"):
             write_card(target)

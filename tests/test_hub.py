@@ -14,6 +14,7 @@ import pytest
 import torch
 from datasets import load_dataset
 from huggingface_hub import CommitOperationAdd, HfApi, ModelCard
+from tenacity import wait_none
 from transformers import AutoConfig, AutoModel, AutoModelForImageClassification, pipeline
 
 from wordsight import WordsightConfig, WordsightForMultiLabelImageClassification
@@ -24,6 +25,7 @@ from wordsight.modeling.training.arguments import TrainingConfig
 from wordsight.modeling.training.train import train_prompts
 from wordsight.utils.errors import InvalidInputError
 
+from .fixtures.photos import write_photos
 from .fixtures.published import ENCODER, run_elsewhere
 from .fixtures.texts import write_texts
 from .hub.faults import Fault
@@ -56,7 +58,7 @@ def to(hub, request):
 
 @pytest.fixture
 def at_once(monkeypatch):
-    monkeypatch.setattr(upload, "WAITS", (0.01, 0.01, 0.01))
+    monkeypatch.setattr(upload, "WAIT", wait_none())
 
 
 @pytest.fixture(scope="module")
@@ -306,7 +308,7 @@ def test_lasting_faults_publish_nothing(published, hub, to, api, at_once, cut):
 @pytest.mark.parametrize(("method", "path"), [("POST", "/commit/"), ("GET", "/api/models/"), ("POST", "/preupload/")])
 def test_a_hub_that_hangs(published, hub, to, at_once, monkeypatch, method, path):
     monkeypatch.setattr(upload, "REQUEST_TIMEOUT", 0.3)
-    monkeypatch.setattr(upload, "WAITS", ())
+    monkeypatch.setattr(upload, "TRIES", 1)
     monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda _seconds: None)  # the client's own waits
     hub.faults.append(Fault(method, path, times=None, delay=1.0, cut="before"))
     with pytest.raises(HubError, match="did not answer in time"):
@@ -409,15 +411,50 @@ def test_files_that_can_not_be_read_are_not_taken_for_absent(published, hub, to,
         assert "Written on the Hub." in ModelCard.load(to.repo_id).text
 
 
-def test_figures_of_an_earlier_model_go(published, to, api, tmp_path):
+def test_what_the_folder_does_not_know_of_stays_on_the_hub(published, to, api, tmp_path):
+    """Only what tells of another model is removed: figures of other scores, a training log of other prompts."""
+    side_files = {"evaluation.json", "categories.png", "knowledge.json", "training_log.json", "training_curve.png"}
     folder = tmp_path / "model"
     shutil.copytree(published.folder, folder)
     (folder / "evaluation.json").write_text(json.dumps({"evaluations": []}))
     push_checkpoint(folder, to)
-    assert "evaluation.json" in api.list_repo_files(to.repo_id)
-    (folder / "evaluation.json").unlink()
-    push_checkpoint(folder, to)
-    assert "evaluation.json" not in api.list_repo_files(to.repo_id)
+    assert side_files <= set(api.list_repo_files(to.repo_id))
+    bare = tmp_path / "bare"
+    model = WordsightForMultiLabelImageClassification.from_pretrained(folder)
+    model.save_pretrained(bare)
+    push_checkpoint(bare, to)
+    assert side_files <= set(api.list_repo_files(to.repo_id)), "it is the same model"
+    model.config.score_threshold = [value + 1 for value in model.config.score_threshold]
+    model.save_pretrained(bare)
+    push_checkpoint(bare, to)
+    assert side_files - set(api.list_repo_files(to.repo_id)) == {"evaluation.json", "categories.png"}
+    with torch.no_grad():
+        next(model.prompts.parameters()).add_(1)
+    model.save_pretrained(bare)
+    push_checkpoint(bare, to)
+    assert not side_files & set(api.list_repo_files(to.repo_id))
+
+
+@pytest.mark.parametrize("source", ["hub", "folder"])
+def test_a_model_that_is_calibrated_elsewhere_keeps_its_files(published, hub, to, api, tmp_path, source):
+    """Also where another model was in the folder before: none of its files are taken for this one's."""
+    push_checkpoint(published.folder, to)
+    before = set(api.list_repo_files(to.repo_id))
+    out = tmp_path / "calibrated"
+    out.mkdir()
+    (out / "knowledge.json").write_text("{}")
+    (out / "evaluation.json").write_text(json.dumps({"evaluations": []}))
+    model = to.repo_id if source == "hub" else published.folder
+    photos = write_photos(tmp_path / "photos", 4)
+    result = wordsight("calibrate", model, photos, "--use", "images", "--out", out, env=cli_environment(hub))
+    assert result.returncode == 0, result.stderr
+    for name in ("knowledge.json", "training_log.json", "training_curve.png"):
+        assert (out / name).read_bytes() == (published.folder / name).read_bytes(), name
+    assert not (out / "evaluation.json").exists()
+    result = wordsight("push", out, to.repo_id, env=cli_environment(hub))
+    assert result.returncode == 0, result.stderr
+    assert set(api.list_repo_files(to.repo_id)) == before
+    assert "`images`" in ModelCard.load(to.repo_id).text
 
 
 def test_what_was_asked_for_once_stays(published, to, tmp_path):

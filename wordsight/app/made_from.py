@@ -14,7 +14,7 @@ import gradio as gr
 from PIL import Image
 
 from wordsight.description_gen import Knowledge
-from wordsight.hub.push import fetch_side_files
+from wordsight.hub.side_files import fetch_side_files
 from wordsight.plotting import plot_training_curves
 from wordsight.utils.files import KNOWLEDGE, TRAINING_LOG, read_json
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -28,10 +28,11 @@ from wordsight.utils.progress import no_datasets_bars
 from .errors import explained
 from .folder import draw_pictures
 from .remote_code import CONFIG_ENTRIES, write_remote_code
-from .upload import Destination, fetch, push_files, retry
+from .side_files import IMAGE_PROCESSOR, fetch_side_files, stale_side_files
+from .upload import Destination, push_files, retry
 
 # Nothing else of a folder goes along: it may hold checkpoints, peers of an evaluation, or a user's own files.
-MODEL_FILES = ("config.json", "model.safetensors", "preprocessor_config.json")
+MODEL_FILES = ("config.json", "model.safetensors", IMAGE_PROCESSOR)
 DEFAULT_MESSAGE = "Upload {} with wordsight"
 
 
@@ -127,7 +128,7 @@ def push_checkpoint(
             to,
             commit_message or DEFAULT_MESSAGE.format("model"),
             commit_description,
-            owned=[name for name in SIDE_FILES if name != CARD],
+            find_stale=partial(_stale, stage, files),
         )
 
 
@@ -199,6 +200,18 @@ def card_maker(
     return make
 
 
+def _stale(
+    stage: Path, files: Collection[str], there: Collection[str], download: Callable[[str, Path], Path | None]
+) -> list[str]:
+    """What in a repository tells of another model than the one in `stage`, whose files take its place."""
+    if not set(there) & set(SIDE_FILES) - {CARD, *files}:
+        return []
+    with tempfile.TemporaryDirectory() as temporary:
+        for name in set(MODEL_FILES) & set(there):
+            download(name, Path(temporary))
+        return stale_side_files(Path(temporary), stage)
+
+
 def _checked_config(folder: Path, encoder: str | None, to: Destination) -> WordsightConfig:
     """The config as it is published, of a folder that holds a whole model."""
     if missing := [name for name in MODEL_FILES if not (folder / name).is_file()]:
@@ -218,29 +231,3 @@ def _checked_config(folder: Path, encoder: str | None, to: Destination) -> Words
             "encoder too (`hf upload user/encoder FOLDER`) and name it: --encoder user/encoder."
         )
     return config
-
-
-def fetch_side_files(
-    model: WordsightForMultiLabelImageClassification, folder: Path, token: bool | str | None = None
-) -> None:
-    """Brings the files beside the checkpoint that a model comes from, be it a folder or a repository.
-
-    Args:
-        model: the model.
-        folder: where they go; those that are there stay.
-        token: a token, by default that of `hf auth login` or `HF_TOKEN`.
-
-    Raises:
-        HubError: the Hub refused or did not answer.
-    """
-    source = model.config.name_or_path or ""
-    # A model without its encoder can't write what turns photos into pixels.
-    wanted = [name for name in (MODEL_FILES[2], *SIDE_FILES) if not (folder / name).exists()]
-    if model.revision is None:
-        if source:
-            copy_side_files(Path(source), folder, wanted)
-        return
-    api = HfApi(token=token)
-    with explained(source, api.endpoint):
-        for name in wanted:
-            retry(partial(fetch, api, source, name, folder, "model", model.revision))

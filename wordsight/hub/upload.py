@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Literal, TypeVar
 
 from huggingface_hub import CommitInfo, CommitOperationAdd, CommitOperationDelete, HfApi, get_session
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RemoteEntryNotFoundError
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 from transformers.utils import logging
 
 from wordsight.model_cards.card import read_card
@@ -23,9 +23,11 @@ from .errors import explained, is_transient
 logger = logging.get_logger(__name__)
 Result = TypeVar("Result")
 Operations = list[CommitOperationAdd | CommitOperationDelete]
+FindStale = Callable[[Collection[str], Callable[[str, Path], Path | None]], Collection[str]]
 
 REQUEST_TIMEOUT = 60.0  # seconds without a byte; the client itself would wait for ever
-WAITS = (1.0, 4.0, 10.0)  # seconds before each further try
+TRIES = 4
+WAIT = wait_exponential(exp_base=3, max=10)  # 1, 3 and 9 seconds before each further try
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def push_files(
     to: Destination,
     commit_message: str,
     commit_description: str | None = None,
-    owned: Collection[str] = (),
+    find_stale: FindStale | None = None,
 ) -> CommitInfo:
     """Pushes files and a card in one commit; the repository is made if it is not there.
 
@@ -68,7 +70,8 @@ def push_files(
         to: where to.
         commit_message: of the commit.
         commit_description: of the commit.
-        owned: paths that are removed from the repository where they are not among the files.
+        find_stale: names what is to be removed from the repository, from the paths that are there and a function that
+            downloads one of them into a folder.
 
     Raises:
         HubError: the Hub refused or did not answer; says whether a retry is safe.
@@ -82,7 +85,9 @@ def push_files(
         card = make_card(repo_id, _read_card(api, repo_id, to.repo_type, info.sha) if CARD in there else None)
         operations: Operations = [CommitOperationAdd(name, path) for name, path in sorted(files.items())]
         operations.append(CommitOperationAdd(CARD, card.encode()))
-        operations += [CommitOperationDelete(name) for name in sorted(there & set(owned) - set(files))]
+        if find_stale is not None:
+            stale = find_stale(there, lambda name, folder: fetch(api, repo_id, name, folder, to.repo_type, info.sha))
+            operations += [CommitOperationDelete(name) for name in sorted(there & set(stale) - set(files))]
         return operations, info.sha
 
     def commit(operations: Operations, parent: str | None) -> CommitInfo:
@@ -128,16 +133,22 @@ def fetch(api: HfApi, repo_id: str, name: str, folder: Path, repo_type: str, rev
 
 
 def retry(call: Callable[[], Result]) -> Result:
-    """Makes a call that is safe to make again until it succeeds, at most `len(WAITS)` times more."""
-    for wait in WAITS:
-        try:
-            return call()
-        except Exception as error:
-            if not is_transient(error):
-                raise
-            logger.warning(f"The Hub: {_first_line(error)} Trying again in {wait:.0f} s.")
-            time.sleep(wait)
-    return call()
+    """Makes a call that is safe to make again until it succeeds, at most `TRIES` times.
+
+    huggingface_hub itself tries only uploads of large files again, not commits.
+    """
+    transient = retry_if_exception(lambda error: isinstance(error, Exception) and is_transient(error))
+    return Retrying(
+        retry=transient, stop=stop_after_attempt(TRIES), wait=WAIT, before_sleep=_tell_of_retry, reraise=True
+    )(call)
+
+
+def _tell_of_retry(state: RetryCallState) -> None:
+    assert state.outcome is not None
+    lines = str(error).strip().splitlines() if (error := state.outcome.exception()) else []
+    logger.warning(
+        f"The Hub: {lines[0] if lines else type(error).__name__} Trying again in {state.upcoming_sleep:.0f} s."
+    )
 
 
 def _open(api: HfApi, to: Destination) -> str:
@@ -159,11 +170,6 @@ def _read_card(api: HfApi, repo_id: str, repo_type: str, revision: str | None) -
     with tempfile.TemporaryDirectory() as folder:
         path = fetch(api, repo_id, CARD, Path(folder), repo_type, revision)
         return read_card(path) if path else None
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
 
 
 @contextmanager
