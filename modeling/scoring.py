@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def global_logits(features: Tensor, categories: Tensor, logit_scale: float) -> Tensor:
-    """Cosine of each text or image with each category, times tau: s_i = tau * <g(x), G_i> (METHOD.md, section 4).
+    """Cosine of each text or image with each category, times tau: s_i = tau * <g(x), G_i>.
 
     Args:
         features: (N, D), unit vectors.
@@ -30,7 +30,7 @@ def local_logits(
 ) -> Tensor:
     """Cosines at all positions, averaged with softmax weights that favor the best ones.
 
-    r_i = tau * sum_j softmax_j(<t_j, L_i> / beta) * <t_j, L_i>   (TaI-DPT, section 3.4; METHOD.md, section 4)
+    r_i = tau * sum_j softmax_j(<t_j, L_i> / beta) * <t_j, L_i>   (TaI-DPT, section 3.4)
 
     Args:
         positions: (N, P, D), unit vectors of tokens or patches.
@@ -73,7 +73,7 @@ def token_logits(tokens: Tensor, lengths: Tensor, categories: Tensor, logit_scal
 
 
 def ranking_loss(logits: Tensor, labels: Tensor, margin: float, reduction: str = "mean") -> Tensor:
-    """Hinge over all pairs of a present and an absent category (TaI-DPT, equation 5; METHOD.md, section 4).
+    """Hinge over all pairs of a present and an absent category (TaI-DPT, equation 5).
 
     loss = mean over texts of sum over (positive p, negative n) of max(0, margin - s_p + s_n)
 

@@ -114,7 +114,7 @@ def test_finished_embeddings_by_hand(evaluation, model, text_encoder):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_against_numpy(evaluation, model, photos_dir, name):
-    """Photos one at a time, scores by the formulas of METHOD.md, AP by scikit-learn."""
+    """Photos one at a time, scores by the formulas of TaI-DPT (arXiv 2211.12739), AP by scikit-learn."""
     found, methods = evaluation
     method = methods[name]
     categories = method.global_embeddings.double().numpy()

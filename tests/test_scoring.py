@@ -1,4 +1,4 @@
-"""Logits and loss against numpy, written from the formulas of METHOD.md."""
+"""Logits and loss against numpy, written from the formulas of TaI-DPT (arXiv 2211.12739)."""
 
 import numpy as np
 import pytest

@@ -1,0 +1,58 @@
+"""What a repository on GitHub has: its files parse, agree with each other, and name files that are there."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from wordsight import __version__
+
+ROOT = Path(__file__).parents[1]
+# Not those of mkdocs, whose pages its own strict build checks.
+PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", ".github/pull_request_template.md")]
+FORMS = [path for path in (ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml") if path.name != "config.yml"]
+
+
+def load(path):
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def test_the_workflow_tests_what_pyproject_promises():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    promised = {entry.rpartition(" ")[2] for entry in project["classifiers"] if "Python :: 3." in entry}
+    jobs = load(ROOT / ".github" / "workflows" / "ci.yml")["jobs"]
+    assert set(jobs["linux"]["strategy"]["matrix"]["python"]) == promised
+    assert any(step.get("run") == ".ci/run" for step in jobs["linux"]["steps"])
+    assert (ROOT / ".ci" / "run").stat().st_mode & 0o111
+    (command,) = (step["run"] for step in jobs["macos"]["steps"] if step.get("name") == "Tests")
+    tests = [word for word in command.split() if word.startswith("tests/")]
+    assert tests and all((ROOT / test).is_file() for test in tests)
+
+
+@pytest.mark.parametrize("form", FORMS, ids=lambda path: path.name)
+def test_issue_forms(form):
+    content = load(form)
+    assert {"name", "description", "body"} <= content.keys()
+    assert all(block["attributes"]["label"] for block in content["body"])
+
+
+def test_citation_and_changelog_agree_with_the_version():
+    citation = load(ROOT / "CITATION.cff")
+    assert {"cff-version", "message", "title", "authors"} <= citation.keys()
+    newest = re.search(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert citation["version"] == newest[1] == __version__
+    assert any("2403.01209" in reference.get("url", "") for reference in citation["references"])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_links_name_files_that_are_there(page):
+    targets = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8"))
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_pre_commit_runs_what_make_quality_runs():
+    hooks = {hook["id"]: hook for repo in load(ROOT / ".pre-commit-config.yaml")["repos"] for hook in repo["hooks"]}
+    assert {"ruff-check", "ruff-format"} <= hooks.keys()
+    assert hooks["types-and-imports"]["entry"] in (ROOT / "Makefile").read_text(encoding="utf-8")
