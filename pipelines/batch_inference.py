@@ -14,11 +14,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from accelerate import Accelerator, InitProcessGroupKwargs
+from tqdm import tqdm
 
 from wordsight.modeling.memory import Pieces
 from wordsight.utils.cache import fingerprint
 from wordsight.utils.errors import InvalidInputError, WordsightError, writing
-from wordsight.utils.progress import Bar, progress_bar
+from wordsight.utils.progress import progress_bar
 
 from .image_loader import PhotoBatch, PhotoSource, photo_batches
 from .image_sources import open_collection
@@ -121,7 +122,7 @@ def predict_shards(
     pieces = Pieces()
     with progress_bar("Labeling photos", total or None, "photo", accelerator.is_main_process) as bar:
         for shard in left:
-            bar.note = f"shard {shard} of {shards}"
+            bar.set_postfix_str(f"shard {shard} of {shards}", refresh=False)
             if _partial(paths[shard]).exists():
                 warnings.warn(
                     f"Shard {shard} of {shards} was left unfinished ({_partial(paths[shard])}); doing it again.",
@@ -159,7 +160,7 @@ def _labeled(
     labeler: MultiLabelImageClassificationPipeline,
     pieces: Pieces,
     options: dict[str, Any],
-    bar: Bar,
+    bar: tqdm[Any],
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Numbers of photos, in order, and what there is to say of each: the columns of `SCHEMA` but for its name."""
     model: Any = labeler.model

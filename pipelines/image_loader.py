@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import signal
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -125,27 +124,24 @@ def photo_batches(
         raise InvalidInputError(f"num_workers must be 0 or more, got {num_workers}.")
     at_hand = photos if isinstance(photos, Sequence) else None
     under_way: deque[list[int]] = deque()
-    child_died = signal.getsignal(signal.SIGCHLD) if hasattr(signal, "SIGCHLD") else None
 
     def batches() -> Iterator[list[Any]]:
-        # Torch has just set a signal handler that raises a worker's death in whatever is being done at the time, error
-        # handling and garbage collection included. It looks after its workers while it waits for them, too: that does.
-        if child_died is not None and threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGCHLD, child_died)
         items: Any = enumerate(photos) if at_hand is None else range(len(at_hand))
         for batch in islice(BatchSampler(items, batch_size, drop_last=False), process_index, None, num_processes):
             under_way.append([item[0] for item in batch] if at_hand is None else batch)  # type: ignore[index]
             yield batch
 
-    loader = iter(
-        DataLoader(
-            _PreparedPhotos(at_hand, image_processor),
-            batch_sampler=batches(),
-            num_workers=num_workers,
-            collate_fn=_collate,
-            generator=torch.Generator(),  # else it would draw from torch's global one
-        )
+    loading = DataLoader(
+        _PreparedPhotos(at_hand, image_processor),
+        batch_sampler=batches(),
+        num_workers=num_workers,
+        collate_fn=_collate,
+        generator=torch.Generator(),  # else it would draw from torch's global one
     )
+    # Started from a thread: in the main one, torch sets a handler of SIGCHLD that raises a worker's death in whatever
+    # is being done at the time. While it waits for a batch it sees that death by itself.
+    with ThreadPoolExecutor(1) as thread:
+        loader = thread.submit(iter, loading).result()
     while True:
         try:
             batch = next(loader)

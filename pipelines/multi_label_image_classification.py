@@ -10,11 +10,12 @@ from typing import Any, cast
 import numpy as np
 import torch
 from PIL import Image
-from transformers import ImageClassificationPipeline
+from transformers import AutoModelForImageClassification, ImageClassificationPipeline
 from transformers.image_utils import get_image_size
+from transformers.pipelines import PIPELINE_REGISTRY
 from transformers.pipelines.image_classification import ClassificationFunction, sigmoid, softmax
 
-from wordsight.modeling.configuration_wordsight import WordsightConfig
+from wordsight.modeling.configuration_wordsight import INSTALLED, TASK, WordsightConfig
 from wordsight.utils.errors import InvalidInputError
 
 from .heatmaps import draw_heatmap, seen_box
@@ -162,3 +163,12 @@ class MultiLabelImageClassificationPipeline(ImageClassificationPipeline):
             for entry, index in zip(labels, best, strict=True):
                 entry["heatmap"] = draw_heatmap(patches[..., index], (width, height), (rows, columns), box)
         return labels
+
+
+if INSTALLED:  # where it is not, transformers registers a pushed model's copy by its config
+    PIPELINE_REGISTRY.register_pipeline(
+        TASK,
+        pipeline_class=MultiLabelImageClassificationPipeline,
+        pt_model=AutoModelForImageClassification,
+        type="image",
+    )

@@ -73,7 +73,7 @@ def score_methods(
             for matrix, of_pieces in zip(matrices, zip(*parts, strict=True), strict=False):
                 matrix[batch.rows] = torch.cat(of_pieces)
             read[batch.rows] = 1
-            bar.update(min(batch_size * accelerator.num_processes, count - bar.done))
+            bar.update(min(batch_size * accelerator.num_processes, count - bar.n))
     if accelerator.num_processes > 1:
         # One at a time: accelerate copies what it sums.
         for number, matrix in enumerate(matrices):

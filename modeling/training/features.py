@@ -193,7 +193,7 @@ def _fill(
                 pooled_file.write(embedding.tobytes())
                 tokens_file.seek(starts[1] + int(offsets[row]) * of_tokens[0].nbytes)
                 tokens_file.write(of_tokens.numpy().tobytes())
-            bar.update(min(len(rows) * workers, len(tokenized.ids) - bar.done))
+            bar.update(min(len(rows) * workers, len(tokenized.ids) - bar.n))
         for file in (pooled_file, tokens_file):
             file.flush()
             os.fsync(file.fileno())  # the folder's name, which says that it is whole, must not outlive its content

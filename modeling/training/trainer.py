@@ -14,11 +14,12 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from tqdm import tqdm
 from transformers import get_cosine_schedule_with_warmup
 
 from wordsight.utils.cache import fingerprint
 from wordsight.utils.errors import InvalidInputError, writing
-from wordsight.utils.progress import Bar, progress_bar
+from wordsight.utils.progress import progress_bar
 
 from ..calibration import fit_calibration
 from ..category_embeddings import CategoryEmbedder
@@ -202,7 +203,7 @@ class PromptTrainer:
                     "learning_rate": self.scheduler.get_last_lr()[0],
                     "validation_map": mean_average_precision(logits, self.texts.validation_labels),
                 }
-                bar.note = f"loss {loss:.3f}, validation mAP {record['validation_map']:.3f}"
+                bar.set_postfix_str(f"loss {loss:.3f}, validation mAP {record['validation_map']:.3f}", refresh=False)
                 self.state.history.append(record)
                 self.state.epoch = epoch + 1
                 self.accelerator.log({k: v for k, v in record.items() if k != "epoch"}, step=epoch + 1)
@@ -244,7 +245,7 @@ class PromptTrainer:
 
         self._pieces(rehearse, len(longest))
 
-    def _train_epoch(self, epoch: int, features: SentenceFeatures, bar: Bar) -> float:
+    def _train_epoch(self, epoch: int, features: SentenceFeatures, bar: tqdm[Any]) -> float:
         """One pass over the sentences; the mean loss of a sentence."""
         config, world = self.config, self.accelerator.num_processes
         order = np.random.default_rng([config.seed, epoch]).permutation(len(self.texts.train_texts))

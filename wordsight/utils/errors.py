@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class WordsightError(Exception):
@@ -29,24 +32,31 @@ def writing(path: Path, again: str) -> Iterator[None]:
         again: what to do once there is room, as the end of a sentence.
 
     Raises:
-        WordsightError: the disk is full, or the file can't be written.
+        WordsightError: the disk is full, or the file can't be written. Other errors (CUDA's, say) are left alone.
     """
     try:
         yield
-    except (OSError, RuntimeError) as error:
-        raise write_error(path, error, again) from error
     except Exception as error:
-        # safetensors has an error of its own, which is no OSError.
-        if type(error).__name__ != "SafetensorError":
+        if not is_write_error(error):
             raise
         raise write_error(path, error, again) from error
 
 
+def is_write_error(error: Exception) -> bool:
+    """Whether it says that a file can't be written: the system's error, safetensors' own, or that of torch.save."""
+    of_torch = isinstance(error, RuntimeError) and re.search("PytorchStream|inline_container", str(error))
+    return isinstance(error, OSError) or type(error).__name__ == "SafetensorError" or bool(of_torch)
+
+
 def write_error(path: Path, error: Exception, again: str) -> WordsightError:
     """The error that says of `path` that it can't be written, why, and what to do."""
-    full = getattr(error, "errno", errno.ENOSPC) in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-    remedy = "Make room" if full else "See that the folder can be written"
-    reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+    text = str(error)
+    number = getattr(error, "errno", None)
+    if number is None:
+        found = re.search(r"os error (\d+)", text)  # as Rust, and so safetensors, puts it
+        number = int(found[1]) if found else errno.ENOSPC if isinstance(error, RuntimeError) else None
+    remedy = "Make room" if number in FULL else "Check that the folder can be written"
+    reason = getattr(error, "strerror", None) or text.partition("\n")[0] or type(error).__name__
     return WordsightError(f"{path} can't be written: {reason}. {remedy}, then {again}.")
 
 
