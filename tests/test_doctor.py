@@ -33,7 +33,7 @@ def examined(result):
 def bare(tmp_path_factory):
     """A Python with what the doctor itself needs, and wordsight as `pip install --no-deps` leaves it; its packages."""
     folder = tmp_path_factory.mktemp("bare") / "venv"
-    python = make_bare_python(folder, ("typer", "rich", "wrapt"))
+    python = make_bare_python(folder, ("typer", "tqdm"))
     (packages,) = (folder / "lib").glob("python*/site-packages")
     (packages / "wordsight").symlink_to(Path(wordsight.__file__).parent)
     own = distribution("wordsight")
