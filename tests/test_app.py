@@ -16,7 +16,8 @@ from huggingface_hub.utils import httpx
 from PIL import Image
 
 from wordsight.cli import app as wordsight
-from wordsight.demo import PHOTOS, load_photos
+from wordsight.demo import PHOTOS
+from wordsight.example_photos import load_photos
 from wordsight.utils.errors import InvalidInputError
 
 from .fixtures.app import free_port

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
-from wordsight.demo import load_photos
+from wordsight.example_photos import load_photos
 
 from .fixtures.app import LONG_NAME
 

@@ -8,7 +8,8 @@ import sys
 import pytest
 from PIL import Image
 
-from wordsight.demo import PHOTOS, load_photos
+from wordsight.demo import PHOTOS
+from wordsight.example_photos import load_photos
 from wordsight.modeling.encoders import load_image_encoder
 from wordsight.version import __version__
 

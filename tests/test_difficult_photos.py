@@ -18,7 +18,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from wordsight.cli import app
-from wordsight.demo import load_photos
+from wordsight.example_photos import load_photos
 from wordsight.modeling.configuration_wordsight import TASK
 from wordsight.pipelines.image_io import decode_photo, open_input
 from wordsight.pipelines.image_loader import UNREADABLE, open_photo, photo_batches

@@ -16,8 +16,8 @@ import pytest
 from huggingface_hub import HfApi
 from PIL import Image
 
-from wordsight.demo import load_photos
 from wordsight.description_gen import LLMServer, generate
+from wordsight.example_photos import load_photos
 from wordsight.modeling.training.arguments import ENCODER_DEFAULTS
 
 from .fixtures.pages import ROOT, commands, read_page, record, run_page, shape

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from wordsight import WordsightConfig, WordsightForMultiLabelImageClassification, load_image_encoder, load_text_encoder
 from wordsight.cli import app
-from wordsight.demo import load_photos
+from wordsight.example_photos import load_photos
 from wordsight.modeling.category_embeddings import reference_mean, shift_mean, zero_shot_embeddings
 from wordsight.modeling.configuration_wordsight import TASK
 from wordsight.pipelines.heatmaps import draw_heatmap, seen_box

@@ -11,8 +11,9 @@ import torch
 import torch.nn.functional as F
 from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoTokenizer
 
-from wordsight.demo import PHOTOS, load_photos
+from wordsight.demo import PHOTOS
 from wordsight.description_gen import read_categories
+from wordsight.example_photos import load_photos
 from wordsight.modeling.encoders import load_image_encoder, load_text_encoder
 from wordsight.modeling.encoders.imagenet import ImageNetEncoderModel, build_imagenet_encoder
 from wordsight.modeling.encoders.imagenet.efficientnet_lite import EfficientNetLite0, SameConv2d

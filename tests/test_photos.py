@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from transformers.models.clip import CLIPImageProcessorPil
 
-from wordsight.demo import load_photos
+from wordsight.example_photos import load_photos
 from wordsight.modeling.encoders import load_image_encoder
 from wordsight.modeling.memory import Pieces
 from wordsight.pipelines import image_loader as photos_module

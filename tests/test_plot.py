@@ -13,8 +13,8 @@ from matplotlib.text import Text
 from PIL import Image
 
 from wordsight import plotting as plot
-from wordsight.demo import load_photos
 from wordsight.description_gen import read_categories
+from wordsight.example_photos import load_photos
 from wordsight.modeling.grouping import cooccurrence_groups
 from wordsight.plotting.figures import fitted, make_figure
 from wordsight.utils.errors import InvalidInputError, MissingDependencyError

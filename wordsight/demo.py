@@ -8,12 +8,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from wordsight.description_gen import default_llm_path, generate_texts, load_texts, read_categories
+from wordsight.example_photos import load_photos
 from wordsight.plotting import plot_labels
 from wordsight.utils.cache import fingerprint
-from wordsight.utils.errors import MissingDependencyError
 
 # What stands on each photo, to say in the end how many are right.
 PHOTOS = {
@@ -91,19 +89,6 @@ def run_demo(out: Path, sentences: int = 800, seed: int = 0) -> dict[str, list[d
     right = sum(labels[0]["label"] == PHOTOS[name] for name, labels in results.items())
     step(f"Right label first on {right} of {len(PHOTOS)} photos; all in {out}/")
     return results
-
-
-def load_photos() -> dict[str, Image.Image]:
-    """The six photos that scikit-image and scikit-learn ship."""
-    try:
-        from skimage import data
-    except ImportError as error:
-        raise MissingDependencyError("The demo needs scikit-image. Run `pip install 'wordsight[demo]'`.") from error
-    from sklearn.datasets import load_sample_image
-
-    arrays = {name: getattr(data, name)() for name in ("chelsea", "astronaut", "coffee", "rocket")}
-    arrays |= {name: load_sample_image(f"{name}.jpg") for name in ("china", "flower")}
-    return {name: Image.fromarray(array) for name, array in arrays.items()}
 
 
 def _same_run(model_folder: Path, made_from: dict[str, Any]) -> bool:

@@ -97,7 +97,7 @@ def learn_variant(
 
 def _choose_sentences(texts: Path, out: Path, settings: dict[str, Any]) -> Path:
     """A folder with the sentences of some kinds, the first so many."""
-    from wordsight.description_gen import load_texts
+    from wordsight.description_gen.dataset import load_texts
 
     kinds, count = settings.get("kinds"), settings.get("sentences")
     if kinds is None and count is None:

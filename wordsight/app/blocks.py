@@ -7,9 +7,9 @@ from typing import Any
 
 import gradio as gr
 
+from wordsight.example_photos import example_photos
 from wordsight.utils.errors import InvalidInputError
 
-from .examples import example_photos
 from .labelers import Labelers
 from .labeling import KEPT, MAX_UPLOAD, LabelingTab
 from .looks import theme

@@ -12,7 +12,7 @@ from pathlib import Path
 from huggingface_hub import CommitInfo, HfApi
 from packaging.requirements import Requirement
 
-from wordsight.app.examples import example_photos
+from wordsight.example_photos import example_photos
 from wordsight.model_cards import render_space_card
 from wordsight.modeling.configuration_wordsight import WordsightConfig
 from wordsight.modeling.encoders.imagenet.packages import IMAGE_PACKAGE
