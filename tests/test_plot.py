@@ -155,9 +155,9 @@ def test_files_that_are_none(tmp_path):
     (tmp_path / "list.json").write_text("[]")
     (tmp_path / "broken.json").write_text("{")
     for name in ("list.json", "broken.json", "gone.json"):
-        with pytest.raises(InvalidInputError, match=rf"{name}.*Give a training_log\.json"):
+        with pytest.raises(InvalidInputError, match=rf"{name}.*Pass a training_log\.json"):
             plot.plot_training_curves(tmp_path / name)
-    with pytest.raises(InvalidInputError, match="tells of no epoch"):
+    with pytest.raises(InvalidInputError, match="has no epochs"):
         plot.plot_training_curves({})
     for report in ({}, {"results": []}, {"model": "x"}, {"held-out sentences": {}}):
         with pytest.raises(InvalidInputError, match="no average precision"):

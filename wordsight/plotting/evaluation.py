@@ -9,8 +9,9 @@ import numpy as np
 
 from wordsight.modeling.evaluation.results import Evaluation, Result
 from wordsight.pipelines.image_loader import open_photo
-from wordsight.plotting import plot_average_precision
-from wordsight.plotting.figures import fitted, make_figure
+
+from .figures import fitted, make_figure
+from .reports import plot_average_precision
 
 PHOTOS_PER_SIDE = 3
 CATEGORIES_PER_PAGE = 10

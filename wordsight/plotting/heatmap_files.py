@@ -10,8 +10,9 @@ from PIL import Image
 
 from wordsight.utils.errors import writing
 
-from . import SHOWN_SIDE, overlay, plot_heatmaps
 from .figures import make_figure
+from .labels import SHOWN_SIDE, plot_heatmaps
+from .overlay import overlay
 
 if TYPE_CHECKING:
     from wordsight.pipelines.multi_label_image_classification import MultiLabelImageClassificationPipeline
@@ -24,13 +25,13 @@ AGAIN = "run the same command again"
 
 
 class HeatmapFiles:
-    """Labels photos and writes, for each label, the photo with its heat map on it; then all of them on one sheet.
+    """Labels photos and writes each label's heat map over its photo, then all of them on one contact sheet.
 
     Files are called NUMBER-PHOTO-RANK-LABEL.jpg, so that neither photos nor labels of the same name meet. Contact
     sheets hold 30 photos each: contact-sheet.png, and contact-sheet-2.png and so on where there are more.
 
     Args:
-        folder: for the files, made if need be.
+        folder: for the files; created if it does not exist.
 
     Raises:
         MissingDependencyError: matplotlib is not installed.
@@ -46,11 +47,13 @@ class HeatmapFiles:
         self._number = 0
         self._rows: list[tuple[Image.Image, list[dict[str, Any]], str]] = []
 
-    def label(self, labeler: MultiLabelImageClassificationPipeline, image: str, **options: Any) -> list[dict[str, Any]]:
+    def label(
+        self, classifier: MultiLabelImageClassificationPipeline, image: str, **options: Any
+    ) -> list[dict[str, Any]]:
         """Labels of one photo; "heatmap" is the path of each one's file.
 
         Args:
-            labeler: the pipeline.
+            classifier: the pipeline.
             image: path or URL.
             options: the pipeline's.
 
@@ -62,7 +65,7 @@ class HeatmapFiles:
 
         self._number += 1
         photo = open_input(image)
-        labels = labeler(photo, output_heatmaps=True, **options)
+        labels = classifier(photo, output_heatmaps=True, **options)
         photo.thumbnail((OVERLAY_SIDE, OVERLAY_SIDE))
         small = photo.copy()
         small.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
