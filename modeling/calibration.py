@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
+
+from wordsight.utils.errors import needs
+
+with needs("train"):
+    from sklearn.linear_model import LogisticRegression
 
 MIN_EXAMPLES = 5  # of each kind, for a category to get a scale of its own
 

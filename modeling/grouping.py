@@ -7,15 +7,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.cluster import AgglomerativeClustering
-from sklearn.metrics import silhouette_score
 
-from wordsight.utils.errors import InvalidInputError
+from wordsight.utils.errors import InvalidInputError, needs
 
 from .text_features import pooled_features
+
+with needs("train"):
+    import networkx as nx
+    from sklearn.cluster import AgglomerativeClustering
+    from sklearn.metrics import silhouette_score
 
 if TYPE_CHECKING:
     from wordsight.description_gen.categories import Category

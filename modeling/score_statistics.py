@@ -11,10 +11,14 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.decomposition import PCA
 from torch import Tensor
 
+from wordsight.utils.errors import needs
+
 from .standardization import ScoreStatistics, sorted_features, standardize_categories, standardize_images
+
+with needs("train"):
+    from sklearn.decomposition import PCA
 
 COMPOUNDS_PER_CATEGORY = 4
 MAX_COMPOUND_SIZE = 3

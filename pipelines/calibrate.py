@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from wordsight.modeling.loading import load_model
@@ -24,13 +23,16 @@ from wordsight.modeling.standardization import (
     standardize_images,
     standardize_scores,
 )
-from wordsight.utils.errors import InvalidInputError, writing
+from wordsight.utils.errors import InvalidInputError, needs, writing
 from wordsight.utils.files import drop_figures
 from wordsight.utils.plugins import load_plugin
 from wordsight.utils.progress import progress_bar
 
 from .image_loader import photo_batches
 from .image_sources import find_photos
+
+with needs("train"):
+    from sklearn.preprocessing import StandardScaler
 
 # Means and variances are streamed over all photos; directions and thresholds come from a sample of so many.
 MAX_KEPT = 10_000

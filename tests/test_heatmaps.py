@@ -301,7 +301,7 @@ def test_files_of_predict(model_dir, photos, tmp_path):
     names = {path.name.split("-", 3)[3] for path in out.glob("001-0-*.jpg")}
     assert names == {"cat-kitten.jpg", "wine-glass.jpg", "自転車.jpg", "unnamed.jpg"}
     assert [Image.open(path).size for path in files] == [(60, 50)] * 4 + [(90, 40)] * 4
-    assert f"Heat maps in {out}, at a glance: {out / 'contact-sheet.png'}" in result.stderr
+    assert f"Heatmaps in {out}, contact sheets: {out / 'contact-sheet.png'}" in result.stderr
     with Image.open(out / "contact-sheet.png") as sheet:
         assert sheet.width > 1000 and len(sheet.convert("RGB").getcolors(10**6)) > 1000
 

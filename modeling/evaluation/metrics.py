@@ -6,7 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import average_precision_score
+
+from wordsight.utils.errors import needs
+
+with needs("train"):
+    from sklearn.metrics import average_precision_score
 
 # Photos times resamples, or photos times categories, that are worked on at once: some 10 MB of temporary arrays.
 BLOCK_CELLS = 250_000

@@ -11,10 +11,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from accelerate.utils import set_seed
-from sklearn.metrics.pairwise import cosine_similarity
 
 from wordsight.description_gen import Category, Knowledge, SentenceLabeler, check_categories, load_texts
-from wordsight.utils.errors import InvalidInputError, writing
+from wordsight.utils.errors import InvalidInputError, needs, writing
 from wordsight.utils.files import TRAINING_LOG
 
 from ..configuration_wordsight import WordsightConfig
@@ -27,6 +26,9 @@ from .arguments import TrainingConfig
 from .data import TrainingTexts, split_texts
 from .train import save_model
 from .trainer import PromptTrainer, checkpoints
+
+with needs("train"):
+    from sklearn.metrics.pairwise import cosine_similarity
 
 
 def extend_model(

@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
-from wordsight.modeling.evaluation.ablation import learn_variant, markdown_table, measure, read_ablation
 from wordsight.utils.errors import writing
 from wordsight.utils.progress import load_libraries
+
+from .options import check_exists, check_out_folder
 
 
 def ablate(
@@ -25,8 +26,11 @@ def ablate(
 
     Example: wordsight ablate ablations/levels.yaml --out ablation
     """
+    check_exists(file, "file")
+    check_out_folder(out)
     load_libraries()
     from wordsight.modeling.encoders import load_text_encoder
+    from wordsight.modeling.evaluation.ablation import learn_variant, markdown_table, measure, read_ablation
     from wordsight.pipelines.image_loader import photo_batches
 
     content = read_ablation(file)

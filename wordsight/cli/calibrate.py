@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
+from wordsight.modeling.evaluation.options import STANDARDIZATIONS
+from wordsight.utils.errors import InvalidInputError
 from wordsight.utils.progress import load_libraries
 
-from .options import WORKERS_HELP
+from .options import WORKERS_HELP, check_exists, check_out_folder
 
 
 def calibrate(
@@ -32,6 +34,12 @@ def calibrate(
 
     Example: wordsight calibrate my-model holiday-photos/ --use categories
     """
+    if use not in STANDARDIZATIONS:
+        raise InvalidInputError(f"--use {use} is not known. Pass one of {', '.join(STANDARDIZATIONS)}.")
+    for path in photos:
+        check_exists(path, "photo or folder")
+    if out is not None:
+        check_out_folder(out)
     load_libraries()
     from wordsight.pipelines.calibrate import calibrate_checkpoint
 

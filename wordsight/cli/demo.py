@@ -9,6 +9,8 @@ import typer
 
 from wordsight.utils.progress import load_libraries
 
+from .options import check_out_folder
+
 
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for sentences, model and labels.")] = Path("demo-output"),
@@ -21,6 +23,7 @@ def demo(
 
     Example: wordsight demo --out demo-output
     """
+    check_out_folder(out)
     load_libraries()
     from wordsight.demo import run_demo
 

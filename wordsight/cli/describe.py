@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from .options import check_out_folder
+
 
 def describe(
     categories: Annotated[
@@ -50,6 +52,7 @@ def describe(
 
     where pets.txt holds lines like: cat, kitten, tabby
     """
+    check_out_folder(out)
     from wordsight.description_gen import generate_texts, read_categories
 
     texts = generate_texts(

@@ -12,7 +12,7 @@ from wordsight.modeling.evaluation.options import FORMATS, METHODS, parse_method
 from wordsight.utils.errors import InvalidInputError, writing
 from wordsight.utils.progress import load_libraries
 
-from .options import WORKERS_HELP
+from .options import WORKERS_HELP, check_out_file, check_out_folder
 
 if TYPE_CHECKING:
     from wordsight.modeling.evaluation.results import Evaluation
@@ -59,6 +59,10 @@ def evaluate(
         raise InvalidInputError(f"The format {data_format!r} is not known. Pass one of {', '.join(FORMATS)}.")
     if data_format != "datasets" and not data.exists():
         raise InvalidInputError(f"--data: there is no {data}.")
+    if json_file is not None:
+        check_out_file(json_file, "--json")
+    if plots is not None:
+        check_out_folder(plots, "--plots")
     load_libraries()
     from accelerate import PartialState
 

@@ -10,6 +10,8 @@ import typer
 
 from wordsight.utils.progress import load_libraries
 
+from .options import check_exists, check_out_folder
+
 
 def extend(
     model: Annotated[Path, typer.Argument(help="Folder of the trained model.")],
@@ -24,6 +26,9 @@ def extend(
     Example: wordsight describe --categories new.txt --out new-texts, then:
     wordsight extend my-model new-texts --out my-larger-model
     """
+    check_exists(model / "config.json", "model")
+    check_exists(texts, "folder of texts")
+    check_out_folder(out)
     load_libraries()
     from wordsight.modeling.training.extend import extend_model
 

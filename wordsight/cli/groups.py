@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wordsight.plotting import plot_groups
 from wordsight.utils.errors import writing
 from wordsight.utils.progress import load_libraries
+
+from .options import check_exists, check_out_file
 
 if TYPE_CHECKING:
     from wordsight.modeling.grouping import Groups
@@ -35,6 +36,11 @@ def groups(
 
     Example: wordsight groups my-texts, then: wordsight train my-texts --groups my-texts/groups.json --out my-model
     """
+    check_exists(texts, "folder")
+    out = out or texts / "groups.json"
+    picture = picture or out.with_suffix(".png")
+    check_out_file(out, "--out")
+    check_out_file(picture, "--picture")
     load_libraries()
     from wordsight.modeling.encoders import load_text_encoder
     from wordsight.modeling.grouping import (
@@ -45,6 +51,7 @@ def groups(
         write_groups,
     )
     from wordsight.modeling.training.data import load_training_texts
+    from wordsight.plotting import plot_groups
 
     # Just as `train` sees them, so that the groups are those that it would find.
     data = load_training_texts(texts, validation_share=0.1, templates=True, seed=seed)
@@ -54,8 +61,6 @@ def groups(
     cooccurrence = cooccurrence_groups(graph, seed)
     _print_groups("Look alike", attribute)
     _print_groups("Seen together", cooccurrence)
-    out = out or texts / "groups.json"
-    picture = picture or out.with_suffix(".png")
     with writing(out, "run the same command again"):
         write_groups(attribute, cooccurrence, out)
         plot_groups(data.names, embeddings, len(attribute), graph, cooccurrence).savefig(picture, dpi=100)
@@ -63,6 +68,6 @@ def groups(
 
 
 def _print_groups(title: str, found: Groups) -> None:
-    typer.echo(f"{title}: {len(found)} groups")
+    typer.echo(f"{title}: {len(found)} group{'s' if len(found) != 1 else ''}")
     for number, group in enumerate(found, start=1):
         typer.echo(f"  {number}. {', '.join(group)}")

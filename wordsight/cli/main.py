@@ -20,8 +20,8 @@ from .app import app as browser_app
 from .calibrate import calibrate
 from .demo import demo
 from .describe import describe
-from .doctor import doctor
 from .encoder import build
+from .env import env
 from .evaluate import evaluate
 from .extend import extend
 from .groups import groups
@@ -61,12 +61,13 @@ for command in (
     ablate,
     push,
     push_texts,
-    doctor,
+    env,
     demo,
     accelerate_config,
 ):
     app.command(cls=Command)(command)
 app.command("app", cls=Command)(browser_app)
+app.command("doctor", cls=Command, hidden=True, deprecated=True)(env)
 app.add_typer(encoder_app, name="encoder")
 
 

@@ -1,3 +1,40 @@
-"""Help of options that several commands have."""
+"""What several commands have: help of options, and checks of arguments before any work."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from wordsight.utils.errors import InvalidInputError
 
 WORKERS_HELP = "Processes that read photos ahead of the encoder; by default what suits the machine."  # --num-workers
+
+
+def check_exists(path: Path, what: str) -> None:
+    """Raises InvalidInputError if there is no such file or folder."""
+    if not path.exists():
+        raise InvalidInputError(f"There is no {what} {str(path)!r}. Check the path.")
+
+
+def check_out_folder(path: Path, option: str = "--out") -> None:
+    """Raises InvalidInputError if a folder can't be made or written there."""
+    if path.exists() and not path.is_dir():
+        raise InvalidInputError(f"{path} is a file, and {option} needs a folder. Pass another path.")
+    _check_writable(path, option)
+
+
+def check_out_file(path: Path, option: str) -> None:
+    """Raises InvalidInputError if a file can't be written there."""
+    if path.is_dir():
+        raise InvalidInputError(f"{path} is a folder, and {option} needs a file. Pass {option} {path}/FILE.")
+    _check_writable(path, option)
+
+
+def _check_writable(path: Path, option: str) -> None:
+    nearest = next(parent for parent in (path.absolute(), *path.absolute().parents) if parent.exists())
+    if nearest != path.absolute() and not nearest.is_dir():
+        raise InvalidInputError(f"{nearest} is a file: {path} can't be made in it. Pass another path to {option}.")
+    if not os.access(nearest, os.W_OK):
+        raise InvalidInputError(
+            f"{nearest} can't be written. Pass another path to {option}, or change its permissions."
+        )

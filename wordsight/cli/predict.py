@@ -1,4 +1,4 @@
-"""`wordsight predict`: labels for photos, or for a whole collection of them."""
+"""`wordsight predict`: labels for photos, or for a large dataset of them."""
 
 from __future__ import annotations
 
@@ -13,46 +13,47 @@ from rich.table import Table
 from wordsight.utils.errors import InvalidInputError
 from wordsight.utils.progress import load_libraries, progress_bar
 
-from .options import WORKERS_HELP
+from .options import WORKERS_HELP, check_out_folder
 
 
 def predict(
     model: Annotated[str, typer.Argument(help="Folder or Hub id of a wordsight model.")],
     images: Annotated[
         list[str],
-        typer.Argument(help="Photos: paths or URLs. With --shards one source, below.", metavar="IMAGE..."),
+        typer.Argument(help="Photos: paths or URLs. With --shards one dataset, see below.", metavar="IMAGE..."),
     ],
-    top_k: Annotated[int | None, typer.Option(help="At most so many labels a photo.", min=1)] = None,
+    top_k: Annotated[int | None, typer.Option(help="Most labels of a photo.", min=1)] = None,
     threshold: Annotated[
         float | None, typer.Option(help="Labels with at least this score; 0.5 is each category's own threshold.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     heatmaps: Annotated[
-        Path | None, typer.Option(help="Folder for pictures of where in each photo its labels are.")
+        Path | None, typer.Option(help="Folder for pictures of where each label is in its photo.")
     ] = None,
     revision: Annotated[str | None, typer.Option(help="The model's revision on the Hub.")] = None,
-    shards: Annotated[int | None, typer.Option(help="Label a collection in so many parts, into OUT.", min=1)] = None,
+    shards: Annotated[int | None, typer.Option(help="Label a dataset in this many parts, into --out.", min=1)] = None,
     out: Annotated[Path | None, typer.Option(help="With --shards: folder for the parquet files.")] = None,
-    split: Annotated[str | None, typer.Option(help="With --shards: part of a Hub data set; default train.")] = None,
+    split: Annotated[str | None, typer.Option(help="With --shards: split of a Hub dataset, by default train.")] = None,
     batch_size: Annotated[int, typer.Option(help="With --shards: photos at a time.", min=1)] = 32,
     num_workers: Annotated[int | None, typer.Option(help=f"With --shards. {WORKERS_HELP}", min=0)] = None,
 ) -> None:
     """Label photos.
 
-    Without --top-k and --threshold: the five best labels of each photo. A photo that can't be read is named and
-    skipped; the exit status is then 1.
+    Without --top-k and --threshold, the five best labels of each photo are shown. A photo that can't be read is
+    reported and skipped; the exit status is then 1.
 
     Example: wordsight predict my-model beach.jpg street.jpg --threshold 0.5
 
-    With --heatmaps, a picture for each photo and label, no larger than 1600 pixels, and a contact sheet of them all.
-    Brightness says where, the score says whether. Files of an earlier run in the folder stay.
+    With --heatmaps, one picture is drawn for each label of each photo, at most 1600 pixels wide, and contact sheets of
+    them all. Brightness shows where a label is, its score how likely. Files of earlier runs are kept.
 
-    Example: wordsight predict my-model beach.jpg street.jpg --top-k 3 --heatmaps where
+    Example: wordsight predict my-model beach.jpg street.jpg --top-k 3 --heatmaps heatmaps
 
-    With --shards, a large collection goes into parquet files: a folder of photos at any depth, of webdataset .tar files
-    or of parquet files, a glob of such files in quotes, or a data set on the Hub. Each photo is a row with its labels
-    of score 0.5 (--threshold) or more, or with the reason why it can't be read. Interrupted? Run the same command
-    again: shards that are whole are kept. .tar and parquet files are not cut: there can't be more shards than files.
+    With --shards, a large dataset is labeled into parquet files. It is a folder with photos (at any depth), webdataset
+    .tar files or parquet files, a glob of such files in quotes, or a dataset on the Hub. Each photo is a row: labels
+    with a score of at least 0.5 (--threshold), or why it can't be read. To continue an interrupted run, repeat the
+    command: complete shards are kept. .tar and parquet files are not split, so there are at most as many shards as
+    files.
 
     Example: wordsight predict my-model holiday-photos/ --shards 16 --out labels
 
@@ -71,10 +72,11 @@ def predict(
         if len(images) != 1:
             raise InvalidInputError(f"--shards takes one source, got {len(images)}. Put a glob in quotes: 'day*/*'.")
         if out is None or as_json:
-            raise InvalidInputError("--shards writes parquet files: give --out DIR, and leave out --json.")
+            raise InvalidInputError("--shards writes parquet files: pass --out DIR, and omit --json.")
         if heatmaps is not None:
-            raise InvalidInputError("--heatmaps draws no collections: leave out --shards, and name some photos.")
-        _label_collection(
+            raise InvalidInputError("--heatmaps does not work with --shards. Omit --shards, and name some photos.")
+        check_out_folder(out)
+        _label_dataset(
             model,
             images[0],
             out,
@@ -88,7 +90,9 @@ def predict(
         )
         return
     if out is not None or split is not None:
-        raise InvalidInputError("--out and --split are for labeling a collection: give --shards with them.")
+        raise InvalidInputError("--out and --split are for labeling a dataset: pass --shards, too.")
+    if heatmaps is not None:
+        check_out_folder(heatmaps, "--heatmaps")
     if top_k is None and threshold is None:
         top_k = 5
     results, skipped = _label_photos(model, images, revision, heatmaps, top_k=top_k, threshold=threshold)
@@ -124,11 +128,11 @@ def _label_photos(
     if drawing:
         drawing.finish()
         sheets = ", ".join(map(str, drawing.sheets))
-        typer.echo(f"Heat maps in {drawing.folder}, at a glance: {sheets}" if sheets else "No heat maps.", err=True)
+        typer.echo(f"Heatmaps in {drawing.folder}, contact sheets: {sheets}" if sheets else "No heatmaps.", err=True)
     return results, skipped
 
 
-def _label_collection(*arguments: Any, **options: Any) -> None:
+def _label_dataset(*arguments: Any, **options: Any) -> None:
     """`predict_shards`, and a last word by the main process."""
     load_libraries()
     from accelerate import PartialState
@@ -137,7 +141,8 @@ def _label_collection(*arguments: Any, **options: Any) -> None:
 
     done = predict_shards(*arguments, **options)
     if PartialState().is_main_process:
-        typer.echo(f"{done.photos} photos in {done.folder}, of which {done.unreadable} can't be read. Read them with:")
+        photos = f"{done.photos} photo" + ("" if done.photos == 1 else "s")
+        typer.echo(f"{photos} in {done.folder}, {done.unreadable} unreadable. To read the labels:")
         typer.echo(f'datasets.load_dataset("parquet", data_files="{done.folder}/*.parquet")')
     PartialState().destroy_process_group()
 

@@ -24,6 +24,24 @@ class MissingDependencyError(WordsightError, ImportError):
 
 
 @contextmanager
+def needs(extra: str) -> Iterator[None]:
+    """Says of a package that is imported inside, and is not installed, how to install it.
+
+    Args:
+        extra: the extra of wordsight that holds the package.
+
+    Raises:
+        MissingDependencyError: it is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(
+            f"{error.name} is not installed. Run `pip install 'wordsight[{extra}]'`.", name=error.name
+        ) from error
+
+
+@contextmanager
 def writing(path: Path, again: str) -> Iterator[None]:
     """Makes one line of what goes wrong while something is written.
 
