@@ -138,7 +138,7 @@ def requests(number: int, first: int = 0) -> list[DescriptionRequest]:
         seed=0,
         attributes={name: attributes for name, (attributes, _, _) in KNOWLEDGE.items()},
         scenes={name: scenes for name, (_, scenes, _) in KNOWLEDGE.items()},
-        co_occurrence={name: dict.fromkeys(company, 1.0) for name, (_, _, company) in KNOWLEDGE.items()},
+        co_occurrence={name: dict.fromkeys(others, 1.0) for name, (_, _, others) in KNOWLEDGE.items()},
     )
     plan = DescriptionPlan(knowledge, load_questions())
     return [plan.request(index) for index in range(first, first + number)]

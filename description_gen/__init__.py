@@ -1,4 +1,4 @@
-"""Sentences instead of photos: a language model is asked about categories, and its answers are labeled.
+"""Sentences in place of photos: a language model writes about categories, and what it mentions becomes the labels.
 
 Names are imported when they are first used, so that the package itself is light.
 """

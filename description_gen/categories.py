@@ -103,7 +103,7 @@ def shipped_categories(name: str) -> list[Category]:
 
 
 def with_known_synonyms(categories: Sequence[Category]) -> list[Category]:
-    """Gives categories without synonyms those that the shipped lists have for the same name.
+    """Adds known synonyms to categories that have none: those of the shipped lists for the same name.
 
     Sentences about a person mostly say "man", "girl" or "players": without synonyms they would teach that no person is
     there. A synonym that is another category's name or synonym is left out.
@@ -133,7 +133,7 @@ def _read_file(path: Path) -> list[Category]:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInputError(
-            f"The category file {path} can't be read: {error}. Give a UTF-8 text file, or "
+            f"The category file {path} can't be read: {error}. Use a UTF-8 text file, or "
             f"one of the lists {', '.join(CATEGORY_LISTS)}."
         ) from error
     return parse_categories(lines, str(path))
@@ -171,7 +171,9 @@ def check_categories(categories: Sequence[Category], places: Sequence[str] | Non
             categories share a name.
     """
     if not categories:
-        raise InvalidInputError("The category list is empty. Give one category a line, such as 'cat, kitten'.")
+        raise InvalidInputError(
+            "The category list is empty. Add at least one category, such as 'cat, kitten' (a name and its synonym)."
+        )
     seen: dict[str, str] = {}
     for index, category in enumerate(categories):
         place = places[index] if places else ""

@@ -8,9 +8,8 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from wordsight.utils.errors import InvalidInputError
 from wordsight.utils.files import KNOWLEDGE
 
 from .categories import Category, as_categories
+from .knowledge import Knowledge
 from .label_column import LABELS, TEXT, categories_of, check_texts, metadata_of, multi_hot, names_in, with_metadata
 from .sources import open_source
 
@@ -41,75 +41,7 @@ __all__ = [
 ]
 
 PUBLISHED = "hub.json"  # under which name sentences are on the Hub
-FORMAT_VERSION = 1  # of knowledge.json
 VALIDATION_SHARE = 0.1
-
-
-@dataclass(frozen=True)
-class Knowledge:
-    """What a language model said about K categories.
-
-    Attributes:
-        categories: the categories, in the order of the labels.
-        model: the language model.
-        seed: seed of the questions and of sampling.
-        attributes: name -> visible attributes.
-        scenes: name -> the places where it is seen.
-        co_occurrence: name -> other name -> how often both are in the same photo, in [0, 1]; absent means 0.
-    """
-
-    categories: list[Category]
-    model: str
-    seed: int
-    attributes: dict[str, list[str]] = field(default_factory=dict)
-    scenes: dict[str, list[str]] = field(default_factory=dict)
-    co_occurrence: dict[str, dict[str, float]] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The content of `knowledge.json`."""
-        return {
-            "format_version": FORMAT_VERSION,
-            "model": self.model,
-            "seed": self.seed,
-            "categories": [category.to_dict() for category in self.categories],
-            "attributes": self.attributes,
-            "scenes": self.scenes,
-            "co_occurrence": self.co_occurrence,
-        }
-
-    @classmethod
-    def from_dict(cls, content: dict[str, Any]) -> Knowledge:
-        """The reverse of `to_dict`."""
-        fields = ("model", "seed", "attributes", "scenes", "co_occurrence")
-        categories = [Category.from_dict(category) for category in content["categories"]]
-        return cls(categories=categories, **{name: content[name] for name in fields})
-
-    def save(self, path: Path) -> None:
-        """Writes `knowledge.json`, whole or not at all."""
-        partial = path.with_name(path.name + ".partial")
-        partial.write_text(json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        partial.replace(path)
-
-    @classmethod
-    def load(cls, path: Path) -> Knowledge:
-        """Reads `knowledge.json`.
-
-        Raises:
-            InvalidInputError: it is missing, damaged, or of a newer format.
-        """
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            version = content["format_version"]
-            if version <= FORMAT_VERSION:
-                return cls.from_dict(content)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InvalidInputError(
-                f"{path} can't be read as wordsight's knowledge ({type(error).__name__}: {error}). Run "
-                "`wordsight describe` again to write it."
-            ) from error
-        raise InvalidInputError(
-            f"{path} has format {version}; this wordsight reads up to {FORMAT_VERSION}. Upgrade wordsight."
-        )
 
 
 def with_categories(dataset: Dataset, categories: Sequence[Category | str]) -> Dataset:

@@ -13,7 +13,7 @@ from wordsight.utils.errors import InvalidInputError
 
 from .categories import Category, as_categories
 from .dataset import train_validation_split
-from .knowledge import CoOccurrence
+from .interview import CoOccurrence
 from .llm.asking import run_async
 from .llm.client import CONCURRENCY
 from .llm.default_llm import default_llm_path

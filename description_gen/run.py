@@ -19,7 +19,7 @@ from wordsight.utils.progress import no_datasets_bars, progress_bar
 from .captions import PLAN_VERSION, DescriptionPlan, DescriptionRequest, clean_sentence, fold
 from .categories import Category
 from .dataset import PUBLISHED, Knowledge, load_texts, with_knowledge
-from .knowledge import CoOccurrence, Interview
+from .interview import CoOccurrence, Interview
 from .labeling import SentenceLabeler
 from .llm.asking import ask_all
 from .llm.client import LLMClient

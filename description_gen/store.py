@@ -64,8 +64,8 @@ class AnswerStore:
         differing = sorted(key for key in settings if found.get(key) != settings[key])
         if differing:
             raise InvalidInputError(
-                f"{self.path.parent.parent} holds answers of a run with other settings ({', '.join(differing)}). Name "
-                "another --out, or drop them with --overwrite."
+                f"{self.path.parent.parent} holds answers of a run with other settings ({', '.join(differing)}). Use "
+                "another --out, or remove them with --overwrite."
             )
 
     def __contains__(self, key: str) -> bool:

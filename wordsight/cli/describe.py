@@ -1,4 +1,4 @@
-"""`wordsight describe`: a language model writes about the categories."""
+"""`wordsight describe`: a language model writes sentences about the categories."""
 
 from __future__ import annotations
 
@@ -14,39 +14,41 @@ def describe(
     categories: Annotated[
         Path,
         typer.Option(
-            help="File with one category a line, synonyms after it, or one of voc2007, voc2012, coco, nuswide."
+            help="File with one category per line, followed by its synonyms, or one of voc2007, voc2012, coco, nuswide."
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the sentences.")],
     llm: Annotated[
-        str | None, typer.Option(help="Hub id or path of an instruct LLM for vLLM; by default SmolLM2-135M.")
+        str | None, typer.Option(help="Hub id or path of an instruct LLM, served with vLLM; by default SmolLM2-135M.")
     ] = None,
     base_url: Annotated[
         list[str] | None,
         typer.Option(
-            help="An OpenAI-compatible server that runs already; its key in WORDSIGHT_API_KEY. Given several times: "
-            "servers of the same model, that share the requests."
+            help="Address of a running OpenAI-compatible server; its key in WORDSIGHT_API_KEY. Can be used several "
+            "times: servers of the same model share the requests."
         ),
     ] = None,
     tensor_parallel_size: Annotated[
-        int, typer.Option(help="Devices over which our own server splits the LLM.", min=1)
+        int, typer.Option(help="Devices over which wordsight's own server splits the LLM.", min=1)
     ] = 1,
     data_parallel_size: Annotated[
-        int, typer.Option(help="Copies of the LLM in our own server, that share the requests.", min=1)
+        int, typer.Option(help="Copies of the LLM in wordsight's own server, which share the requests.", min=1)
     ] = 1,
     sentences: Annotated[
-        int | None, typer.Option(help="Usable sentences to write; by default 50 a category, at least 2000.", min=2)
+        int | None, typer.Option(help="Usable sentences to write; by default 50 per category, at least 2000.", min=2)
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of questions and sampling.")] = 0,
-    concurrency: Annotated[int, typer.Option(help="Requests under way at once on each server.", min=1)] = 128,
+    concurrency: Annotated[int, typer.Option(help="Requests in progress at once on each server.", min=1)] = 128,
     known_synonyms: Annotated[
-        bool, typer.Option(help="Give common categories without synonyms the usual ones (person: man, girl, ...).")
+        bool, typer.Option(help="Add the usual synonyms to common categories that have none (person: man, girl, ...).")
     ] = True,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Drop what is in OUT and start anew.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Remove earlier sentences in OUT and start again.")
+    ] = False,
 ) -> None:
-    """Ask an LLM about the categories and let it write photo descriptions.
+    """Ask an LLM to write photo captions about the categories.
 
-    A run that was interrupted goes on where it stopped: run the same command again.
+    If it is interrupted, run the same command again: it continues where it stopped.
 
     Example: wordsight describe --categories pets.txt --out my-texts --sentences 2000
 
