@@ -246,7 +246,8 @@ def train_validation_split(dataset: Dataset, share: float = VALIDATION_SHARE, se
     """
     from datasets import DatasetDict
 
-    parts = dataset.train_test_split(max(1, round(len(dataset) * share)), seed=seed)
+    # In memory: a dataset on disk would write its order beside itself, into the folder of the sentences.
+    parts = dataset.train_test_split(max(1, round(len(dataset) * share)), seed=seed, keep_in_memory=True)
     return DatasetDict(train=parts["train"], validation=parts["test"])
 
 

@@ -40,6 +40,7 @@ def test_splits_know_their_categories_and_the_folder_holds_all(llm, tmp_path):
     for part in (*texts.values(), whole):
         assert categories_of(part) == CATEGORIES and knowledge_of(part) == knowledge
     assert sorted(whole["text"]) == sorted([*texts["train"]["text"], *texts["validation"]["text"]])
+    assert not list(tmp_path.glob("cache-*.arrow"))  # the split has no file of its own
     asked = len(llm.requests)
     again = generate(llm, tmp_path)
     assert {name: part[:] for name, part in again.items()} == {name: part[:] for name, part in texts.items()}
