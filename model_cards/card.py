@@ -27,7 +27,7 @@ from .edits import is_own_words, keep_edits, sign
 if TYPE_CHECKING:
     from wordsight.modeling.configuration_wordsight import WordsightConfig
 
-TAGS = ("multi-label", "multi-label-image-classification", "prompt-learning", "zero-shot")
+TAGS = ("wordsight", "multi-label", "multi-label-image-classification", "prompt-learning", "zero-shot")
 METRICS = {"mAP": ("map", None), "CF1@3": ("top", "cf1"), "OF1@3": ("top", "of1")}
 # wordsight's own parts are all Apache-2.0; of other encoders and language models only the user can know.
 OWN_LICENSE, OWN_LLM = "apache-2.0", "SmolLM2"
@@ -100,7 +100,8 @@ def render_model_card(
     name = repo_id.split("/")[-1] if repo_id else folder.resolve().name
     data = ModelCardData(
         license=OWN_LICENSE if is_own else None,
-        library_name="wordsight",
+        # By this and the tag, transformers' `pipeline(model=...)` and the Hub's "Use this model" know how to load it.
+        library_name="transformers",
         pipeline_tag="image-classification",
         tags=list(TAGS),
         base_model=config.encoder if on_hub else None,

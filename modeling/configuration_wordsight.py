@@ -21,17 +21,6 @@ OLD_FIELDS = {"num_global_tokens": "num_shared_tokens", "score_option": "score_s
 INSTALLED = __name__.startswith("wordsight.")
 
 
-class RegisteredPipelines(dict[str, dict[str, Any]]):
-    """A model's custom pipelines where wordsight is installed: they name the task, but no code of a repository is used.
-
-    transformers takes the task from the keys, and asks to trust the repository's code for tasks that are `in` it. Those
-    that are not, it looks up among the registered ones, where wordsight's own pipeline is.
-    """
-
-    def __contains__(self, task: object) -> bool:
-        return False
-
-
 @strict
 class WordsightConfig(PreTrainedConfig):
     """Everything about a wordsight checkpoint that is not a tensor; a person can read it.
@@ -113,9 +102,6 @@ class WordsightConfig(PreTrainedConfig):
     provenance: dict[str, Any] | None = None
     wordsight_version: str = __version__
     format_version: int = FORMAT_VERSION
-
-    # No field, and so never saved.
-    custom_pipelines = RegisteredPipelines({TASK: {"pt": ["AutoModelForImageClassification"]}}) if INSTALLED else {}
 
     @classmethod
     def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> "WordsightConfig":

@@ -14,7 +14,8 @@ from transformers.utils.hub import resolve_revision
 from wordsight.utils.plugins import load_plugin
 
 from .category_embeddings import CategoryEmbedder, compound_text
-from .encoders.loading import load_image_encoder, load_text_encoder
+from .encoders.loading import load_image_encoder
+from .encoders.text_loading import load_text_encoder
 from .modeling_inference import WordsightInferenceModel, WordsightOutput
 from .prompts import HierarchicalPrompts
 from .scoring import global_logits, token_logits

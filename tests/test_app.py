@@ -118,30 +118,30 @@ def test_settings_out_of_range(client, app, photos, threshold, top_k):
     ("names", "message"),
     [
         ("", "category list is empty"),
-        ("cat", "at least two"),
+        ("cat", "at least 2"),
         ("cat\ndog\nCat", "line 3: 'Cat' is given twice"),
         ("cat, kitten\n, dog", "line 2: A category has no name"),
         (f"cat\n{'x' * 200}", "has 200 characters"),
     ],
 )
 def test_unusable_categories(client, names, message):
-    status, _ = client.predict(names, 50, api_name="/make")
+    status, _ = client.predict(names, 50, api_name="/train")
     assert message.replace("'", "&#x27;") in status and "class='error'" in status
 
 
 def test_two_visitors_at_once(app, client, photos):
-    """The second waits for the first, and finds made what he asks for as well; others see nothing of it."""
+    """The second waits for the first, and finds trained what it asks for as well; others see nothing of it."""
     visitors = [Client(app.address, verbose=False) for _ in range(2)]
-    jobs = [visitor.submit("猫\nhouse", 50, api_name="/make") for visitor in visitors]
+    jobs = [visitor.submit("猫\nhouse", 50, api_name="/train") for visitor in visitors]
     waited = 0
     while not all(job.done() for job in jobs):
-        assert sum(is_being_made(job) for job in jobs) <= 1
-        waited += any(job.outputs() and "Waiting: 1" in job.outputs()[-1][0] for job in jobs)
+        assert sum(is_running(job) for job in jobs) <= 1
+        waited += any(job.outputs() and "Waiting for 1 other training." in job.outputs()[-1][0] for job in jobs)
         time.sleep(0.3)
     assert waited
     for visitor, job in zip(visitors, jobs, strict=True):
         status, model = job.outputs()[-1]
-        assert "it labels 猫, house" in status
+        assert "the model labels 猫, house" in status
         assert [title for title, _ in model["choices"]] == [str(app.model), "猫, house"]
         arguments = handle_file(photos / "china.png"), model["value"], 0.0, 5
         assert {entry["label"] for entry in visitor.predict(*arguments, api_name="/label")} == {"猫", "house"}
@@ -156,35 +156,35 @@ def wait_for(job, said):
 
 
 def begin(client):
-    """A labeler in the making, and the processes that make it."""
-    making = client.submit("goat\nhouse", 400, api_name="/make")
-    wait_for(making, "class='running'")
+    """A training, and its processes."""
+    training = client.submit("goat\nhouse", 400, api_name="/train")
+    wait_for(training, "class='running'")
     found = []
     for child in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.Error):
-            if "wordsight.app.job" in " ".join(child.cmdline()):
+            if "wordsight.app.training_job" in " ".join(child.cmdline()):
                 found.append(child)
     assert found
-    return making, found
+    return training, found
 
 
 def test_cancel_lets_the_next_begin(app):
     first, second = [Client(app.address, verbose=False) for _ in range(2)]
-    making, processes = begin(first)
-    waiting = second.submit("horse\nhouse", 400, api_name="/make")
-    wait_for(waiting, "Waiting: 1")
+    training, processes = begin(first)
+    waiting = second.submit("horse\nhouse", 400, api_name="/train")
+    wait_for(waiting, "Waiting for 1 other training.")
     first.predict(api_name="/cancel")
     assert not any(process.is_running() for process in processes)
-    assert "nothing of it runs any more" in making.result(timeout=30)[0]
+    assert "everything it started has ended" in training.result(timeout=30)[0]
     wait_for(waiting, "class='running'")
     second.predict(api_name="/cancel")
-    assert "nothing of it runs any more" in waiting.result(timeout=30)[0]
+    assert "everything it started has ended" in waiting.result(timeout=30)[0]
 
 
 def test_a_visitor_who_leaves_holds_up_nobody(app, client, photos):
-    """Gradio ends what he started; the app answers meanwhile, and nothing of it is left."""
-    making, processes = begin(Client(app.address, verbose=False))
-    making.cancel()
+    """Gradio ends what they started; the app answers meanwhile, and nothing of it is left."""
+    training, processes = begin(Client(app.address, verbose=False))
+    training.cancel()
     asked = time.monotonic()
     assert label(client, app, photos / "chelsea.png")[0]["label"] == "cat"
     assert time.monotonic() - asked < 10
@@ -192,7 +192,7 @@ def test_a_visitor_who_leaves_holds_up_nobody(app, client, photos):
     assert not left
 
 
-def is_being_made(job):
+def is_running(job):
     return not job.done() and bool(job.outputs()) and "class='running'" in job.outputs()[-1][0]
 
 

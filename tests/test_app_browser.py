@@ -107,7 +107,7 @@ def test_label_photos_and_see_where(page, screen, photos):
     look(page, screen, "labeled")
     before = picture.get_attribute("src")
     page.locator("#labels button").first.click()
-    expect(page.locator("#note")).to_contain_text("looks for cat")
+    expect(page.locator("#note")).to_contain_text("areas support cat")
     expect(picture).not_to_have_attribute("src", before)
     look(page, screen, "where")
     page.locator("#gallery .thumbnail-item").nth(1).click()
@@ -122,7 +122,7 @@ def test_threshold_top_k_and_code(page, screen, photos, tmp_path, monkeypatch):
     expect(page.locator("#labels button")).to_have_count(8)
     assert wraps(page.locator("#labels button", has_text=LONG_NAME))
     look(page, screen, "long-names")
-    page.get_by_role("button", name="The same in Python").click()
+    page.get_by_role("button", name="Python code").click()
     expect(page.locator("#code")).to_contain_text("top_k=8")
     shutil.copy(photos / "chelsea.jpg", tmp_path / "photo.jpg")
     monkeypatch.chdir(tmp_path)
@@ -131,13 +131,13 @@ def test_threshold_top_k_and_code(page, screen, photos, tmp_path, monkeypatch):
     assert printed.getvalue().startswith("[{'label': 'cat'") and printed.getvalue().count("label") == 8
     look(page, screen, "code")
     threshold.fill("1")
-    expect(page.locator("#note")).to_contain_text("No label reaches 1.00. The best is cat")
+    expect(page.locator("#note")).to_contain_text("No label reaches the threshold 1.00. The best is cat")
 
 
-def test_what_it_was_made_from(page, screen):
-    page.get_by_role("tab", name="Made from").click()
+def test_where_it_comes_from(page, screen):
+    page.get_by_role("tab", name="About the model").click()
     expect(page.locator("#summary")).to_contain_text("8 categories")
-    expect(page.locator("#groups")).to_contain_text("Look alike")
+    expect(page.locator("#groups")).to_contain_text("Similar attributes")
     long = page.locator("#groups li", has_text=LONG_NAME).first
     expect(long).to_be_visible()
     assert wraps(long)
@@ -147,12 +147,12 @@ def test_what_it_was_made_from(page, screen):
     expect(page.locator("#about")).to_contain_text("the shape of a rocket")
     expect(page.locator("#about")).to_contain_text("a rocket in a room")
     expect(page.get_by_role("option")).to_have_count(0)
-    look(page, screen, "made-from")
+    look(page, screen, "about")
 
 
 @pytest.mark.parametrize("screen", SCREENS[:1], ids=["1280-light"])
-def test_make_a_new_one_and_use_it(page, screen):
-    page.get_by_role("tab", name="Make new").click()
+def test_train_a_new_one_and_use_it(page, screen):
+    page.get_by_role("tab", name="Train a model").click()
     page.get_by_role("button", name="Start").click()
     expect(page.locator("#status")).to_contain_text("category list is empty")
     page.get_by_label("Categories").fill("cat, kitten\nflower\nhouse")
@@ -160,26 +160,26 @@ def test_make_a_new_one_and_use_it(page, screen):
     page.locator("#sentences input[type=number]").press("Enter")
     page.get_by_role("button", name="Start").click()
     expect(page.locator("#status li.running progress")).to_be_visible()
-    look(page, screen, "making")
+    look(page, screen, "training")
     expect(page.get_by_role("tab", name="Label", exact=True)).to_have_attribute("aria-selected", "true", timeout=90_000)
     expect(page.get_by_label("Model", exact=True)).to_have_value("cat, flower, house")
     page.get_by_role("slider").nth(0).fill("0")
     page.locator("#examples button").nth(1).click()
     expect(page.locator("#labels button")).to_have_count(3)
-    look(page, screen, "made")
-    page.get_by_role("tab", name="Made from").click()
+    look(page, screen, "trained")
+    page.get_by_role("tab", name="About the model").click()
     expect(page.locator("#summary")).to_contain_text("3 categories")
 
 
 @pytest.mark.parametrize("screen", SCREENS[1:2], ids=["390-dark"])
 def test_cancel(page, screen):
-    page.get_by_role("tab", name="Make new").click()
+    page.get_by_role("tab", name="Train a model").click()
     page.get_by_label("Categories").fill("horse\nbridge\nlamp")
     page.get_by_role("button", name="Start").click()
     expect(page.locator("#status li.running")).to_be_visible()
-    look(page, screen, "making")
+    look(page, screen, "training")
     page.get_by_role("button", name="Cancel").click()
-    expect(page.locator("#status")).to_contain_text("nothing of it runs any more", timeout=60_000)
+    expect(page.locator("#status")).to_contain_text("everything it started has ended", timeout=60_000)
     expect(page.get_by_role("button", name="Start")).to_be_enabled()
     expect(page.get_by_role("button", name="Cancel")).to_be_disabled()
     look(page, screen, "canceled")
@@ -212,7 +212,7 @@ def test_keyboard_alone(page, screen):
     expect(page.locator("#labels button").first).to_contain_text("cat")
     tab_to(page, lambda at: at["block"] == "labels")
     page.keyboard.press("Enter")
-    expect(page.locator("#note")).to_contain_text("looks for cat")
+    expect(page.locator("#note")).to_contain_text("areas support cat")
     look(page, screen, "keyboard")
     tab_to(page, lambda at: at["type"] == "submit" and not at["block"])  # the section with the code
     page.keyboard.press("Enter")
@@ -221,25 +221,25 @@ def test_keyboard_alone(page, screen):
     tab_to(page, lambda at: at["role"] == "tab")
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
-    expect(page.get_by_role("tab", name="Made from")).to_have_attribute("aria-selected", "true")
+    expect(page.get_by_role("tab", name="About the model")).to_have_attribute("aria-selected", "true")
     expect(page.locator("#curve img")).to_be_visible()
-    look(page, screen, "made-from")
+    look(page, screen, "about")
 
 
 def test_addresses(page, screen, app, monkeypatch):
     """Of something else than http, of nothing, and of a server that does not answer."""
     monkeypatch.setattr("wordsight.pipelines.image_io.URL_TIMEOUT", 0.5)
-    address = page.get_by_label("or a photo's address")
+    address = page.get_by_label("or the URL of a photo")
     address.fill("ftp://example.org/photo.jpg")
-    page.get_by_role("button", name="Label it").click()
+    page.get_by_role("button", name="Label", exact=True).click()
     expect(page.get_by_text(re.compile("begins with https"))).to_be_visible()
     address.fill(f"{app.address}no-photo.jpg")
-    page.get_by_role("button", name="Label it").click()
+    page.get_by_role("button", name="Label", exact=True).click()
     expect(page.locator("#problems")).to_contain_text("answers 404. Check the address.")
     look(page, screen, "problem")
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         address.fill(f"http://127.0.0.1:{silent.getsockname()[1]}/photo.jpg")
-        page.get_by_role("button", name="Label it").click()
+        page.get_by_role("button", name="Label", exact=True).click()
         expect(page.locator("#problems")).to_contain_text("does not answer within 0.5 s")

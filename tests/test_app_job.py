@@ -1,4 +1,4 @@
-"""Labelers in the making: canceled in each phase, they leave no process behind and lose nothing that was done."""
+"""Trainings: canceled in each phase, they leave no process behind and lose nothing that was done."""
 
 import contextlib
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from wordsight.app.job import LabelerError, LabelerJob, LabelerRequest, Made
+from wordsight.app.training_job import Trained, TrainingFailedError, TrainingJob, TrainingRequest
 from wordsight.description_gen import Category
 from wordsight.modeling.encoders.imagenet import cached_imagenet_encoder
 from wordsight.utils.progress import Progress
@@ -35,7 +35,7 @@ def cache(tmp_path, monkeypatch):
 def with_server(cache, vllm_server, monkeypatch):
     """A request that the session's language model server answers."""
     monkeypatch.setenv("WORDSIGHT_API_KEY", vllm_server.api_key)
-    return LabelerRequest(CATEGORIES, 60, base_url=vllm_server.base_url)
+    return TrainingRequest(CATEGORIES, 60, base_url=vllm_server.base_url)
 
 
 @pytest.fixture(autouse=True)
@@ -83,7 +83,7 @@ def stop_in(job, phase):
             stopping.start()
     stopping.join()
     assert not started_with(cache)
-    assert phases_of(events)[-1] == phase and not any(isinstance(event, Made) for event in events)
+    assert phases_of(events)[-1] == phase and not any(isinstance(event, Trained) for event in events)
     return events
 
 
@@ -93,9 +93,9 @@ def phases_of(events):
 
 
 def test_stopped_while_the_server_starts_and_while_sentences_are_written(cache):
-    request = LabelerRequest(CATEGORIES, 400)
-    assert phases_of(stop_in(LabelerJob(request), PHASES[0])) == [PHASES[0]]
-    assert phases_of(stop_in(LabelerJob(request), PHASES[2])) == list(PHASES[:3])
+    request = TrainingRequest(CATEGORIES, 400)
+    assert phases_of(stop_in(TrainingJob(request), PHASES[0])) == [PHASES[0]]
+    assert phases_of(stop_in(TrainingJob(request), PHASES[2])) == list(PHASES[:3])
     assert len(answers(request)) > 0
 
 
@@ -105,35 +105,35 @@ def answers(request):
 
 
 def test_stopped_twice_goes_on_where_it_was(with_server):
-    stop_in(LabelerJob(with_server), PHASES[1])
+    stop_in(TrainingJob(with_server), PHASES[1])
     asked = answers(with_server)
-    stop_in(LabelerJob(with_server), PHASES[3])
+    stop_in(TrainingJob(with_server), PHASES[3])
     written = answers(with_server)
     assert written[: len(asked)] == asked and len(set(written)) == len(written) > len(asked) > 0
-    *events, last = LabelerJob(with_server).run()
-    assert isinstance(last, Made) and phases_of(events)[-1] == PHASES[3]
+    *events, last = TrainingJob(with_server).run()
+    assert isinstance(last, Trained) and phases_of(events)[-1] == PHASES[3]
     assert answers(with_server) == written  # nothing is asked again
     assert (with_server.folder() / "model" / "config.json").is_file()
-    assert [*LabelerJob(with_server).run()] == [last]  # at once
+    assert [*TrainingJob(with_server).run()] == [last]  # at once
 
 
 def test_what_goes_wrong_is_told(with_server, monkeypatch):
     monkeypatch.setenv("WORDSIGHT_API_KEY", "another")
-    with pytest.raises(LabelerError, match=f"{with_server.base_url}.* WORDSIGHT_API_KEY"):
-        [*LabelerJob(with_server).run()]
+    with pytest.raises(TrainingFailedError, match=f"{with_server.base_url}.* WORDSIGHT_API_KEY"):
+        [*TrainingJob(with_server).run()]
 
 
 def test_stopped_before_it_began(cache):
-    job = LabelerJob(LabelerRequest(CATEGORIES, 60))
+    job = TrainingJob(TrainingRequest(CATEGORIES, 60))
     job.stop()
     assert [*job.run()] == [] and not job.folder.exists()
 
 
 def test_killed_app_leaves_nothing(cache):
     code = (
-        "from wordsight.app.job import LabelerJob, LabelerRequest\n"
+        "from wordsight.app.training_job import TrainingJob, TrainingRequest\n"
         "from wordsight.description_gen import Category\n"
-        "job = LabelerJob(LabelerRequest((Category('cat'), Category('dog')), 60))\n"
+        "job = TrainingJob(TrainingRequest((Category('cat'), Category('dog')), 60))\n"
         "for event in job.run(): print(event, flush=True)"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:

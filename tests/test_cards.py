@@ -128,7 +128,7 @@ def test_metadata_and_text(published, hub):
     card = ModelCard.load(published.repo_id)
     card.validate()
     data = card.data
-    assert isinstance(data, ModelCardData) and data.library_name == "wordsight"
+    assert isinstance(data, ModelCardData) and data.library_name == "transformers"
     assert data.pipeline_tag == "image-classification" and data.metrics == ["map", "f1"]
     assert data.base_model == "alice/tiny-clip" and data.base_model_relation == "adapter"
     assert "multi-label" in data.tags and data.eval_results is None

@@ -15,7 +15,13 @@ import torch
 from datasets import load_dataset
 from huggingface_hub import CommitOperationAdd, HfApi, ModelCard
 from tenacity import wait_none
-from transformers import AutoConfig, AutoModel, AutoModelForImageClassification, pipeline
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForImageClassification,
+    ImageClassificationPipeline,
+    pipeline,
+)
 
 from wordsight import WordsightConfig, WordsightForMultiLabelImageClassification
 from wordsight.description_gen import read_categories
@@ -113,10 +119,15 @@ def test_loading_arguments(published, hub, photo_path, expected, tmp_path):
 
 @pytest.mark.parametrize("trust", [None, True])
 def test_where_wordsight_is_installed_its_own_code_is_used(published, photo_path, expected, trust):
-    labeler = pipeline(model=published.repo_id, trust_remote_code=trust)  # not even the task is needed
-    assert type(labeler).__module__ == "wordsight.pipelines.multi_label_image_classification"
-    assert type(labeler.model) is WordsightForMultiLabelImageClassification
-    assert labeler(str(photo_path)) == expected
+    classifier = pipeline(TASK, model=published.repo_id, trust_remote_code=trust)
+    assert type(classifier).__module__ == "wordsight.pipelines.multi_label_image_classification"
+    assert type(classifier.model) is WordsightForMultiLabelImageClassification
+    assert classifier(str(photo_path)) == expected
+    # Without a task, transformers takes that of the card.
+    classifier = pipeline(model=published.repo_id, trust_remote_code=trust)
+    assert type(classifier) is ImageClassificationPipeline
+    assert type(classifier.model) is WordsightForMultiLabelImageClassification
+    assert classifier(str(photo_path), top_k=len(expected)) == expected
 
 
 def test_model_in_memory_is_pushed_with_the_files_it_came_with(published, api, hub, to):
@@ -240,9 +251,9 @@ def test_command_line_shows_no_token(published, hub, to, tmp_path):
     ("token", "message"),
     [
         ("hf_forged", "does not accept the token"),
-        (False, "wants a token"),
-        ("read", "may not write to alice/.*write permission"),
-        ("other", "may not write to alice/.*--create-pr"),
+        (False, "needs a token"),
+        ("read", "no permission to write to alice/.*settings/tokens"),
+        ("other", "no permission to write to alice/.*--create-pr"),
     ],
     ids=["forged", "none", "read-only", "stranger"],
 )
@@ -261,11 +272,11 @@ def test_refused(published, hub, to, api, token, message):
 
 
 def test_wrong_names(published, to, at_once):
-    with pytest.raises(InvalidInputError, match="'a b' is no name of a repository"):
+    with pytest.raises(InvalidInputError, match="'a b' is not a valid repository name"):
         push_checkpoint(published.folder, Destination("a b", token=to.token))
     with pytest.raises(HubError, match="no such revision"):
         push_checkpoint(published.folder, Destination(to.repo_id, token=to.token, revision="refs/pr/9"))
-    with pytest.raises(InvalidInputError, match=r"holds no whole model \(no config.json"):
+    with pytest.raises(InvalidInputError, match=r"is not a complete model \(config.json"):
         push_checkpoint(published.folder.parent, to)
 
 
@@ -318,7 +329,7 @@ def test_a_hub_that_hangs(published, hub, to, at_once, monkeypatch, method, path
 def test_a_pull_request_is_not_opened_twice(published, hub, to, api, at_once):
     api.create_repo(to.repo_id)
     hub.faults.append(Fault("POST", "/commit/", cut="after"))
-    with pytest.raises(HubError, match="may have been opened all the same") as raised:
+    with pytest.raises(HubError, match="may have been opened nevertheless") as raised:
         push_checkpoint(published.folder, Destination(to.repo_id, token=to.token, create_pr=True))
     assert not raised.value.retry_is_safe
     assert len(list(api.get_repo_discussions(to.repo_id))) == 1
@@ -345,8 +356,8 @@ def test_the_card_is_not_accepted(published, to, api, tmp_path):
     folder = tmp_path / "model"
     shutil.copytree(published.folder, folder)
     card = folder / "README.md"
-    card.write_text(card.read_text().replace("library_name: wordsight", "library_name: wordsight\nlicense: my-own"))
-    with pytest.raises(InvalidInputError, match=r"does not accept the card: .*license.*Mend README.md"):
+    card.write_text(card.read_text().replace("library_name: ", "license: my-own\nlibrary_name: "))
+    with pytest.raises(InvalidInputError, match=r"does not accept the card: .*license.*Correct README.md"):
         push_checkpoint(folder, to)
     card.write_text("---\n{[\n---\n")
     with pytest.raises(InvalidInputError, match="no valid YAML"):
@@ -371,9 +382,9 @@ def test_encoder_of_this_machine(published, tiny_clip_dir, to, tmp_path, photo_p
 @pytest.mark.parametrize(
     ("name", "error", "message"),
     [
-        ("alice/typo", HubError, "There is no alice/typo"),
-        ("~/clip", InvalidInputError, "no name of a repository"),
-        ("a/b/c", InvalidInputError, "no name of a repository"),
+        ("alice/typo", HubError, "alice/typo does not exist"),
+        ("~/clip", InvalidInputError, "not a valid repository name"),
+        ("a/b/c", InvalidInputError, "not a valid repository name"),
     ],
 )
 def test_encoder_that_is_not_there(published, to, api, name, error, message):

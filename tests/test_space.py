@@ -103,7 +103,7 @@ def test_command(published, hub, tmp_path):
     assert result.returncode == 0 and "spaces/alice/by-command" in result.stdout
     assert "app.py" in HfApi().list_repo_files("alice/by-command", repo_type="space")
     result = wordsight("push", published.repo_id, "--space", "alice/by-command", "--revision", "v2", env=environment)
-    assert result.returncode == 1 and "leave out --revision" in result.stderr
+    assert result.returncode == 1 and "omit --revision" in result.stderr
     result = wordsight("push", published.folder, "--space", "alice/by-command", env=environment)
     assert result.returncode == 1 and "wordsight push" in result.stderr and len(result.stderr.splitlines()) == 1
 
@@ -111,6 +111,6 @@ def test_command(published, hub, tmp_path):
 def test_no_such_model(published, hub):
     with pytest.raises(HubError, match="alice/nothing"):
         push_space("alice/nothing", Destination("alice/no-space", token=hub.tokens["write"]))
-    with pytest.raises(InvalidInputError, match=f"{ENCODER} is no model of wordsight's"):
+    with pytest.raises(InvalidInputError, match=f"{ENCODER} is not a wordsight model"):
         push_space(ENCODER, Destination("alice/no-space", token=hub.tokens["write"]))
     assert not HfApi().repo_exists("alice/no-space", repo_type="space")

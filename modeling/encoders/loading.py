@@ -1,4 +1,4 @@
-"""Loads the half of an encoder that is needed, by the family that its config names."""
+"""Loads the image half of an encoder, by the family that its config names; goes along with a pushed model."""
 
 from __future__ import annotations
 
@@ -12,17 +12,12 @@ from transformers.utils import logging
 
 from wordsight.utils.errors import InvalidInputError
 
-from ..encoders.imagenet.encoders import ImageNetImageEncoder, ImageNetTextEncoder
-from .base import ImageEncoder, TextEncoder
-from .clip import CLIPImageEncoder, CLIPTextEncoder
-from .siglip import SiglipImageEncoder, SiglipTextEncoder
+from .base import ImageEncoder
+from .clip import CLIPImageEncoder
+from .imagenet.encoders import ImageNetImageEncoder
+from .siglip import SiglipImageEncoder
 
 IMAGENET = "imagenet"
-TEXT_ENCODERS: dict[str, Any] = {
-    "clip": CLIPTextEncoder,
-    "siglip": SiglipTextEncoder,
-    "wordsight-offline": ImageNetTextEncoder,
-}
 IMAGE_ENCODERS: dict[str, Any] = {
     "clip": CLIPImageEncoder,
     "siglip": SiglipImageEncoder,
@@ -30,44 +25,23 @@ IMAGE_ENCODERS: dict[str, Any] = {
 }
 
 
-def load_text_encoder(name: str, **kwargs: Any) -> TextEncoder:
-    """The text half of an encoder, frozen.
+def load_image_encoder(name: str, patch_embeddings: Literal["value", "plain"] = "value", **kwargs: Any) -> ImageEncoder:
+    """The image half of an encoder, frozen.
 
     Args:
         name: Hub id, path, or "imagenet".
+        patch_embeddings: for ViT encoders, where patch embeddings come from (see `WordsightConfig`).
         kwargs: as for transformers' `from_pretrained`: revision, token, cache_dir, local_files_only, dtype.
 
     Raises:
         InvalidInputError: no encoder is there, or it is of a family that wordsight does not know.
     """
-    from wordsight.utils.progress import library_step
-
-    from ..encoders.imagenet.build import cached_imagenet_encoder
-
-    path, kwargs = name, _given(kwargs)
+    kwargs = given(kwargs)
     if name == IMAGENET:
-        path = str(cached_imagenet_encoder())
-        kwargs.pop("revision", None)
-    family = _family(name, path, TEXT_ENCODERS, kwargs)
-    with library_step(f"Loading the encoder {name}"), _quiet_loading(), _no_code_of(name):
-        encoder: TextEncoder = TEXT_ENCODERS[family].from_pretrained(path, **kwargs)
-    return encoder
-
-
-def load_image_encoder(name: str, patch_embeddings: Literal["value", "plain"] = "value", **kwargs: Any) -> ImageEncoder:
-    """The image half of an encoder, frozen; arguments and errors as for `load_text_encoder`.
-
-    Args:
-        name: Hub id, path, or "imagenet".
-        patch_embeddings: for ViT encoders, where patch embeddings come from (see `WordsightConfig`).
-        kwargs: as for transformers' `from_pretrained`.
-    """
-    kwargs = _given(kwargs)
-    if name == IMAGENET:
-        with _quiet_loading():
+        with quiet_loading():
             return ImageNetImageEncoder.from_packages(dtype=kwargs.get("dtype"))
-    family = _family(name, name, IMAGE_ENCODERS, kwargs)
-    with _quiet_loading(), _no_code_of(name):
+    family = family_of(name, name, IMAGE_ENCODERS, kwargs)
+    with quiet_loading(), no_code_of(name):
         encoder: ImageEncoder = IMAGE_ENCODERS[family].from_pretrained(
             name, patch_embeddings=patch_embeddings, **kwargs
         )
@@ -75,7 +49,7 @@ def load_image_encoder(name: str, patch_embeddings: Literal["value", "plain"] = 
 
 
 @contextmanager
-def _quiet_loading() -> Iterator[None]:
+def quiet_loading() -> Iterator[None]:
     """Hides transformers' report of the other half's weights, which are left out on purpose."""
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     hub_has_bars = not are_progress_bars_disabled()
@@ -92,7 +66,7 @@ def _quiet_loading() -> Iterator[None]:
 
 
 @contextmanager
-def _no_code_of(name: str) -> Iterator[None]:
+def no_code_of(name: str) -> Iterator[None]:
     """Says of an encoder whose tokenizer or image processor wants to run code of its own that it may not."""
     try:
         yield
@@ -104,21 +78,29 @@ def _no_code_of(name: str) -> Iterator[None]:
         ) from error
 
 
-def _given(kwargs: dict[str, Any]) -> dict[str, Any]:
+def given(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The keywords that are not None."""
     return {key: value for key, value in kwargs.items() if value is not None}
 
 
-def _family(name: str, path: str, families: dict[str, Any], kwargs: dict[str, Any]) -> str:
-    """The encoder's model type.
+def family_of(name: str, path: str, families: dict[str, Any], kwargs: dict[str, Any]) -> str:
+    """The encoder's model type, read from its config as it is: an encoder's own code is never asked for, let alone run.
 
-    Read from the config as it is: an encoder's own code is never asked for, let alone run.
+    Args:
+        name: the encoder's name, as it was given.
+        path: where it is.
+        families: the model types that are supported.
+        kwargs: as for transformers' `from_pretrained`.
+
+    Raises:
+        InvalidInputError: no encoder is there, or it is of another family.
     """
     hub_kwargs = {key: value for key, value in kwargs.items() if key != "dtype"}
     try:
         family: str = PreTrainedConfig.get_config_dict(path, **hub_kwargs)[0].get("model_type", "unknown")
     except (OSError, ValueError) as error:
         raise InvalidInputError(
-            f"The encoder {name!r} can't be loaded: {str(error).splitlines()[0]} Give a Hub id that you can reach, "
+            f"The encoder {name!r} can't be loaded: {str(error).splitlines()[0]} Pass a Hub id that can be reached, "
             f"the path of a saved encoder, or {IMAGENET!r}."
         ) from error
     if family not in families:

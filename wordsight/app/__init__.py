@@ -1,4 +1,4 @@
-"""`wordsight app`: label photos, see what a model was made from, and make a new one, in a browser.
+"""`wordsight app`: label photos, see how a model was trained, and train a new one, in a browser.
 
 Names are imported when they are first used: Gradio is an optional package.
 """
@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .blocks import launch_app, make_app
-    from .making import MakingOptions
+    from .training_tab import TrainingOptions
 
-_EXPORTS = {"MakingOptions": "making", "launch_app": "blocks", "make_app": "blocks"}
+_EXPORTS = {"TrainingOptions": "training_tab", "launch_app": "blocks", "make_app": "blocks"}
 
-__all__ = ["MakingOptions", "launch_app", "make_app"]
+__all__ = ["TrainingOptions", "launch_app", "make_app"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""The app as a whole: three tabs, one choice of model, and how it looks."""
+"""The app as a whole: three tabs, and one choice of model for all of them."""
 
 from __future__ import annotations
 
@@ -10,37 +10,37 @@ import gradio as gr
 from wordsight.example_photos import example_photos
 from wordsight.utils.errors import InvalidInputError
 
-from .labelers import Labelers
-from .labeling import KEPT, MAX_UPLOAD, LabelingTab
-from .looks import theme
-from .made_from import MadeFromTab
-from .making import Jobs, MakingOptions, MakingTab
+from .labeling_tab import KEPT, MAX_UPLOAD, LabelingTab
+from .models import Models
+from .provenance import ProvenanceTab
+from .theme import theme
+from .training_tab import Jobs, TrainingOptions, TrainingTab
 
 LOOPBACK = ("127.0.0.1", "localhost")
 CSS_PATH = Path(__file__).with_name("app.css")
 
 
 class App(gr.Blocks):
-    """Gradio's page, and the labelers that are being made from it."""
+    """Gradio's page, and the models that are being trained from it."""
 
     def __init__(self) -> None:
         self.jobs = Jobs()
         super().__init__(title="wordsight", analytics_enabled=False, delete_cache=(KEPT, KEPT))
 
 
-def make_app(model: str, options: MakingOptions | None = None, *, urls: bool = True) -> App:
+def make_app(model: str, options: TrainingOptions | None = None, *, urls: bool = True) -> App:
     """The app, not yet started.
 
     Args:
         model: folder or Hub id of a wordsight model.
-        options: how new labelers are made.
-        urls: whether to offer a field for a photo's address. Leave it out where strangers can reach the app: by it
-            they could have this machine ask others of its network.
+        options: how new models are trained.
+        urls: whether to offer a field for a photo's URL. Set it to False where strangers can reach the app: with it,
+            they could make this machine send requests into its own network.
 
     Raises:
         InvalidInputError: the model can't be loaded.
     """
-    labelers = Labelers(model)
+    models = Models(model)
     with App() as app:
         gr.Markdown("# wordsight\nLabels for photos, learned from words alone.", elem_id="title")
         chosen = gr.Dropdown(
@@ -48,18 +48,18 @@ def make_app(model: str, options: MakingOptions | None = None, *, urls: bool = T
         )
         with gr.Tabs(selected="label") as tabs:
             with gr.Tab("Label", id="label"):
-                LabelingTab(labelers.get, chosen, urls=urls, examples=example_photos(), trust=False)
-            with gr.Tab("Made from", id="origin") as second:
-                made_from = MadeFromTab(labelers, chosen)
-            with gr.Tab("Make new", id="make"):
-                MakingTab(labelers, chosen, tabs, options or MakingOptions(), app.jobs)
+                LabelingTab(models.get, chosen, urls=urls, examples=example_photos(), trust=False)
+            with gr.Tab("About the model", id="about") as second:
+                provenance = ProvenanceTab(models, chosen)
+            with gr.Tab("Train a model", id="train"):
+                TrainingTab(models, chosen, tabs, options or TrainingOptions(), app.jobs)
         hidden: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal"}
-        gr.on([second.select, chosen.change], made_from.show, chosen, made_from.outputs, **hidden)
+        gr.on([second.select, chosen.change], provenance.show, chosen, provenance.outputs, **hidden)
     return app
 
 
 def launch_app(app: App, host: str = "127.0.0.1", port: int = 7860, *, wait: bool = True) -> str:
-    """Starts the app's server; labelers in the making end with it.
+    """Starts the app's server; trainings that run end with it.
 
     Args:
         app: what `make_app` gave.
@@ -71,7 +71,7 @@ def launch_app(app: App, host: str = "127.0.0.1", port: int = 7860, *, wait: boo
         The app's address.
 
     Raises:
-        InvalidInputError: it can't listen there.
+        InvalidInputError: the address and port can't be used.
     """
     try:
         _, address, _ = app.launch(
@@ -88,11 +88,11 @@ def launch_app(app: App, host: str = "127.0.0.1", port: int = 7860, *, wait: boo
         )
     except OSError as error:
         raise InvalidInputError(
-            f"The app can't listen on {host}, port {port}: it is used already, or not allowed. Give another --port."
+            f"The app can't listen on {host}, port {port}: the port is in use, or not allowed. Use another --port."
         ) from error
     if wait:
         try:
-            print(f"The app runs on {address} (Ctrl-C stops it).", flush=True)
+            print(f"The app is running on {address} (Ctrl-C stops it).", flush=True)
             app.block_thread()
         finally:
             app.jobs.stop_all()

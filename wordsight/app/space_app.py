@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import gradio as gr
 from transformers import pipeline
 
-from .labeling import KEPT, LabelingTab
+from .labeling_tab import KEPT, LabelingTab
 
 
 def space_app(model: str, revision: str, examples: Sequence[str]) -> gr.Blocks:
@@ -18,10 +18,10 @@ def space_app(model: str, revision: str, examples: Sequence[str]) -> gr.Blocks:
         revision: its commit: no other code than that of then is ever run.
         examples: paths of photos to try.
     """
-    labeler = pipeline(  # type: ignore[call-overload]
+    classifier = pipeline(  # type: ignore[call-overload]
         "multi-label-image-classification", model=model, revision=revision, trust_remote_code=True
     )
     with gr.Blocks(title=model, analytics_enabled=False, delete_cache=(KEPT, KEPT)) as app:
         gr.Markdown(f"# {model}\nLabels for photos, [learned](https://huggingface.co/{model}) from words alone.")
-        LabelingTab(lambda _: labeler, gr.State(model), urls=False, examples=examples, trust=True)
+        LabelingTab(lambda _: classifier, gr.State(model), urls=False, examples=examples, trust=True)
     return app

@@ -14,39 +14,40 @@ if TYPE_CHECKING:
 
 Private = Annotated[
     bool | None,
-    typer.Option("--private/--public", help="Who may see the repository, if it is made.", show_default=False),
+    typer.Option("--private/--public", help="Visibility of the repository, if it is created.", show_default=False),
 ]
-CreatePr = Annotated[bool, typer.Option("--create-pr", help="Open a pull request instead of changing the branch.")]
-Revision = Annotated[str | None, typer.Option(help="Branch to push to; made if it is not there.")]
-License = Annotated[str | None, typer.Option(help="The Hub's id of a license, such as apache-2.0.")]
-Message = Annotated[str | None, typer.Option(help="Message of the commit.")]
+CreatePr = Annotated[bool, typer.Option("--create-pr", help="Open a pull request instead of committing to the branch.")]
+Revision = Annotated[str | None, typer.Option(help="Branch to push to; created if it does not exist.")]
+License = Annotated[str | None, typer.Option(help="License as the Hub names it, such as apache-2.0.")]
+Message = Annotated[str | None, typer.Option(help="Commit message.")]
 
 
 def push(
-    model: Annotated[str, typer.Argument(help="Folder of the trained model; with --space, also a model on the Hub.")],
+    model: Annotated[str, typer.Argument(help="Folder of a trained model; with --space, also the Hub id of one.")],
     repo: Annotated[str | None, typer.Argument(help="Repository on the Hub: user/name.")] = None,
     space: Annotated[
-        str | None, typer.Option(help="Space on the Hub, user/name, where everybody can try the model.")
+        str | None, typer.Option(help="Space to push as well: user/name. A page where everybody can try the model.")
     ] = None,
     private: Private = None,
     create_pr: CreatePr = False,
     revision: Revision = None,
     encoder: Annotated[
-        str | None, typer.Option(help="Hub id of the encoder, where the model was trained with a local folder.")
+        str | None, typer.Option(help="Hub id of the encoder, if the model was trained with a local folder.")
     ] = None,
     dataset: Annotated[
-        list[str] | None, typer.Option(help="Hub id of the sentences (see push-texts), to be linked from the card.")
+        list[str] | None,
+        typer.Option(help="Hub id of the training sentences (see push-texts), for the card to link to."),
     ] = None,
-    tag: Annotated[list[str] | None, typer.Option(help="Tag for the card; may be given several times.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="Tag for the card; can be repeated.")] = None,
     license: License = None,  # noqa: A002, the option's name
     message: Message = None,
 ) -> None:
     """Push a model to the Hub: prompts, config, card and the code to use it without wordsight; never the encoder.
 
-    The token is that of `hf auth login` or HF_TOKEN. What you edit in the card, here or on the Hub, is kept.
+    The token is that of `hf auth login` or HF_TOKEN. Your edits of the card, here or on the Hub, are kept.
 
-    With --space, a page on which everybody can try the model is pushed as well: app.py, requirements.txt and a card.
-    For a model that is on the Hub already, give its id as MODEL and leave REPO out.
+    With --space, a Space is pushed as well: app.py, requirements.txt and a card. For a model that is on the Hub
+    already, pass its id as MODEL and omit REPO.
 
     Example: wordsight push my-model user/my-model --dataset user/my-texts
 
@@ -58,15 +59,16 @@ def push(
 
     if repo is None and (space is None or Path(model).is_dir()):
         raise InvalidInputError(
-            f"Say where {model} goes: wordsight push {model} user/name. Only a model that is on the Hub already can do "
-            "without, with --space."
+            f"REPO is missing: wordsight push {model} user/name. It can be omitted only with --space and a model that is "
+            "on the Hub."
         )
     if space is not None and (revision or create_pr):
         raise InvalidInputError(
-            "A Space shows the model on main: leave out --revision and --create-pr, or push the Space later, alone."
+            "A Space shows the model on the branch main: omit --revision and --create-pr, or push the Space later by "
+            "itself."
         )
     if repo is None and (encoder or dataset or tag or license):
-        raise InvalidInputError(f"{model} is on the Hub already. Leave out --encoder, --dataset, --tag and --license.")
+        raise InvalidInputError(f"{model} is on the Hub already: omit --encoder, --dataset, --tag and --license.")
     if repo is not None:
         to = Destination(repo, "model", private, None, revision, create_pr)
         commit = push_checkpoint(
@@ -78,21 +80,24 @@ def push(
         page = push_space(model, Destination(space, "space", private), commit_message=message)
         typer.echo(f"Space: {page.repo_url}")
         if private:
-            typer.echo("To read a private model it needs a token that may: as the secret HF_TOKEN, in its settings.")
+            typer.echo(
+                "To read a private model, it needs a token: add it as the secret HF_TOKEN in the Space's settings."
+            )
 
 
 def push_texts(
     texts: Annotated[Path, typer.Argument(help="Folder that `wordsight describe` wrote.")],
-    repo: Annotated[str, typer.Argument(help="Data set repository on the Hub: user/name.")],
+    repo: Annotated[str, typer.Argument(help="Dataset repository on the Hub: user/name.")],
     private: Private = None,
     create_pr: CreatePr = False,
     revision: Revision = None,
     license: License = None,  # noqa: A002, the option's name
     message: Message = None,
 ) -> None:
-    """Push sentences to the Hub as a data set: parquet, what the language model said, and a card.
+    """Push sentences to the Hub as a dataset: parquet, what the language model said, and a card.
 
-    Models trained on the folder afterwards link to it; for one that is trained already, `wordsight push --dataset`.
+    Cards of models that are trained on the folder afterwards link to it; for a model that is trained already, use
+    `wordsight push --dataset`.
 
     Example: wordsight push-texts my-texts user/my-texts
     """
@@ -105,7 +110,7 @@ def push_texts(
 
 
 def _report(commit: CommitInfo, revision: str | None, use: str) -> None:
-    """Says where it went and how to use it from there."""
+    """Prints where it is and how to use it from there."""
     typer.echo(f"{'Pull request' if commit.pr_url else 'Pushed'}: {commit.pr_url or commit.commit_url}")
     where = commit.pr_revision or revision
     at = f', revision="{where}"' if where else ""

@@ -16,7 +16,7 @@ from huggingface_hub.errors import (
 
 from wordsight.utils.errors import InvalidInputError, WordsightError
 
-LOG_IN = "Log in with `hf auth login`, or set HF_TOKEN, with a token that may write."
+LOG_IN = "Log in with `hf auth login`, or set HF_TOKEN to a token with write permission."
 
 
 class HubError(WordsightError):
@@ -45,7 +45,7 @@ def explained(repo_id: str, endpoint: str, landed_unknown: bool = False) -> Iter
     Args:
         repo_id: what is pushed to.
         endpoint: the Hub's address.
-        landed_unknown: whether a lost answer may stand for a pull request that was opened all the same.
+        landed_unknown: whether a pull request may have been opened although its answer was lost.
 
     Raises:
         HubError: the Hub refused or did not answer.
@@ -54,7 +54,7 @@ def explained(repo_id: str, endpoint: str, landed_unknown: bool = False) -> Iter
     try:
         yield
     except HFValidationError as error:
-        raise InvalidInputError(f"{repo_id!r} is no name of a repository: {error} Give user/name.") from error
+        raise InvalidInputError(f"{repo_id!r} is not a valid repository name: {error} Use user/name.") from error
     except OfflineModeIsEnabled as error:
         raise HubError(f"Offline mode is on: nothing can be pushed to {endpoint}. Unset HF_HUB_OFFLINE.") from error
     except LocalTokenNotFoundError as error:
@@ -72,26 +72,26 @@ def explained(repo_id: str, endpoint: str, landed_unknown: bool = False) -> Iter
             raise
         reasons = " ".join(str(error).split())
         raise InvalidInputError(
-            f"The Hub does not accept the card: {reasons} Mend README.md. Nothing was published."
+            f"The Hub does not accept the card: {reasons} Correct README.md. Nothing was published."
         ) from error
 
 
 def _explain(error: HfHubHTTPError, repo_id: str, endpoint: str, landed_unknown: bool) -> HubError:
     status = error.response.status_code
     if isinstance(error, RevisionNotFoundError):
-        return HubError(f"{repo_id} has no such revision. Name one that is there with --revision.")
+        return HubError(f"{repo_id} has no such revision. Choose one that exists with --revision.")
     if status == 401:
         sent = error.response.request.headers.get("authorization")
-        what = "does not accept the token" if sent else "wants a token"
+        what = "does not accept the token" if sent else "needs a token"
         return HubError(f"The Hub at {endpoint} {what} to write to {repo_id}. {LOG_IN} Nothing was published.")
     if status == 403:
         return HubError(
-            f"The token may not write to {repo_id}. Give it write permission at {endpoint}/settings/tokens, push to a "
+            f"The token has no permission to write to {repo_id}. Change that at {endpoint}/settings/tokens, push to a "
             "repository of your own, or propose the change with --create-pr. Nothing was published."
         )
     if status == 404:
         return HubError(
-            f"There is no {repo_id} at {endpoint} that this token can see. Check the name. Nothing was published."
+            f"{repo_id} does not exist at {endpoint}, or this token can't see it. Check the name. Nothing was published."
         )
     if status in {409, 412}:
         return HubError(
@@ -110,7 +110,7 @@ def _explain(error: HfHubHTTPError, repo_id: str, endpoint: str, landed_unknown:
 def _again(repo_id: str, landed_unknown: bool) -> str:
     if landed_unknown:
         return (
-            f"The pull request may have been opened all the same: look at {repo_id}'s discussions before you run the "
+            f"The pull request may have been opened nevertheless: look at the discussions of {repo_id} before you run the "
             "command again."
         )
     return "Nothing is half-published: a push is one commit. It is safe to run the same command again."

@@ -1,4 +1,4 @@
-"""Pushes models and sentences: what goes along is put together in a folder aside, then uploaded in one commit."""
+"""Pushes models and sentences: they are prepared in a temporary folder, then uploaded in one commit."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from .remote_code import CONFIG_ENTRIES, write_remote_code
 from .side_files import IMAGE_PROCESSOR, fetch_side_files, stale_side_files
 from .upload import Destination, push_files, retry
 
-# Nothing else of a folder goes along: it may hold checkpoints, peers of an evaluation, or a user's own files.
+# Nothing else of a folder is pushed: it may hold checkpoints, or a user's own files.
 MODEL_FILES = ("config.json", "model.safetensors", IMAGE_PROCESSOR)
 DEFAULT_MESSAGE = "Upload {} with wordsight"
 
@@ -102,7 +102,7 @@ def push_checkpoint(
 
     Raises:
         HubError: the Hub refused or did not answer.
-        InvalidInputError: the folder is no whole model, its encoder is a folder here, or a name is not valid.
+        InvalidInputError: the folder is not a complete model, its encoder is a folder here, or a name is not valid.
     """
     folder = Path(folder)
     config = _checked_config(folder, encoder, to)
@@ -139,13 +139,13 @@ def push_texts(
     license: str | None = None,  # noqa: A002, the metadata's own name for it
     commit_message: str | None = None,
 ) -> CommitInfo:
-    """Pushes sentences to a data set repository, as parquet with a card, and notes its name beside them.
+    """Pushes sentences to a dataset repository, as parquet with a card, and notes its name beside them.
 
-    Models trained on the folder from now on link to it.
+    Cards of models that are trained on the folder from now on link to it.
 
     Args:
         folder: what `wordsight describe` wrote.
-        to: where to; always a data set.
+        to: where to; always a dataset.
         license: the Hub's id of a license.
         commit_message: of the commit.
 
@@ -179,7 +179,7 @@ def card_maker(
     """Makes the card once it is known what is on the Hub.
 
     Args:
-        render: gives the fresh card, from the repository's id and the data sets that are linked already.
+        render: gives the fresh card, from the repository's id and the datasets that are linked already.
         local: the card in the folder.
         given: metadata that is asked for with this push.
     """
@@ -191,8 +191,8 @@ def card_maker(
         )
         if conflict:
             warnings.warn(
-                f"{CARD} was edited both here and on the Hub. The Hub's text is kept there and yours here; put them "
-                "together by hand, on the Hub.",
+                f"{CARD} was edited both here and on the Hub. The Hub keeps its text, and your folder keeps yours; merge "
+                "them by hand, on the Hub.",
                 stacklevel=2,
             )
         return card
@@ -216,8 +216,8 @@ def _checked_config(folder: Path, encoder: str | None, to: Destination) -> Words
     """The config as it is published, of a folder that holds a whole model."""
     if missing := [name for name in MODEL_FILES if not (folder / name).is_file()]:
         raise InvalidInputError(
-            f"{folder} holds no whole model (no {', '.join(missing)}). Give a folder of `wordsight train`, or of "
-            "save_pretrained in one file."
+            f"{folder} is not a complete model ({', '.join(missing)} missing). Pass a folder that `wordsight train` or "
+            "`save_pretrained` wrote."
         )
     model = WordsightForMultiLabelImageClassification.from_pretrained(folder, image_encoder=False)
     config = model.config
@@ -228,6 +228,6 @@ def _checked_config(folder: Path, encoder: str | None, to: Destination) -> Words
     if not is_hub_name(config.encoder):
         raise InvalidInputError(
             f"This model's encoder is a folder on this machine, {config.encoder}, which nobody else has. Push the "
-            "encoder too (`hf upload user/encoder FOLDER`) and name it: --encoder user/encoder."
+            "encoder too (`hf upload user/encoder FOLDER`) and add --encoder user/encoder."
         )
     return config

@@ -1,8 +1,9 @@
 """The source files that go with a pushed model, so that it works where wordsight is not installed.
 
-transformers runs code of a repository from single files that import one another by `from .file import name`. They are
-made here from wordsight's own modules, so that there is one source of each formula: modules are put one behind the
-other, imports of each other fall away, and functions that need more of wordsight (training, pushing) are left out.
+transformers runs code of a repository from single files that import one another by `from .file import name`, and asks
+the Hub for each of them whenever a model is loaded. So few files are made from wordsight's own modules: they are put
+one behind the other, and their imports of each other fall away. Nothing else does: a module that needs more of
+wordsight than goes along, be it in one function, is refused.
 """
 
 from __future__ import annotations
@@ -72,10 +73,18 @@ HEADER = f'''"""Code of a model made with wordsight {__version__}, for use where
 transformers runs it with trust_remote_code=True. It is part of wordsight's own, put together when the model was pushed.
 """
 '''
+PACKAGE = "wordsight"
 
 
 def write_remote_code(folder: Path) -> list[Path]:
-    """Writes the files of `FILES` into a folder; gives their paths."""
+    """Writes the files of `FILES` into a folder.
+
+    Args:
+        folder: the folder.
+
+    Returns:
+        Their paths.
+    """
     paths = []
     for file in FILES:
         path = folder / f"{file}.py"
@@ -99,10 +108,10 @@ def joined_source(file: str, names: Sequence[str], file_of: Mapping[str, str], h
         header: the file's docstring.
 
     Raises:
-        ValueError: a module imports, at its top, one of wordsight's that no file holds, or two modules of a file define
-            the same name. Both are mistakes in wordsight, which its tests find.
+        ValueError: a module imports one of wordsight's that no file holds, or imports one inside a function, or two
+            modules of a file define the same name. All are mistakes in wordsight, which its tests find.
     """
-    modules = [_Module(name) for name in names]
+    modules = [_Module.read(name) for name in names]
     defined: dict[str, str] = {}
     for module in modules:
         for symbol in module.defined():
@@ -121,11 +130,7 @@ class _Imported(NamedTuple):
 
     module: str
     name: str
-    alias: str | None
-
-    def sort_key(self) -> tuple[str, str, str]:
-        """By module, then by name."""
-        return self.module, self.name, self.alias or ""
+    alias: str
 
     @property
     def bound(self) -> str:
@@ -135,24 +140,30 @@ class _Imported(NamedTuple):
 
 def _import_statements(imported: set[_Imported]) -> str:
     lines = []
-    for module, entries in groupby(sorted(imported, key=_Imported.sort_key), key=lambda entry: entry.module):
+    for module, entries in groupby(sorted(imported), key=lambda entry: entry.module):
         names = [entry.name + (f" as {entry.alias}" if entry.alias else "") for entry in entries]
         lines += [f"from {module} import {', '.join(names)}"] if module else [f"import {name}" for name in names]
     return "\n".join(lines) + "\n"
 
 
-class _Module:
-    """One of wordsight's modules, and what of it goes along."""
+class _Module(NamedTuple):
+    """One of wordsight's modules."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    name: str
+    lines: list[str]
+    tree: ast.Module
+
+    @classmethod
+    def read(cls, name: str) -> _Module:
+        """A module that can be imported, from its file."""
         spec = find_spec(name)
         assert spec is not None and spec.origin is not None
         source = Path(spec.origin).read_text(encoding="utf-8")
-        self.lines, self.tree = source.splitlines(), ast.parse(source)
+        return cls(name, source.splitlines(), ast.parse(source))
 
     def imports(self, file: str, file_of: Mapping[str, str]) -> Iterator[_Imported]:
         """What the file has to import for this module: of other packages, and of the other files."""
+        self._refuse_hidden_imports()
         for node in self.tree.body:
             if not isinstance(node, ast.Import | ast.ImportFrom):
                 continue
@@ -162,59 +173,52 @@ class _Module:
                     raise ValueError(f"{self.name} imports {target}, which does not go along with it.")
                 source = f".{file_of[target]}"
             if source not in {f".{file}", "__future__"}:
-                yield from (_Imported(source, alias.name, alias.asname) for alias in node.names)
+                yield from (_Imported(source, alias.name, alias.asname or "") for alias in node.names)
+
+    def _refuse_hidden_imports(self) -> None:
+        for function in ast.walk(self.tree):
+            if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+                for node in ast.walk(function):
+                    if isinstance(node, ast.Import | ast.ImportFrom) and (target := self._internal(node)):
+                        raise ValueError(
+                            f"{self.name}.{function.name} imports {target} when it runs. What goes along with a model "
+                            "imports at its top, or is in another module."
+                        )
 
     @property
     def postpones_annotations(self) -> bool:
+        """Whether annotations are not evaluated."""
         return any(isinstance(node, ast.ImportFrom) and node.module == "__future__" for node in self.tree.body)
 
     def defined(self) -> Iterator[str]:
         """The names that this module defines at its top."""
         for node in self.tree.body:
-            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not self._needs_more(node):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
                 yield node.name
             elif isinstance(node, ast.Assign | ast.AnnAssign):
                 names = (part for part in ast.walk(node) if isinstance(part, ast.Name))
                 yield from (name.id for name in names if isinstance(name.ctx, ast.Store))
 
     def body(self) -> str:
-        """The module without its docstring, its imports, and functions that need more of wordsight."""
-        left_out = {number for node in self._left_out() for number in _line_numbers(node)}
-        kept = [line for number, line in enumerate(self.lines, start=1) if number not in left_out]
-        # What was left out leaves blank lines on both sides.
-        blocks = [list(lines) for _, lines in groupby(kept, key=bool)]
-        text = "\n".join(line for block in blocks for line in (block if block[0] else block[:2]))
+        """The module without its docstring and its imports at the top."""
+        left_out = {
+            number
+            for node in self.tree.body
+            if isinstance(node, ast.Import | ast.ImportFrom)
+            or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
+            or (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
+            for number in range(node.lineno, (node.end_lineno or node.lineno) + 1)
+        }
+        text = "\n".join(line for number, line in enumerate(self.lines, start=1) if number not in left_out)
         docstring = (ast.get_docstring(self.tree) or "").splitlines()[:1]
         return f"\n# {' '.join([self.name + ':', *docstring])}\n\n{text.strip()}\n"
-
-    def _left_out(self) -> Iterator[ast.stmt]:
-        for node in self.tree.body:
-            if isinstance(node, ast.ClassDef):
-                yield from filter(self._needs_more, node.body)
-            elif (
-                isinstance(node, ast.Import | ast.ImportFrom)
-                or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))  # the docstring
-                or (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
-                or self._needs_more(node)
-            ):
-                yield node
-
-    def _needs_more(self, node: ast.stmt) -> bool:
-        """Whether a function imports, when it runs, one of wordsight's modules."""
-        inside = (part for part in ast.walk(node) if isinstance(part, ast.Import | ast.ImportFrom))
-        return isinstance(node, ast.FunctionDef) and any(self._internal(part) for part in inside)
 
     def _internal(self, node: ast.Import | ast.ImportFrom) -> str | None:
         """The module of wordsight's that a statement imports from, if it does."""
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
-            return next((name for name in names if name.split(".")[0] == "wordsight"), None)
+            return next((name for name in names if name.split(".")[0] == PACKAGE), None)
         target = node.module or ""
         if node.level:
             target = resolve_name("." * node.level + target, self.name.rpartition(".")[0])
-        return target if target.split(".")[0] == "wordsight" else None
-
-
-def _line_numbers(node: ast.stmt) -> range:
-    first = min([node.lineno, *(decorator.lineno for decorator in getattr(node, "decorator_list", []))])
-    return range(first, (node.end_lineno or first) + 1)
+        return target if target.split(".")[0] == PACKAGE else None

@@ -29,8 +29,8 @@ MODULES = (
     "wordsight.utils.errors",
     "wordsight.pipelines.image_io",
     "wordsight.plotting.overlay",
-    "wordsight.app.looks",
-    "wordsight.app.labeling",
+    "wordsight.app.theme",
+    "wordsight.app.labeling_tab",
     "wordsight.app.space_app",
 )
 # What app.py, and the code that comes with the model, need of what wordsight needs.
@@ -66,7 +66,7 @@ def push_space(model: str, to: Destination, *, commit_message: str | None = None
 
     Raises:
         HubError: the Hub refused or did not answer.
-        InvalidInputError: it is no model of wordsight's, or the Space's name is not valid.
+        InvalidInputError: it is not a wordsight model, or the Space's name is not valid.
         MissingDependencyError: Gradio, whose version the Space is to run, is not installed.
     """
     api = HfApi(token=to.token)
@@ -74,7 +74,7 @@ def push_space(model: str, to: Destination, *, commit_message: str | None = None
         revision = str(retry(lambda: api.model_info(model)).sha)
         config = retry(lambda: WordsightConfig.from_pretrained(model, revision=revision, token=to.token))
     if config.category_names == [] or config.model_type != WordsightConfig.model_type:
-        raise InvalidInputError(f"{model} is no model of wordsight's. Push one first: wordsight push FOLDER {model}.")
+        raise InvalidInputError(f"{model} is not a wordsight model. Push one first: wordsight push FOLDER {model}.")
     if (gradio := _installed_version("gradio")) is None:
         raise MissingDependencyError("A Space needs Gradio. Run `pip install 'wordsight[app]'`.")
     with tempfile.TemporaryDirectory() as temporary:

@@ -21,7 +21,7 @@ MAX_UPLOAD = "200mb"
 MOST_PHOTOS = 50  # at a time
 MOST_LABELS = 20  # that the slider offers
 KEPT = 3600  # seconds that a visitor's photos are kept
-NO_PHOTO = "Drop photos, or choose an example."
+NO_PHOTO = "Drop photos here, or choose an example."
 
 # Any, since in a Space the pipeline is of the class that came with the model's repository.
 Load = Callable[[str], Any]
@@ -65,7 +65,7 @@ class LabelingTab:
     Args:
         load: gives the pipeline of a model.
         model: the component that holds the chosen model.
-        urls: whether photos may be given by their address: this machine then asks other machines for them.
+        urls: whether photos may be given by URL: this machine then downloads them.
         examples: paths of photos to try.
         trust: whether the Python code that is shown runs the model repository's own code.
     """
@@ -87,12 +87,12 @@ class LabelingTab:
     def _build_inputs(self, examples: Sequence[str]) -> None:
         self.files = gr.File(label="Photos", file_count="multiple", file_types=["image"], height=150, elem_id="photos")
         with gr.Row(visible=self.urls, elem_id="address"):
-            self.url = gr.Textbox(label="or a photo's address", placeholder="https://", scale=3, min_width=160)
-            self.fetch = gr.Button("Label it", scale=1, min_width=80)
+            self.url = gr.Textbox(label="or the URL of a photo", placeholder="https://", scale=3, min_width=160)
+            self.fetch = gr.Button("Label", scale=1, min_width=80)
         self.threshold = gr.Slider(
-            0, 1, 0.5, step=0.01, label="Threshold", info="At 0.5 each category has its own, calibrated threshold."
+            0, 1, 0.5, step=0.01, label="Threshold", info="0.5 is the calibrated threshold of each category."
         )
-        self.top_k = gr.Slider(1, MOST_LABELS, 5, step=1, label="Labels at most (top-k)")
+        self.top_k = gr.Slider(1, MOST_LABELS, 5, step=1, label="Number of labels (top-k)")
         self.examples = gr.Dataset(
             label="Examples",
             components=[gr.Image(type="filepath", visible=False)],
@@ -116,7 +116,7 @@ class LabelingTab:
         )
         self.note = gr.Markdown(NO_PHOTO, elem_id="note")
         self.labels = gr.Label(label="Labels", show_heading=False, elem_id="labels")
-        with gr.Accordion("The same in Python", open=False):
+        with gr.Accordion("Python code", open=False):
             self.code = gr.Code(language="python", interactive=False, show_label=False, elem_id="code")
 
     def _connect(self) -> None:
@@ -144,31 +144,31 @@ class LabelingTab:
 
     @told()
     def label_files(self, sources: list[str] | None, model: str, threshold: float, top_k: int) -> Update:
-        """Labels photos that were dropped; those that can't be read are named, the others go on."""
+        """Labels photos that were uploaded; names those that can't be read, and goes on with the others."""
         results, problems = [], []
-        labeler = self.load(model)
+        classifier = self.load(model)
         sources = sources or []
         if len(sources) > MOST_PHOTOS:
             problems.append(
-                f"- These are {len(sources)} photos: the first {MOST_PHOTOS} are labeled. For more, see `wordsight "
-                "predict --shards`."
+                f"- {len(sources)} photos are more than {MOST_PHOTOS}; the first {MOST_PHOTOS} are labeled. For more, "
+                "use `wordsight predict`."
             )
         for source in sources[:MOST_PHOTOS]:
             name = source if "://" in source else Path(source).name
             try:
                 photo = open_input(source)
                 photo.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
-                results.append(Labeled(name, photo, all_scores(labeler, photo)))
+                results.append(Labeled(name, photo, all_scores(classifier, photo)))
             except (ValueError, OSError) as error:
                 problems.append(f"- {plain(str(error).replace(source, name))}")
         said = gr.Markdown("\n".join(problems), visible=bool(problems))
         return {self.labeled: results, self.problems: said} | self.show(results, 0, model, threshold, top_k)
 
     def label_url(self, url: str, model: str, threshold: float, top_k: int) -> Update:
-        """Labels the photo at an address."""
+        """Labels the photo at a URL."""
         url = url.strip()
         if not self.urls or not url.lower().startswith(("http://", "https://")):
-            raise gr.Error("A photo's address begins with https:// or http://.", print_exception=False)
+            raise gr.Error("The URL of a photo begins with https:// or http://.", print_exception=False)
         return self.label_files([url], model, threshold, top_k)
 
     def label_example(self, sample: list[Any], model: str, threshold: float, top_k: int) -> Update:
@@ -178,8 +178,8 @@ class LabelingTab:
     @told()
     def label_again(self, results: list[Labeled], index: int, model: str, threshold: float, top_k: int) -> Update:
         """Labels the same photos by another model."""
-        labeler = self.load(model)
-        results = [replace(result, scores=all_scores(labeler, result.photo)) for result in results]
+        classifier = self.load(model)
+        results = [replace(result, scores=all_scores(classifier, result.photo)) for result in results]
         return {self.labeled: results} | self.show(results, index, model, threshold, top_k)
 
     def choose(self, results: list[Labeled], model: str, threshold: float, top_k: int, event: gr.SelectData) -> Update:
@@ -206,9 +206,11 @@ class LabelingTab:
             return code | {self.labels: None, self.note: NO_PHOTO}
         best = results[index].best(threshold, top_k)
         first, score = next(iter(results[index].scores.items()))
-        note = "Choose a label to see where it is."
+        note = "Click a label to see where it is."
         if not best:
-            note = f"No label reaches {threshold:.2f}. The best is **{plain(first)}** with {score:.2f}."
+            note = (
+                f"No label reaches the threshold {threshold:.2f}. The best one is **{plain(first)}** with {score:.2f}."
+            )
         return code | {self.labels: best or None, self.note: note}
 
     @told()
@@ -218,7 +220,7 @@ class LabelingTab:
             return {self.picture: None, self.note: NO_PHOTO}
         name, photo, label = results[index].name, results[index].photo, str(event.value)
         lit = overlay(photo, heat_map(self.load(model), photo, label))
-        note = f"Bright is where the model looks for **{plain(label)}**; the score says whether it is there at all."
+        note = f"Bright areas support **{plain(label)}** most; its score says whether it is in the photo at all."
         return {self.picture: gr.Image(lit, label=f"{name}: {label}"), self.note: note}
 
     def _offer_to_programs(self) -> None:
@@ -227,8 +229,8 @@ class LabelingTab:
         def label(photo: str, model: str, threshold: float, top_k: int) -> list[dict[str, Any]]:
             """Labels of a photo, best first."""
             with told():
-                labeler, opened = self.load(model), open_input(photo)
-                found: list[dict[str, Any]] = labeler(opened, threshold=threshold, top_k=int(top_k))
+                classifier, opened = self.load(model), open_input(photo)
+                found: list[dict[str, Any]] = classifier(opened, threshold=threshold, top_k=int(top_k))
                 return found
 
         def heatmap(photo: str, model: str, label: str) -> Image.Image:
@@ -244,12 +246,12 @@ class LabelingTab:
             gr.Button().click(heatmap, [photo, self.model, name], gr.Image(type="pil"), api_name="heatmap")
 
 
-def all_scores(labeler: Any, photo: Image.Image) -> dict[str, float]:
+def all_scores(classifier: Any, photo: Image.Image) -> dict[str, float]:
     """The scores of all of a model's categories for a photo, best first."""
-    return {entry["label"]: entry["score"] for entry in labeler(photo)}
+    return {entry["label"]: entry["score"] for entry in classifier(photo)}
 
 
-def heat_map(labeler: Any, photo: Image.Image, label: str) -> Image.Image:
+def heat_map(classifier: Any, photo: Image.Image, label: str) -> Image.Image:
     """Where in a photo a label is: mode "L", of the photo's proportions.
 
     Raises:
@@ -257,7 +259,7 @@ def heat_map(labeler: Any, photo: Image.Image, label: str) -> Image.Image:
     """
     small = photo.copy()
     small.thumbnail((MAP_SIDE, MAP_SIDE))
-    for entry in labeler(small, output_heatmaps=True):
+    for entry in classifier(small, output_heatmaps=True):
         if entry["label"] == label:
             heatmap: Image.Image = entry["heatmap"]
             return heatmap
@@ -270,6 +272,6 @@ def python_code(model: str, threshold: float, top_k: int, trust: bool) -> str:
     trusting = ", trust_remote_code=True" if trust else ""
     return (
         f"{own}from transformers import pipeline\n\n"
-        f'labeler = pipeline("multi-label-image-classification", model="{model}"{trusting})\n'
-        f'print(labeler("photo.jpg", threshold={threshold:g}, top_k={top_k:g}))\n'
+        f'classifier = pipeline("multi-label-image-classification", model="{model}"{trusting})\n'
+        f'print(classifier("photo.jpg", threshold={threshold:g}, top_k={top_k:g}))\n'
     )

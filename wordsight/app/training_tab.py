@@ -1,4 +1,4 @@
-"""The tab that makes a new labeler from category names, one at a time, and can be told to stop."""
+"""The tab that trains a new model from category names: one training at a time, which can be canceled."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from wordsight.description_gen.categories import parse_categories, with_known_sy
 from wordsight.utils.errors import InvalidInputError, WordsightError, shortened
 from wordsight.utils.progress import Progress, duration
 
-from .job import LabelerJob, LabelerRequest, Made, Remark
-from .labelers import Labelers
+from .models import Models
+from .training_job import Remark, Trained, TrainingJob, TrainingRequest
 
 Update = dict[Any, Any]
-WAIT = 0.5  # seconds between looks whether it is one's turn
-MOST_WAITING = 8  # labelers, the one that is being made included
+WAIT = 0.5  # seconds until the queue is looked at again
+MOST_WAITING = 8  # trainings, the one that runs included
 PLACEHOLDER = "cat, kitten\ndog, puppy\nbicycle, bike"
 
 
 @dataclass(frozen=True)
-class MakingOptions:
-    """What the person who starts the app decides, and its visitors don't.
+class TrainingOptions:
+    """How new models are trained: decided by the person who starts the app, not by its visitors.
 
     Attributes:
         encoder: Hub id or path of the encoder, or "imagenet".
         llm: Hub id or folder of the language model; None for the small default.
-        base_url: a server that runs already, used instead.
+        base_url: a running server to use instead.
     """
 
     encoder: str = "imagenet"
@@ -41,7 +41,7 @@ class MakingOptions:
 
 @dataclass
 class Steps:
-    """The steps of a labeler in the making, as far as they have begun, and what is to be said beside."""
+    """The steps of a training, as far as they have begun, and warnings."""
 
     steps: dict[str, Progress] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
@@ -61,16 +61,16 @@ class Steps:
 
 
 class Jobs:
-    """The labelers in the making, by their visitor's session, in the order in which they were asked for.
+    """The trainings by their visitor's session, in the order in which they were started.
 
-    One is made at a time: a second language model beside the first would take its memory and cores.
+    One runs at a time: a second language model beside the first would take its memory and cores.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._jobs: dict[str, LabelerJob] = {}
+        self._jobs: dict[str, TrainingJob] = {}
 
-    def add(self, session: str, job: LabelerJob) -> None:
+    def add(self, session: str, job: TrainingJob) -> None:
         """Puts a visitor's job at the end of the queue.
 
         Raises:
@@ -78,13 +78,13 @@ class Jobs:
         """
         with self._lock:
             if session in self._jobs:
-                raise InvalidInputError("Your labeler is being made. Cancel it first, or wait.")
+                raise InvalidInputError("Your model is being trained. Cancel it first, or wait.")
             if len(self._jobs) >= MOST_WAITING:
-                raise InvalidInputError(f"{len(self._jobs)} labelers are to be made already. Try again later.")
+                raise InvalidInputError(f"{len(self._jobs)} trainings are waiting already. Try again later.")
             self._jobs[session] = job
 
-    def before(self, job: LabelerJob) -> int:
-        """How many are made before a job."""
+    def before(self, job: TrainingJob) -> int:
+        """How many run before a job."""
         with self._lock:
             return [*self._jobs.values()].index(job)
 
@@ -105,30 +105,28 @@ class Jobs:
             self.stop(session)
 
 
-class MakingTab:
+class TrainingTab:
     """The tab's components and what they do; built inside `gr.Blocks`.
 
     Args:
-        labelers: the app's models, which new ones join.
-        model: the component that holds the chosen model; a visitor can choose the first one and his own.
-        tabs: all tabs; the first opens when the labeler is ready.
+        models: the app's models, which new ones join.
+        model: the component that holds the chosen model; a visitor can choose the first one and their own.
+        tabs: all tabs; the first opens when the model is ready.
         options: what visitors can't change.
-        jobs: where labelers in the making are noted.
+        jobs: the trainings that run or wait.
     """
 
-    def __init__(
-        self, labelers: Labelers, model: gr.Dropdown, tabs: gr.Tabs, options: MakingOptions, jobs: Jobs
-    ) -> None:
-        self.labelers, self.model, self.tabs, self.options, self.jobs = labelers, model, tabs, options, jobs
+    def __init__(self, models: Models, model: gr.Dropdown, tabs: gr.Tabs, options: TrainingOptions, jobs: Jobs) -> None:
+        self.models, self.model, self.tabs, self.options, self.jobs = models, model, tabs, options, jobs
         gr.Markdown(
-            "Name what you want to find in photos. A language model on this machine describes it, and a labeler is "
-            "learned from its sentences: some minutes, no photos."
+            "Name what you want to find in photos. A language model writes sentences about it, and a model is trained "
+            "on them. It takes some minutes, and no photos."
         )
         with gr.Row():
             with gr.Column(min_width=300):
                 self.names = gr.Textbox(
                     label="Categories",
-                    info="One a line; other words for it behind, with commas.",
+                    info="One per line; synonyms after it, separated by commas.",
                     lines=8,
                     max_lines=20,
                     placeholder=PLACEHOLDER,
@@ -140,7 +138,7 @@ class MakingTab:
                     600,
                     step=50,
                     label="Sentences",
-                    info="More make a better labeler and take longer.",
+                    info="More sentences train a better model and take longer.",
                     elem_id="sentences",
                 )
                 with gr.Row():
@@ -150,31 +148,31 @@ class MakingTab:
                 self.status = gr.HTML("", elem_id="status")
         self.choices = gr.State(model.choices)
         self.outputs: list[Any] = [self.status, self.start, self.cancel, self.model, self.choices, self.tabs]
-        # The queue is ours, since who waits in Gradio's can't be told how it goes.
+        # The queue is ours: Gradio's own can't show its visitors how long it is.
         self.start.click(
-            self.make,
+            self.train,
             [self.names, self.sentences, self.choices],
             self.outputs,
-            api_name="make",
+            api_name="train",
             concurrency_limit=None,
             show_progress="hidden",
         )
         self.cancel.click(self.stop, api_name="cancel", concurrency_limit=None, show_progress="hidden")
 
-    def make(
+    def train(
         self, names: str, sentences: float, choices: list[tuple[str, str]], request: gr.Request
     ) -> Iterator[Update]:
-        """Makes a labeler and tells how it goes."""
+        """Trains a model and shows its progress."""
         session = str(request.session_hash)
         try:
-            job = LabelerJob(self._request(names, sentences))
+            job = TrainingJob(self._request(names, sentences))
             self.jobs.add(session, job)
         except InvalidInputError as error:
             yield self._idle(_message(str(error), "error"))
             return
         try:
             while (before := self.jobs.before(job)) and not job.stopped:
-                yield self._busy(_message(f"Waiting: {before} to be made before yours.", "remark"))
+                yield self._busy(_message(f"Waiting for {before} other training{'s' if before > 1 else ''}.", "remark"))
                 time.sleep(WAIT)
             yield self._busy(_message("Starting ...", "remark"))
             yield from self._follow(job, choices)
@@ -187,12 +185,12 @@ class MakingTab:
             raise
         self.jobs.remove(session)
 
-    def _follow(self, job: LabelerJob, choices: list[tuple[str, str]]) -> Iterator[Update]:
+    def _follow(self, job: TrainingJob, choices: list[tuple[str, str]]) -> Iterator[Update]:
         steps = Steps()
         try:
             for event in job.run():
-                if isinstance(event, Made):
-                    yield self._made(event.model, job.request, steps, choices)
+                if isinstance(event, Trained):
+                    yield self._trained(event.model, job.request, steps, choices)
                     return
                 if isinstance(event, Remark):
                     steps.remarks.append(event.text)
@@ -203,19 +201,19 @@ class MakingTab:
             yield self._idle(steps.to_html(_message(str(error), "error")))
             return
         job.stop()  # waits until it has ended
-        kept = "Cancelled; nothing of it runs any more. What was done is kept: Start goes on with it."
+        kept = "Canceled: everything it started has ended. Start continues from here."
         yield self._idle(_message(kept, "remark"))
 
     def stop(self, request: gr.Request) -> None:
-        """Stops the visitor's labeler in the making; returns when nothing of it runs any more."""
+        """Cancels the visitor's training; returns when everything it started has ended."""
         self.jobs.stop(str(request.session_hash))
 
-    def _request(self, names: str, sentences: float) -> LabelerRequest:
+    def _request(self, names: str, sentences: float) -> TrainingRequest:
         categories = with_known_synonyms(parse_categories((names or "").splitlines(), "Categories"))
         if len(categories) < 2:
-            raise InvalidInputError("One category can't be told from anything. Name at least two.")
+            raise InvalidInputError("There is only 1 category. Name at least 2: a model learns to tell them apart.")
         options = self.options
-        return LabelerRequest(tuple(categories), int(sentences), options.encoder, options.llm, options.base_url)
+        return TrainingRequest(tuple(categories), int(sentences), options.encoder, options.llm, options.base_url)
 
     def _busy(self, shown: str) -> Update:
         return {self.status: shown, self.start: gr.Button(interactive=False), self.cancel: gr.Button(interactive=True)}
@@ -223,11 +221,11 @@ class MakingTab:
     def _idle(self, shown: str) -> Update:
         return {self.status: shown, self.start: gr.Button(interactive=True), self.cancel: gr.Button(interactive=False)}
 
-    def _made(self, model: str, made_from: LabelerRequest, steps: Steps, choices: list[tuple[str, str]]) -> Update:
-        name = shortened([category.name for category in made_from.categories], 3)
-        self.labelers.add(model)
+    def _trained(self, model: str, request: TrainingRequest, steps: Steps, choices: list[tuple[str, str]]) -> Update:
+        name = shortened([category.name for category in request.categories], 3)
+        self.models.add(model)
         choices = [*(choice for choice in choices if choice[1] != model), (name, model)]
-        ready = steps.to_html(_message(f"Ready: it labels {name}.", "done"))
+        ready = steps.to_html(_message(f"Ready: the model labels {name}.", "done"))
         return self._idle(ready) | {
             self.model: gr.Dropdown(choices=choices, value=model, visible=True),
             self.choices: choices,

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 KEPT_LOADED = 4  # models, those that were used last
 
 
-class Labelers:
-    """Pipelines by the folder or Hub id of their model; no other model than those added can be had.
+class Models:
+    """Pipelines by the folder or Hub id of their model; models that were not added are refused.
 
     Args:
         model: the first one.
@@ -38,13 +38,13 @@ class Labelers:
         """The pipeline of a model.
 
         Raises:
-            InvalidInputError: it is none of those offered, or can't be loaded.
+            InvalidInputError: it is not one of the models on offer, or can't be loaded.
         """
         from wordsight.pipelines.loading import load_labeler
 
         with self._lock:
             if model not in self._offered:
-                raise InvalidInputError(f"{model!r} is none of this app's models. Choose one of those that it offers.")
+                raise InvalidInputError(f"The app does not offer the model {model!r}. Choose one of those in the list.")
             if model not in self._loaded:
                 self._loaded[model] = load_labeler(model)
                 if len(self._loaded) > KEPT_LOADED:

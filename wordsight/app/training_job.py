@@ -1,4 +1,4 @@
-"""Making a labeler in a process of its own, which can be stopped at any time and then leaves nothing running."""
+"""Training a model in a process of its own, which can be stopped at any time and then leaves nothing running."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ REQUEST, FINISHED, LOG = "request.json", "finished.json", "log.txt"
 
 
 @dataclass(frozen=True)
-class LabelerRequest:
-    """What a labeler is to be made from.
+class TrainingRequest:
+    """What a model is to be trained from.
 
     Attributes:
         categories: the categories.
-        sentences: usable sentences to write.
+        sentences: number of usable sentences to write.
         encoder: Hub id or path of the encoder, or "imagenet".
         llm: Hub id or folder of the language model that our own server runs; None for the small default.
-        base_url: a server that runs already, used instead.
+        base_url: a running server to use instead.
         seed: seed of everything.
     """
 
@@ -59,7 +59,7 @@ class LabelerRequest:
         path.write_text(json.dumps(asdict(self), ensure_ascii=False), encoding="utf-8")
 
     @classmethod
-    def load(cls, path: Path) -> LabelerRequest:
+    def load(cls, path: Path) -> TrainingRequest:
         """Reads what `save` wrote."""
         content = json.loads(path.read_text(encoding="utf-8"))
         categories = tuple(Category(c["name"], tuple(c["synonyms"])) for c in content.pop("categories"))
@@ -74,30 +74,30 @@ class Remark:
 
 
 @dataclass(frozen=True)
-class Made:
-    """The labeler is there."""
+class Trained:
+    """The model is ready."""
 
     model: str
 
 
-class LabelerError(WordsightError):
-    """A labeler could not be made; the message says why and what to do."""
+class TrainingFailedError(WordsightError):
+    """A model could not be trained; the message says why and what to do."""
 
 
-Event: TypeAlias = Progress | Remark | Made
+Event: TypeAlias = Progress | Remark | Trained
 
 
-class LabelerJob:
-    """One labeler in the making.
+class TrainingJob:
+    """One training.
 
     Its process ends with `stop`, and with this process, however that ends; what was done until then is kept and used
     when the same request is made again.
 
     Args:
-        request: what to make.
+        request: what to train.
     """
 
-    def __init__(self, request: LabelerRequest) -> None:
+    def __init__(self, request: TrainingRequest) -> None:
         self.request = request
         self.folder = request.folder()
         self.stopped = False
@@ -105,10 +105,10 @@ class LabelerJob:
         self._lock = threading.Lock()
 
     def run(self) -> Iterator[Event]:
-        """Makes it, and tells how it goes: progress and remarks, in the end `Made`; nothing more once it is stopped.
+        """Trains, and yields progress and remarks, in the end `Trained`; nothing more once it is stopped.
 
         Raises:
-            LabelerError: it can't be made.
+            TrainingFailedError: the model can't be trained.
         """
         with self._lock:
             if self.stopped:
@@ -116,7 +116,7 @@ class LabelerJob:
             done = (self.folder / FINISHED).exists()
             process = self._process = None if done else self._start()
         if process is None:
-            yield Made(str(self.folder / "model"))
+            yield Trained(str(self.folder / "model"))
             return
         try:
             assert process.stdout is not None
@@ -125,12 +125,12 @@ class LabelerJob:
                     return
                 kind, content = json.loads(line)
                 if kind == "failed":
-                    raise LabelerError(content)
+                    raise TrainingFailedError(content)
                 yield _EVENTS[kind](**content)
-                if kind == "made":
+                if kind == "trained":
                     return
             if not self.stopped:
-                raise LabelerError(f"The process that makes the labeler died; its log is {self.folder / LOG}.")
+                raise TrainingFailedError(f"The training process died. Its log is {self.folder / LOG}.")
         finally:
             # In a thread: whoever closes a generator, such as Gradio in its event loop, can't wait.
             threading.Thread(target=self.stop).start()
@@ -162,7 +162,7 @@ class LabelerJob:
     def _start(self) -> subprocess.Popen[str]:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.request.save(self.folder / REQUEST)
-        command = [sys.executable, "-m", "wordsight.app.job", str(self.folder)]
+        command = [sys.executable, "-m", "wordsight.app.training_job", str(self.folder)]
         with (self.folder / LOG).open("a", encoding="utf-8") as log:
             return subprocess.Popen(
                 [sys.executable, supervise.__file__, *command],
@@ -175,14 +175,14 @@ class LabelerJob:
             )
 
 
-_EVENTS: dict[str, Callable[..., Event]] = {"progress": Progress, "remark": Remark, "made": Made}
+_EVENTS: dict[str, Callable[..., Event]] = {"progress": Progress, "remark": Remark, "trained": Trained}
 
 
-def make_labeler(request: LabelerRequest, folder: Path) -> Path:
+def train_model(request: TrainingRequest, folder: Path) -> Path:
     """Lets the language model describe the categories and learns prompts, in this process; gives the model's folder.
 
     Args:
-        request: what to make.
+        request: what to train.
         folder: where its sentences and its model go.
 
     Raises:
@@ -211,7 +211,7 @@ def make_labeler(request: LabelerRequest, folder: Path) -> Path:
 
 
 def main(folder: Path) -> int:
-    """Makes the labeler that a folder asks for, and writes what happens to standard output, a line of JSON each."""
+    """Trains the model that a folder asks for, and writes what happens to standard output, a line of JSON each."""
     # What libraries print there goes to the log.
     events = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
@@ -227,7 +227,7 @@ def main(folder: Path) -> int:
     warnings.showwarning = remark
     try:
         with listening(lambda progress: _tell(events, "progress", asdict(progress))):
-            model = make_labeler(LabelerRequest.load(folder / REQUEST), folder)
+            model = train_model(TrainingRequest.load(folder / REQUEST), folder)
     except WordsightError as error:
         _tell(events, "failed", str(error))
         return 1
@@ -235,7 +235,7 @@ def main(folder: Path) -> int:
         traceback.print_exc()
         _tell(events, "failed", f"{type(error).__name__}: {error}. More in {folder / LOG}.")
         return 1
-    _tell(events, "made", asdict(Made(str(model))))
+    _tell(events, "trained", asdict(Trained(str(model))))
     return 0
 
 

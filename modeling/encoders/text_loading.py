@@ -1,0 +1,40 @@
+"""Loads the text half of an encoder, which only learning prompts and new category embeddings take."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from wordsight.utils.progress import library_step
+
+from .base import TextEncoder
+from .clip import CLIPTextEncoder
+from .imagenet.build import cached_imagenet_encoder
+from .imagenet.encoders import ImageNetTextEncoder
+from .loading import IMAGENET, family_of, given, no_code_of, quiet_loading
+from .siglip import SiglipTextEncoder
+
+TEXT_ENCODERS: dict[str, Any] = {
+    "clip": CLIPTextEncoder,
+    "siglip": SiglipTextEncoder,
+    "wordsight-offline": ImageNetTextEncoder,
+}
+
+
+def load_text_encoder(name: str, **kwargs: Any) -> TextEncoder:
+    """The text half of an encoder, frozen.
+
+    Args:
+        name: Hub id, path, or "imagenet".
+        kwargs: as for transformers' `from_pretrained`: revision, token, cache_dir, local_files_only, dtype.
+
+    Raises:
+        InvalidInputError: no encoder is there, or it is of a family that wordsight does not know.
+    """
+    path, kwargs = name, given(kwargs)
+    if name == IMAGENET:
+        path = str(cached_imagenet_encoder())
+        kwargs.pop("revision", None)
+    family = family_of(name, path, TEXT_ENCODERS, kwargs)
+    with library_step(f"Loading the encoder {name}"), quiet_loading(), no_code_of(name):
+        encoder: TextEncoder = TEXT_ENCODERS[family].from_pretrained(path, **kwargs)
+    return encoder
