@@ -36,7 +36,7 @@ def push(
     ] = None,
     dataset: Annotated[
         list[str] | None,
-        typer.Option(help="Hub id of the training sentences (see push-texts), for the card to link to."),
+        typer.Option(help="Hub id of the training sentences (see push-texts); the card links to it."),
     ] = None,
     tag: Annotated[list[str] | None, typer.Option(help="Tag for the card; can be repeated.")] = None,
     license: License = None,  # noqa: A002, the option's name
@@ -59,8 +59,8 @@ def push(
 
     if repo is None and (space is None or Path(model).is_dir()):
         raise InvalidInputError(
-            f"REPO is missing: wordsight push {model} user/name. It can be omitted only with --space and a model that is "
-            "on the Hub."
+            f"REPO is missing: wordsight push {model} user/name. It can be omitted only with --space and a model that "
+            "is on the Hub."
         )
     if space is not None and (revision or create_pr):
         raise InvalidInputError(
@@ -80,9 +80,7 @@ def push(
         page = push_space(model, Destination(space, "space", private), commit_message=message)
         typer.echo(f"Space: {page.repo_url}")
         if private:
-            typer.echo(
-                "To read a private model, it needs a token: add it as the secret HF_TOKEN in the Space's settings."
-            )
+            typer.echo("To read a private model, it needs a token, as the secret HF_TOKEN in the Space's settings.")
 
 
 def push_texts(

@@ -91,7 +91,8 @@ def _explain(error: HfHubHTTPError, repo_id: str, endpoint: str, landed_unknown:
         )
     if status == 404:
         return HubError(
-            f"{repo_id} does not exist at {endpoint}, or this token can't see it. Check the name. Nothing was published."
+            f"{repo_id} does not exist at {endpoint}, or this token can't see it. Check the name. "
+            "Nothing was published."
         )
     if status in {409, 412}:
         return HubError(
@@ -110,7 +111,7 @@ def _explain(error: HfHubHTTPError, repo_id: str, endpoint: str, landed_unknown:
 def _again(repo_id: str, landed_unknown: bool) -> str:
     if landed_unknown:
         return (
-            f"The pull request may have been opened nevertheless: look at the discussions of {repo_id} before you run the "
-            "command again."
+            f"The pull request may have been opened nevertheless: look at the discussions of {repo_id} before you run "
+            "the command again."
         )
     return "Nothing is half-published: a push is one commit. It is safe to run the same command again."

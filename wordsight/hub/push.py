@@ -191,8 +191,8 @@ def card_maker(
         )
         if conflict:
             warnings.warn(
-                f"{CARD} was edited both here and on the Hub. The Hub keeps its text, and your folder keeps yours; merge "
-                "them by hand, on the Hub.",
+                f"{CARD} was edited both here and on the Hub. The Hub keeps its text, and your folder keeps yours; "
+                "merge them by hand, on the Hub.",
                 stacklevel=2,
             )
         return card
