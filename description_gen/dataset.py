@@ -246,9 +246,12 @@ def train_validation_split(dataset: Dataset, share: float = VALIDATION_SHARE, se
     """
     from datasets import DatasetDict
 
-    # In memory: a dataset on disk would write its order beside itself, into the folder of the sentences.
-    parts = dataset.train_test_split(max(1, round(len(dataset) * share)), seed=seed, keep_in_memory=True)
-    return DatasetDict(train=parts["train"], validation=parts["test"])
+    # Not by train_test_split: it writes the order of a dataset on disk beside it, into the folder of the sentences.
+    order = np.random.default_rng(seed).permutation(len(dataset))
+    held_out = max(1, round(len(dataset) * share))
+    return DatasetDict(
+        train=dataset.select(sorted(order[held_out:])), validation=dataset.select(sorted(order[:held_out]))
+    )
 
 
 def note_published(folder: Path, repo_id: str) -> None:
