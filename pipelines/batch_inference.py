@@ -1,11 +1,11 @@
-"""`wordsight predict --shards`: labels for large collections of photos, in parquet, resumable, on many processes."""
+"""`wordsight predict --shards`: labels for many photos, in parquet files, resumable, on many processes."""
 
 from __future__ import annotations
 
 import json
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from accelerate import Accelerator, InitProcessGroupKwargs
-from tqdm import tqdm
 
 from wordsight.modeling.memory import Pieces
 from wordsight.utils.cache import fingerprint
@@ -22,9 +21,12 @@ from wordsight.utils.errors import InvalidInputError, WordsightError, writing
 from wordsight.utils.progress import progress_bar
 
 from .image_loader import PhotoBatch, PhotoSource, photo_batches
-from .image_sources import open_collection
+from .image_sources import open_images
+from .loading import load_pipeline
 
 if TYPE_CHECKING:
+    from tqdm import tqdm
+
     from .multi_label_image_classification import MultiLabelImageClassificationPipeline
 
 SCHEMA = pa.schema(
@@ -67,18 +69,19 @@ def predict_shards(
     num_workers: int | None = None,
     revision: str | None = None,
 ) -> ShardedPredictions:
-    """Labels a collection of photos shard by shard, on any number of processes; process p of P does shards p, p + P...
+    """Labels photos shard by shard, on any number of processes; process p of P does shards p, p + P, and so on.
 
     Shard 3 of 16 becomes `part-00003-of-00016.parquet` once it is whole; a shard that is there is not done again. Its
     columns are `photo` (relative path, tar/__key__ or file:row), `labels` and `scores` (best first), and `error`: why a
-    photo can't be read, else null. Scores are the pipeline's, with JPEGs decoded at reduced scale (see `photos.py`).
+    photo can't be read, else null. Scores are the pipeline's, with JPEGs decoded at reduced scale.
 
     Args:
         model: folder or Hub id.
-        source: see `open_collection`.
+        source: a folder of photos, of .tar or of .parquet files, a glob of such files, or a dataset on the Hub (see
+            `open_images`).
         out: folder for the shards, new or of the same run.
-        shards: how many parts to cut the collection into.
-        split: of a data set on the Hub.
+        shards: how many parts to cut the source into.
+        split: of a dataset on the Hub.
         threshold: least score of a label.
         top_k: at most so many labels a photo.
         batch_size: photos at a time.
@@ -90,7 +93,6 @@ def predict_shards(
         WordsightError: a shard can't be finished; names it. What is whole is kept.
     """
     from wordsight.modeling.training.train import warn_if_fewer_processes
-    from wordsight.pipelines.loading import load_labeler
 
     if shards < 1:
         raise InvalidInputError(f"shards must be 1 or more, got {shards}.")
@@ -99,28 +101,20 @@ def predict_shards(
     accelerator = Accelerator(cpu=not torch.accelerator.is_available(), kwargs_handlers=[patient])
     warn_if_fewer_processes(accelerator.num_processes)
     out, source = Path(out), str(source)
-    labeler = load_labeler(model, revision, accelerator.device)
+    classifier = load_pipeline(model, revision, accelerator.device)
     options = {"threshold": threshold, "top_k": top_k}
-    labeler._sanitize_parameters(**options)  # type: ignore[arg-type]
-    collection = open_collection(source, shards, split)
+    classifier._sanitize_parameters(**options)  # type: ignore[arg-type]
+    images = open_images(source, shards, split)
     place = str(Path(source).resolve()) if Path(source).exists() else source
-    run = {"model": model, "model_state": _state(model, labeler), "source": place, "shards": shards}
-    run |= collection.identity | options
-    _check_run(out, run)
-    accelerator.wait_for_everyone()
-    if accelerator.is_main_process:
-        with writing(out, "run the same command again"):
-            out.mkdir(parents=True, exist_ok=True)
-            (out / RECORD).write_text(json.dumps(run, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    accelerator.wait_for_everyone()
+    run = {"model": model, "model_state": _state(model, classifier), "source": place, "shards": shards}
+    _begin_run(out, run | images.identity | options, accelerator)
     paths = [out / f"part-{shard:05d}-of-{shards:05d}.parquet" for shard in range(shards)]
-    mine = range(accelerator.process_index, shards, accelerator.num_processes)
-    left = [shard for shard in mine if not paths[shard].exists()]
+    left = [s for s in range(accelerator.process_index, shards, accelerator.num_processes) if not paths[s].exists()]
     if accelerator.is_main_process and (whole := sum(path.exists() for path in paths)):
         print(f"{whole} of {shards} shards are whole already.")
-    total = sum(collection.count(shard) for shard in left)
-    pieces = Pieces()
+    total = sum(images.count(shard) for shard in left)
     with progress_bar("Labeling photos", total or None, "photo", accelerator.is_main_process) as bar:
+        labeling = _Labeling(classifier, options, batch_size, num_workers, bar)
         for shard in left:
             bar.set_postfix_str(f"shard {shard} of {shards}", refresh=False)
             if _partial(paths[shard]).exists():
@@ -128,17 +122,8 @@ def predict_shards(
                     f"Shard {shard} of {shards} was left unfinished ({_partial(paths[shard])}); doing it again.",
                     stacklevel=2,
                 )
-            waiting: dict[int, str] = {}  # names of photos that are being read
-            batches = photo_batches(
-                _named(collection.read(shard), waiting),
-                labeler.image_processor,  # type: ignore[arg-type]
-                batch_size,
-                num_workers=num_workers,
-                name_of=waiting.__getitem__,
-            )
             try:
-                labeled = _labeled(batches, labeler, pieces, options, bar)
-                _write_shard(paths[shard], ({"photo": waiting.pop(row), **rest} for row, rest in labeled))
+                _write_shard(paths[shard], labeling.rows(images.read(shard)))
             except WordsightError as error:
                 raise WordsightError(f"Shard {shard} of {shards}: {error} Shards that are whole are kept.") from error
     accelerator.wait_for_everyone()
@@ -147,38 +132,62 @@ def predict_shards(
     return ShardedPredictions(out, photos, photos - sum(column.null_count for column in errors))
 
 
-def _named(photos: Iterator[tuple[str, PhotoSource]], names: dict[int, str]) -> Iterator[PhotoSource]:
-    """The photos, while their names are put down by number."""
-    for row, (name, photo) in enumerate(photos):
-        names[row] = name
-        yield photo
+@dataclass(frozen=True)
+class _Labeling:
+    """From photos to the rows of a shard; one for all shards, since it keeps how many photos fit into memory.
 
+    Attributes:
+        classifier: the pipeline.
+        options: its threshold and top_k.
+        batch_size: photos at a time.
+        num_workers: processes that read ahead.
+        bar: counts photos.
+    """
 
-@torch.no_grad()
-def _labeled(
-    batches: Iterator[PhotoBatch],
-    labeler: MultiLabelImageClassificationPipeline,
-    pieces: Pieces,
-    options: dict[str, Any],
-    bar: tqdm[Any],
-) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Numbers of photos, in order, and what there is to say of each: the columns of `SCHEMA` but for its name."""
-    model: Any = labeler.model
-    for batch in batches:
-        pixels = batch.pixel_values
-        parts = pieces(lambda rows, pixels=pixels: model(pixels[rows].to(model.device)).logits.cpu(), len(pixels))  # type: ignore[misc]
-        logits = dict(zip(batch.rows, torch.cat(parts).split(1) if parts else (), strict=True))
-        for row in sorted([*logits, *batch.unreadable]):
-            found = labeler.postprocess({"logits": logits[row]}, **options) if row in logits else []
-            yield (
-                row,
-                {
+    classifier: MultiLabelImageClassificationPipeline
+    options: dict[str, Any]
+    batch_size: int
+    num_workers: int | None
+    bar: tqdm[Any]
+    pieces: Pieces = field(default_factory=Pieces)
+
+    def rows(self, photos: Iterator[tuple[str, PhotoSource]]) -> Iterator[dict[str, Any]]:
+        """Rows as `SCHEMA` has them, in the order of the photos."""
+        waiting: dict[int, str] = {}  # names of photos that are being read
+
+        def unnamed() -> Iterator[PhotoSource]:
+            for number, (name, photo) in enumerate(photos):
+                waiting[number] = name
+                yield photo
+
+        batches = photo_batches(
+            unnamed(),
+            self.classifier.image_processor,  # type: ignore[arg-type]
+            self.batch_size,
+            num_workers=self.num_workers,
+            name_of=waiting.__getitem__,
+        )
+        for batch in batches:
+            for number, found in self._labels(batch):
+                yield {
+                    "photo": waiting.pop(number),
                     "labels": [entry["label"] for entry in found],
                     "scores": [entry["score"] for entry in found],
-                    "error": batch.unreadable.get(row),
-                },
-            )
-        bar.update(len(batch))
+                    "error": batch.unreadable.get(number),
+                }
+            self.bar.update(len(batch))
+
+    @torch.no_grad()
+    def _labels(self, batch: PhotoBatch) -> list[tuple[int, list[dict[str, Any]]]]:
+        """Numbers of a batch's photos, in order, with the labels that the pipeline gives them; none if unreadable."""
+        model: Any = self.classifier.model
+        pixels = batch.pixel_values
+        parts = self.pieces(lambda rows: model(pixels[rows].to(model.device)).logits.cpu(), len(pixels))
+        logits = dict(zip(batch.rows, torch.cat(parts).split(1) if parts else (), strict=True))
+        return [
+            (row, self.classifier.postprocess({"logits": logits[row]}, **self.options) if row in logits else [])
+            for row in sorted([*logits, *batch.unreadable])
+        ]
 
 
 def _write_shard(path: Path, rows: Iterator[dict[str, Any]]) -> None:
@@ -200,13 +209,24 @@ def _partial(path: Path) -> Path:
     return path.with_name(path.name + ".partial")
 
 
-def _state(model: str, labeler: MultiLabelImageClassificationPipeline) -> str:
+def _state(model: str, classifier: MultiLabelImageClassificationPipeline) -> str:
     """The model's commit on the Hub, or a fingerprint of its files."""
     folder = Path(model)
     if not folder.is_dir():
-        return str(labeler.model.revision)
+        return str(classifier.model.revision)
     files = [folder / "config.json", *sorted(folder.glob("*.safetensors"))]
     return fingerprint(b"".join(file.read_bytes() for file in files))
+
+
+def _begin_run(out: Path, run: dict[str, Any], accelerator: Accelerator) -> None:
+    """Makes the folder and its record, unless it is there already."""
+    _check_run(out, run)
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        with writing(out, "run the same command again"):
+            out.mkdir(parents=True, exist_ok=True)
+            (out / RECORD).write_text(json.dumps(run, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    accelerator.wait_for_everyone()
 
 
 def _check_run(out: Path, run: dict[str, Any]) -> None:
@@ -218,13 +238,13 @@ def _check_run(out: Path, run: dict[str, Any]) -> None:
     record = out / RECORD
     if not record.is_file():
         if any(out.glob("part-*")):
-            raise InvalidInputError(f"{out} holds parts, but no {RECORD} that tells of what. Give another --out.")
+            raise InvalidInputError(f"{out} holds parts, but no {RECORD} that says of which run. Pass another --out.")
         return
     try:
         there = json.loads(record.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InvalidInputError(f"{record} can't be read ({error}). Remove {out}, or give another --out.") from error
+        raise InvalidInputError(f"{record} can't be read ({error}). Remove {out}, or pass another --out.") from error
     # A model is known by its state, whatever the path that it is given by.
     if changed := [key for key in run | there if key != "model" and there.get(key) != run.get(key)]:
         told = "; ".join(f"{key} is {there.get(key)!r} there, {run.get(key)!r} here" for key in changed)
-        raise InvalidInputError(f"{out} holds another run: {told}. Give another --out, or run it with what it has.")
+        raise InvalidInputError(f"{out} holds another run: {told}. Pass another --out, or the options of that run.")

@@ -140,7 +140,7 @@ def calibrate(
     config = model.config
     if use not in SCORE_STANDARDIZATIONS:
         raise InvalidInputError(
-            f"There is no score standardization {use!r}; there are {', '.join(SCORE_STANDARDIZATIONS)}."
+            f"Unknown score standardization {use!r}. Allowed are {', '.join(SCORE_STANDARDIZATIONS)}."
         )
     if use == "sparc" and not config.compounds:
         raise InvalidInputError("This model has no compound prompts: no training sentence mentioned two categories.")
@@ -186,7 +186,9 @@ def calibrate_checkpoint(
     """
     source = Path(model)
     if out is None and not source.is_dir():
-        raise InvalidInputError(f"Name a folder for the calibrated model: {model} is on the Hub. Give --out.")
+        raise InvalidInputError(
+            f"{model} is on the Hub, so the calibrated model needs a folder of its own. Pass --out."
+        )
     found = find_photos(photos)
     loaded = load_model(model)
     gathered = calibrate(loaded, found, use, batch_size, num_workers=num_workers)  # type: ignore[arg-type]

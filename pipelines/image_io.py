@@ -1,4 +1,4 @@
-"""Photos in, whatever they were saved as and however they are given: upright, in RGB, with 8 bits a channel."""
+"""Opens photos of any format, from any kind of source: upright, in RGB, with 8 bits a channel."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ LONGEST = 100  # times as long as wide; an encoder that scales the shorter side 
 def decode_photo(source: str | Path | bytes | Image.Image, least: int | None = None) -> Image.Image:
     """A photo, upright and in RGB.
 
-    EXIF rotation is obeyed. Of an animation the first frame is taken. What is transparent becomes white, as pages show
-    it. 16-bit grays are scaled to 8 bits; grays of 32 bits and fractions, which have no fixed range, from their darkest
-    to their brightest value.
+    EXIF rotation is obeyed. The first frame of an animation is used. Transparent parts become white, as pages show
+    them. 16-bit grays are scaled to 8 bits; grays of 32 bits and fractions, which have no fixed range, from
+    their darkest to their brightest value.
 
     Args:
         source: a path, a file's content, or an image.
         least: JPEGs may be decoded at 1/2, 1/4 or 1/8 of their size, but not below so many pixels on the shorter side;
-            None decodes at full size, but for JPEGs of more than 89 megapixels.
+            None decodes at full size, except JPEGs of more than 89 megapixels.
 
     Raises:
         OSError, ValueError, ...: one of `UNREADABLE`, the photo can't be read.
@@ -134,7 +134,7 @@ def open_input(image: Any, timeout: float | None = None) -> Image.Image:
     shown = repr(image[:200] if isinstance(image, str | bytes) else image)
     if not isinstance(image, str | Path | Image.Image):
         raise InvalidInputError(
-            f"{shown} can't be read as an image. Give a path, a URL, base64, a PIL image or an array."
+            f"{shown} can't be read as an image. Pass a path, a URL, base64, a PIL image or an array."
         )
     is_url = isinstance(image, str) and image.lower().startswith(("http://", "https://"))
     source = _fetch(str(image), timeout) if is_url else _local(image, shown)
@@ -147,8 +147,8 @@ def open_input(image: Any, timeout: float | None = None) -> Image.Image:
         ) from error
     except UNREADABLE as error:
         raise InvalidInputError(
-            f"{shown} can't be read as an image ({reason_of(error)}). Give a path, a URL or a PIL image; if it is "
-            "damaged, fetch it anew."
+            f"{shown} can't be read as an image ({reason_of(error)}). Pass a path, a URL or a PIL image; if the "
+            "file is damaged, download it again."
         ) from error
 
 
@@ -177,16 +177,18 @@ def _fetch(url: str, timeout: float | None) -> bytes:
             for part in answer.iter_bytes():
                 content += part
                 if len(content) > MOST_BYTES:
-                    raise InvalidInputError(f"{url} gives more than {MOST_BYTES // 10**6} MB. Download the photo.")
+                    raise InvalidInputError(
+                        f"{url} is larger than {MOST_BYTES // 10**6} MB. Download the photo and pass its path."
+                    )
                 if time.monotonic() > deadline:  # the client's own timeout is for each part
                     raise httpx.ReadTimeout("too slow")
     except InvalidInputError:
         raise
     except httpx.HTTPStatusError as error:
-        raise InvalidInputError(f"{url} answers {error.response.status_code}. Check the address.") from error
+        raise InvalidInputError(f"{url} returned status {error.response.status_code}. Check the address.") from error
     except httpx.TimeoutException as error:
         raise InvalidInputError(
-            f"{url} does not answer within {seconds:g} s. Try again, with a longer timeout, or download the photo."
+            f"{url} does not answer within {seconds:g} s. Try again with a longer timeout, or download the photo."
         ) from error
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         raise InvalidInputError(
@@ -204,7 +206,9 @@ def _local(image: str | Path | Image.Image, shown: str) -> str | Path | bytes | 
     with suppress(OSError):  # base64 is too long for a name
         kind = Path(image).is_dir(), Path(image).is_file()
     if kind == (True, False):
-        raise InvalidInputError(f"{shown} is a folder. Give photos, or label all in it: wordsight predict --shards.")
+        raise InvalidInputError(
+            f"{shown} is a folder. Pass photos, or label the whole folder with `wordsight predict --shards`."
+        )
     if kind == (False, True):
         return image
     text = str(image)
@@ -215,5 +219,5 @@ def _local(image: str | Path | Image.Image, shown: str) -> str | Path | bytes | 
         return base64.decodebytes(text.split(",", 1)[-1].encode())
     except ValueError as error:
         raise InvalidInputError(
-            f"{shown} can't be read as an image: no file, no URL, no base64. Give a path or a URL."
+            f"{shown} can't be read as an image: no file, no URL, no base64. Pass a path or a URL."
         ) from error

@@ -1,4 +1,4 @@
-"""One loader of photos for all bulk work: opened, turned upright, decoded and prepared in workers, in order."""
+"""Reads many photos for an encoder: opened, turned upright, decoded and prepared in workers, in order."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ FEW_CORES = 8
 def default_num_workers() -> int:
     """How many processes read photos for each that encodes them.
 
-    None where the encoder works on the CPU and has few cores: reading would take from it what it gives. Elsewhere as
-    many as there are cores for each process on this machine, at most 8.
+    0 where the encoder runs on the CPU and has few cores: readers would only take cores from it. Elsewhere one per
+    core that each process on this machine has, at most 8.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     cores //= int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # torchrun's and accelerate's number of processes
@@ -44,7 +44,7 @@ def open_photo(source: PhotoSource, least: int | None = None) -> Image.Image:
     Args:
         source: the photo.
         least: JPEGs may be decoded at 1/2, 1/4 or 1/8 of their size, but not below so many pixels on the shorter side;
-            None decodes at full size, but for JPEGs of more than 89 megapixels.
+            None decodes at full size, except JPEGs of more than 89 megapixels.
 
     Raises:
         OSError, ValueError, ...: one of `UNREADABLE`, the photo can't be read.
@@ -151,12 +151,16 @@ def photo_batches(
             # A worker that dies while it hands over a batch breaks the connection, before it counts as dead.
             if isinstance(error, RuntimeError) and not str(error).startswith("DataLoader worker (pid"):
                 raise
-            names = [repr(name_of(row)) for rows in under_way for row in rows]
-            reason = str(error) or type(error).__name__
-            raise WordsightError(
-                f"A process that reads photos died ({reason.splitlines()[0]}) while these {len(names)} were being "
-                f"read: {shortened(names)}. Run the same command again; if memory ran out, with a smaller --batch-size "
-                "or fewer --num-workers (0 reads in the main process)."
-            ) from error
+            raise _worker_died(error, [repr(name_of(row)) for rows in under_way for row in rows]) from error
         under_way.popleft()
         yield batch
+
+
+def _worker_died(error: Exception, names: list[str]) -> WordsightError:
+    """What to say when a worker dies: how, and at which photos."""
+    reason = str(error) or type(error).__name__
+    return WordsightError(
+        f"A process that reads photos died ({reason.splitlines()[0]}) while these {len(names)} were being read: "
+        f"{shortened(names)}. Run the same command again; if memory ran out, with a smaller --batch-size or fewer "
+        "--num-workers (0 reads in the main process)."
+    )

@@ -1,4 +1,4 @@
-"""Large collections of photos, cut into shards: folders, webdataset tars, parquet files, data sets on the Hub."""
+"""Where many photos come from, cut into shards: folders, webdataset tars, parquet files, datasets on the Hub."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def find_photos(paths: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         if not path.exists():
-            raise InvalidInputError(f"There is no {path}. Give photos or a folder of photos.")
+            raise InvalidInputError(f"There is no {path}. Pass photos or folders of photos.")
         inside = sorted(path.rglob("*")) if path.is_dir() else [path]
         found += [file for file in inside if file.suffix.lower() in extensions and file.is_file()]
     if not found:
@@ -46,12 +46,12 @@ def find_photos(paths: Sequence[Path]) -> list[Path]:
     return found
 
 
-class PhotoCollection(Protocol):
+class ImageSource(Protocol):
     """Photos in a fixed order, cut into shards, each of which can be read alone."""
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What tells it from another collection, for a run's record."""
+        """What tells it from another source, for a run's record."""
 
     def read(self, shard: int) -> Iterator[tuple[str, PhotoSource]]:
         """Names and photos of a shard, in order."""
@@ -61,7 +61,7 @@ class PhotoCollection(Protocol):
 
 
 @dataclass(frozen=True)
-class PhotoFiles:
+class ImageFiles:
     """Photos that are files of their own.
 
     Attributes:
@@ -93,15 +93,15 @@ class PhotoFiles:
 
 
 @dataclass(frozen=True)
-class StreamedPhotos:
+class ImageStream:
     """Photos in files that hold many, streamed by `datasets`; a shard is some whole files.
 
     Attributes:
         dataset: their rows, with photos left as they are encoded.
         column: the one with the photos.
-        files: names of the files that are here; none for a data set on the Hub.
+        files: names of the files that are here; none for a dataset on the Hub.
         shards: how many parts they are cut into.
-        identity: see `PhotoCollection`.
+        identity: see `ImageSource`.
     """
 
     dataset: IterableDataset
@@ -126,7 +126,8 @@ class StreamedPhotos:
                     yield f"{file}:{row}" if key is None else f"{tar}/{key}", _encoded(example[self.column])
             except DATASET_ERRORS as error:
                 raise WordsightError(
-                    f"{file} can't be read to its end ({_first_line(error)}). Mend it, then run the same command again."
+                    f"{file} can't be read to its end ({_first_line(error)}). Replace it, then run the same "
+                    "command again."
                 ) from error
 
     def count(self, shard: int) -> int:
@@ -134,14 +135,14 @@ class StreamedPhotos:
         return 0
 
 
-def open_collection(source: str, shards: int, split: str | None = None) -> PhotoCollection:
+def open_images(source: str, shards: int, split: str | None = None) -> ImageSource:
     """What is found at a place, cut into shards.
 
     Args:
         source: a folder of photos (at any depth), of webdataset .tar or of .parquet files, a glob of such files, one
-            of them, or the id of a data set on the Hub.
+            of them, or the id of a dataset on the Hub.
         shards: how many parts to cut it into.
-        split: of a data set on the Hub, by default "train".
+        split: of a dataset on the Hub, by default "train".
 
     Raises:
         InvalidInputError: nothing is there, it is of several kinds, it has no photos, or it can't be cut so finely.
@@ -150,7 +151,7 @@ def open_collection(source: str, shards: int, split: str | None = None) -> Photo
     if not path.exists() and not has_magic(source):
         return _on_the_hub(source, shards, split)
     if split is not None:
-        raise InvalidInputError(f"--split is for data sets on the Hub; {source} is on this machine. Leave it out.")
+        raise InvalidInputError(f"--split is for datasets on the Hub; {source} is on this machine. Omit --split.")
     if path.is_file():
         found, root = [path], path.parent
     elif path.is_dir():
@@ -165,7 +166,7 @@ def open_collection(source: str, shards: int, split: str | None = None) -> Photo
         raise InvalidInputError(f"{source} holds files of several kinds. Name one kind by a glob: '{root}/**/*.tar'.")
     if kinds in (set(), {""}):
         photos = find_photos([path] if path.exists() else found)
-        return PhotoFiles(photos, root, _checked(shards, len(photos), source, "photos"))
+        return ImageFiles(photos, root, _checked(shards, len(photos), source, "photos"))
     (suffix,) = kinds
     names = [file.relative_to(root).as_posix() for file in found]
     identity = {"files": len(names), "names": fingerprint("\0".join(names).encode(errors="surrogateescape"))}
@@ -174,7 +175,7 @@ def open_collection(source: str, shards: int, split: str | None = None) -> Photo
     return _streamed(dataset, source, names, shards, identity)
 
 
-def _on_the_hub(source: str, shards: int, split: str | None) -> StreamedPhotos:
+def _on_the_hub(source: str, shards: int, split: str | None) -> ImageStream:
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HFValidationError
 
@@ -182,8 +183,8 @@ def _on_the_hub(source: str, shards: int, split: str | None) -> StreamedPhotos:
         commit = HfApi().dataset_info(source).sha
     except (OSError, HFValidationError) as error:
         raise InvalidInputError(
-            f"There is no {source!r} on this machine, nor a data set of that name on the Hub that you can read "
-            f"({_first_line(error)}). Give a folder, a glob in quotes, or a data set's id."
+            f"There is no {source!r} on this machine, nor a dataset of that name on the Hub that you can read "
+            f"({_first_line(error)}). Pass a folder, a glob in quotes, or a dataset's id."
         ) from error
     dataset = _load(source, source, revision=commit, split=split or "train")
     return _streamed(dataset, source, [], shards, {"commit": commit, "split": split or "train"})
@@ -203,7 +204,7 @@ def _load(source: str, *args: Any, **kwargs: Any) -> IterableDataset:
 
 def _streamed(
     dataset: IterableDataset, source: str, files: list[str], shards: int, identity: dict[str, Any]
-) -> StreamedPhotos:
+) -> ImageStream:
     from datasets import Image as ImageFeature
 
     features = dataset.features or {}
@@ -217,7 +218,7 @@ def _streamed(
         dataset = dataset.cast_column(column, ImageFeature(decode=False))
     kept = [name for name in (column, "__key__", "__url__") if name in features]
     _checked(shards, dataset.num_shards, source, "files")
-    return StreamedPhotos(dataset.select_columns(kept), column, files, shards, identity)
+    return ImageStream(dataset.select_columns(kept), column, files, shards, identity)
 
 
 def _checked(shards: int, most: int, source: str, what: str) -> int:

@@ -41,13 +41,13 @@ class MultiLabelImageClassificationPipeline(ImageClassificationPipeline):
             of mode "L" in the photo's own, upright size (JPEGs of more than 89 megapixels are decoded at reduced
             scale). It shows the local branch's logits at the encoder's patches, interpolated bilinearly: 0 is the
             label's least in this photo, and what the encoder did not see; 255 is its greatest. So brightness says
-            where, and the score says whether. Each label costs a picture of the photo's size: give top_k or threshold.
+            where, and the score says whether. Each label costs a picture of the photo's size: set top_k or threshold.
 
     Example:
         >>> from transformers import pipeline
         >>> import wordsight
-        >>> labeler = pipeline("multi-label-image-classification", model="demo-output/model")  # doctest: +SKIP
-        >>> labeler("photo.jpg", threshold=0.5)  # doctest: +SKIP
+        >>> classifier = pipeline("multi-label-image-classification", model="demo-output/model")  # doctest: +SKIP
+        >>> classifier("photo.jpg", threshold=0.5)  # doctest: +SKIP
         [{'label': 'cat', 'score': 0.93}]
     """
 
@@ -73,7 +73,7 @@ class MultiLabelImageClassificationPipeline(ImageClassificationPipeline):
         return preprocess | heatmaps, heatmaps, postprocess
 
     def check_model_type(self, supported_models: Any) -> None:
-        """Leaves out transformers' check, which knows none but its own models and warns of all others."""
+        """Skips transformers' check, which knows only its own models and warns of all others."""
 
     def __call__(self, inputs: Any = None, **kwargs: Any) -> Any:  # type: ignore[override]
         """Labels one photo or many; see the class."""
@@ -110,7 +110,7 @@ class MultiLabelImageClassificationPipeline(ImageClassificationPipeline):
             if isinstance(image, Image.Image):
                 raise
             raise InvalidInputError(
-                f"An array of shape {tuple(image.shape)} and type {image.dtype} can't be read as an image. Give "
+                f"An array of shape {tuple(image.shape)} and type {image.dtype} can't be read as an image. Pass "
                 "(height, width, 3), or (height, width) of 8 or 16 bits."
             ) from error
         if output_heatmaps:

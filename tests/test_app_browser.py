@@ -235,7 +235,7 @@ def test_addresses(page, screen, app, monkeypatch):
     expect(page.get_by_text(re.compile("begins with https"))).to_be_visible()
     address.fill(f"{app.address}no-photo.jpg")
     page.get_by_role("button", name="Label", exact=True).click()
-    expect(page.locator("#problems")).to_contain_text("answers 404. Check the address.")
+    expect(page.locator("#problems")).to_contain_text("returned status 404. Check the address.")
     look(page, screen, "problem")
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))

@@ -235,7 +235,7 @@ def test_addresses_without_a_photo(labeler, tmp_path):
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         address = f"http://127.0.0.1:{server.server_port}"
-        with pytest.raises(InvalidInputError, match=rf"^{address}/gone\.jpg answers 404\. Check the address"):
+        with pytest.raises(InvalidInputError, match=rf"^{address}/gone\.jpg returned status 404\. Check the address"):
             labeler(f"{address}/gone.jpg")
         with pytest.raises(InvalidInputError, match=r"page\.html' can't be read as an image"):
             labeler(f"{address}/page.html")

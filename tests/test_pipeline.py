@@ -165,7 +165,7 @@ def test_the_stock_pipeline_gives_the_same_figures(model_dir, photos, expected):
 
 def test_bad_images_are_named(labeler, tmp_path):
     (tmp_path / "text.png").write_text("no image")
-    with pytest.raises(InvalidInputError, match=r"text\.png.*can't be read as an image.*Give a path"):
+    with pytest.raises(InvalidInputError, match=r"text\.png.*can't be read as an image.*Pass a path"):
         labeler(str(tmp_path / "text.png"))
     with pytest.raises(InvalidInputError, match=r"There is no photo .*gone\.jpg"):
         labeler(str(tmp_path / "gone.jpg"))

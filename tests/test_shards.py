@@ -22,7 +22,7 @@ from wordsight import TrainingConfig, train_prompts
 from wordsight.cli import app
 from wordsight.pipelines import image_loader as photos_module
 from wordsight.pipelines.batch_inference import predict_shards
-from wordsight.pipelines.loading import load_labeler
+from wordsight.pipelines.loading import load_pipeline
 from wordsight.utils.errors import InvalidInputError, WordsightError
 
 from .fixtures.photos import write_photos
@@ -37,7 +37,7 @@ def model_dir(tmp_path_factory, texts_dir, tiny_clip_dir, files):
     out = tmp_path_factory.mktemp("sharded") / "model"
     train_prompts(texts_dir, out, str(tiny_clip_dir), config=TrainingConfig.for_encoder("clip", epochs=1))
     logits = {}
-    for found in load_labeler(str(out))(
+    for found in load_pipeline(str(out))(
         [str(path) for path in files if path.name != "1.jpg"], function_to_apply="none"
     ):
         for entry in found:
@@ -71,7 +71,7 @@ def undisturbed(tmp_path_factory, model_dir, photos_dir):
     out = tmp_path_factory.mktemp("labels") / "one"
     result = run(model_dir, photos_dir, out)
     assert result.returncode == 0, result.stderr
-    assert f"{COUNT} photos in {out}, of which 1 can't be read." in result.stdout
+    assert f"{COUNT} photos in {out}, 1 unreadable." in result.stdout
     assert f'datasets.load_dataset("parquet", data_files="{out}/*.parquet")' in result.stdout
     return out
 
@@ -102,7 +102,7 @@ def labels(folder):
 def test_every_photo_is_a_row_with_the_pipeline_s_labels(undisturbed, model_dir, photos_dir, files):
     rows = datasets.load_dataset("parquet", data_files=f"{undisturbed}/*.parquet", split="train")
     assert rows["photo"] == [path.relative_to(photos_dir).as_posix() for path in files]
-    labeler = load_labeler(str(model_dir))
+    labeler = load_pipeline(str(model_dir))
     for row, path in zip(rows, files, strict=True):
         if path.name == "1.jpg":
             assert row["labels"] == row["scores"] == []
@@ -169,7 +169,7 @@ def test_another_run_s_folder_is_refused(undisturbed, model_dir, photos_dir, tmp
         ({"shards": 5}, "shards is 4 there, 5 here"),
         ({"source": photos_dir / "more"}, "source is .* there, .* here; photos is 21 there, 7 here"),
     ]:
-        with pytest.raises(InvalidInputError, match=rf"holds another run: .*{told}.*Give another --out"):
+        with pytest.raises(InvalidInputError, match=rf"holds another run: .*{told}.*Pass another --out"):
             predict_shards(str(model_dir), out=undisturbed, **options | changed)
     other = shutil.copytree(model_dir, tmp_path / "other")
     config = json.loads((other / "config.json").read_text())
@@ -241,7 +241,7 @@ def test_hub_data_set(undisturbed, model_dir, files, tmp_path, hub):
     )
     predict_shards(str(model_dir), "alice/photos", tmp_path / "labels", 2, split="train", threshold=0.5)
     assert [row[0] for row in labels(tmp_path / "labels")] == [row[0] for row in labels(undisturbed)]
-    with pytest.raises(InvalidInputError, match="There is no 'alice/none' on this machine, nor a data set"):
+    with pytest.raises(InvalidInputError, match="There is no 'alice/none' on this machine, nor a dataset"):
         predict_shards(str(model_dir), "alice/none", tmp_path / "none", 2)
 
 
@@ -284,8 +284,8 @@ def test_dead_worker_names_its_shard(model_dir, photos_dir, files, tmp_path, mon
     ("arguments", "message"),
     [
         (["a.jpg", "b.jpg", "--shards", "2", "--out", "x"], "takes one source, got 2"),
-        (["a.jpg", "--shards", "2"], "give --out DIR"),
-        (["a.jpg", "--out", "x"], "give --shards with them"),
+        (["a.jpg", "--shards", "2"], "pass --out DIR"),
+        (["a.jpg", "--out", "x"], "pass --shards, too"),
     ],
 )
 def test_options_that_do_not_go_together(model_dir, arguments, message):

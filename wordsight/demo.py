@@ -46,7 +46,7 @@ def run_demo(out: Path, sentences: int = 800, seed: int = 0) -> dict[str, list[d
     from wordsight.modeling.encoders.imagenet import cached_imagenet_encoder
     from wordsight.modeling.training.arguments import TrainingConfig
     from wordsight.modeling.training.train import train_prompts
-    from wordsight.pipelines.loading import load_labeler
+    from wordsight.pipelines.loading import load_pipeline
 
     console = Console()
     started = time.monotonic()
@@ -75,7 +75,7 @@ def run_demo(out: Path, sentences: int = 800, seed: int = 0) -> dict[str, list[d
         train_prompts(texts, model_folder, "imagenet", config=config, resume=_same_run(model_folder, made_from))
         stamp.write_text(json.dumps(made_from, indent=1), encoding="utf-8")
     step("4/4  Labels for six photos")
-    labeler = load_labeler(str(model_folder))
+    labeler = load_pipeline(str(model_folder))
     results = dict(zip(photos, labeler(list(photos.values()), batch_size=len(photos)), strict=True))
     (out / "labels.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     plot_labels(list(photos.values()), list(results.values()), list(photos)).savefig(out / "labels.png", dpi=100)

@@ -40,13 +40,13 @@ class Models:
         Raises:
             InvalidInputError: it is not one of the models on offer, or can't be loaded.
         """
-        from wordsight.pipelines.loading import load_labeler
+        from wordsight.pipelines.loading import load_pipeline
 
         with self._lock:
             if model not in self._offered:
                 raise InvalidInputError(f"The app does not offer the model {model!r}. Choose one of those in the list.")
             if model not in self._loaded:
-                self._loaded[model] = load_labeler(model)
+                self._loaded[model] = load_pipeline(model)
                 if len(self._loaded) > KEPT_LOADED:
                     self._loaded.popitem(last=False)
             self._loaded.move_to_end(model)

@@ -1,4 +1,4 @@
-"""`wordsight calibrate`: score statistics of unlabeled photos."""
+"""`wordsight calibrate`: fits the score standardization on unlabeled photos."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def calibrate(
             help="Score standardization to switch on: none, images, categories or sparc (see docs/how-to/calibrate.md)."
         ),
     ] = "none",
-    out: Annotated[Path | None, typer.Option(help="Folder for the model; by default where it is.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the calibrated model; by default MODEL itself.")] = None,
     batch_size: Annotated[int, typer.Option(help="Photos at a time.", min=1)] = 32,
     num_workers: Annotated[int | None, typer.Option(help=WORKERS_HELP, min=0)] = None,
 ) -> None:
-    """Find a model's score statistics on unlabeled photos and keep them in its checkpoint.
+    """Fit a model's score standardization on unlabeled photos, and save it with the model.
 
-    With --use, logits are standardized by them from then on, and each category keeps the share of these photos that it
-    was found on before. Measure first whether that helps: wordsight evaluate --scores all.
+    --use switches the standardization on. Each category is then found on the same share of these photos as before.
+    Measure first whether that helps: wordsight evaluate --scores all.
 
     Example: wordsight calibrate my-model holiday-photos/ --use categories
     """

@@ -112,9 +112,9 @@ def _label_photos(
 
     drawing = None if heatmaps is None else HeatmapFiles(heatmaps)
     load_libraries()
-    from wordsight.pipelines.loading import load_labeler
+    from wordsight.pipelines.loading import load_pipeline
 
-    labeler = load_labeler(model, revision)
+    labeler = load_pipeline(model, revision)
     results: dict[str, list[dict[str, Any]]] = {}
     skipped = 0
     with progress_bar("Labeling photos", len(images), "photo", enabled=len(images) > 1) as bar:
