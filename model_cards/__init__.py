@@ -1,4 +1,4 @@
-"""Cards: what a model or a data set of sentences is, told to others."""
+"""Cards: what a model or a dataset of sentences is, told to others."""
 
 from .card import render_model_card, write_model_card
 from .space_card import render_space_card

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +21,8 @@ from wordsight.utils.files import (
     read_json,
 )
 
-from .edits import is_own_words, keep_edits, sign
+from .edits import Card, keep_edits
+from .rendering import cell, render_card
 
 if TYPE_CHECKING:
     from wordsight.modeling.configuration_wordsight import WordsightConfig
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 TAGS = ("wordsight", "multi-label", "multi-label-image-classification", "prompt-learning", "zero-shot")
 METRICS = {"mAP": ("map", None), "CF1@3": ("top", "cf1"), "OF1@3": ("top", "of1")}
 # wordsight's own parts are all Apache-2.0; of other encoders and language models only the user can know.
-OWN_LICENSE, OWN_LLM = "apache-2.0", "SmolLM2"
+OWN_LICENSE, OWN_LLM, IMAGENET = "apache-2.0", "SmolLM2", "imagenet"
 
 
 def write_model_card(folder: Path) -> Path:
@@ -40,7 +40,7 @@ def write_model_card(folder: Path) -> Path:
         folder: a model's folder.
 
     Raises:
-        InvalidInputError: the metadata of the card that is there is no valid YAML.
+        InvalidInputError: the metadata of the card that is there is not valid YAML.
     """
     path = folder / CARD
     fresh = render_model_card(folder)
@@ -52,13 +52,15 @@ def renewed(path: Path, fresh: str) -> str:
     """A fresh card with what a person changed in the one at a path, if there is one.
 
     Raises:
-        InvalidInputError: the metadata of the card that is there is no valid YAML.
+        InvalidInputError: the metadata of the card that is there is not valid YAML.
     """
     existing = read_card(path)
     if existing is None:
         return fresh
-    if is_own_words(existing):
-        warnings.warn(f"{path} is not wordsight's and stays as it is; delete it to have it written anew.", stacklevel=3)
+    if Card(existing).is_own_words:
+        warnings.warn(
+            f"{path} has none of wordsight's text and stays as it is; delete it to get a generated card.", stacklevel=3
+        )
     return keep_edits(existing, fresh)
 
 
@@ -66,12 +68,12 @@ def read_card(path: Path) -> str | None:
     """The card at a path, if there is one.
 
     Raises:
-        InvalidInputError: it is no UTF-8 text.
+        InvalidInputError: it is not UTF-8 text.
     """
     try:
         return path.read_text(encoding="utf-8") if path.is_file() else None
     except UnicodeDecodeError as error:
-        raise InvalidInputError(f"{path} is no UTF-8 text: {error}. Save it as UTF-8.") from error
+        raise InvalidInputError(f"{path} is not UTF-8 text: {error}. Save it as UTF-8.") from error
 
 
 def render_model_card(
@@ -94,33 +96,18 @@ def render_model_card(
     knowledge = Knowledge.load(folder / KNOWLEDGE) if (folder / KNOWLEDGE).is_file() else None
     provenance = config.provenance or {}
     datasets = list(dict.fromkeys([*datasets, *([provenance["dataset"]] if provenance.get("dataset") else [])]))
-    offline = config.encoder == "imagenet"
-    on_hub = not offline and not Path(config.encoder).is_absolute()
-    is_own = offline and OWN_LLM in str(provenance.get("language_model"))
     name = repo_id.split("/")[-1] if repo_id else folder.resolve().name
-    data = ModelCardData(
-        license=OWN_LICENSE if is_own else None,
-        # By this and the tag, transformers' `pipeline(model=...)` and the Hub's "Use this model" know how to load it.
-        library_name="transformers",
-        pipeline_tag="image-classification",
-        tags=list(TAGS),
-        base_model=config.encoder if on_hub else None,
-        base_model_relation="adapter" if on_hub else None,
-        datasets=datasets or None,
-        metrics=["map", "f1"],
-        model_name=name if evaluations else None,
-        eval_results=[result for evaluation in evaluations for result in _eval_results(evaluation)] or None,
-    )
-    card = ModelCard.from_template(
-        data,
-        template_str="---\n{{ card_data }}\n---\n\n" + (files(__package__) / "template.md").read_text(encoding="utf-8"),
+    return render_card(
+        ModelCard,
+        _metadata(config, name, datasets, evaluations),
+        "template.md",
         title=f"Multi-label image classification: {shortened(config.category_names)}",
         config=config,
         categories=_category_rows(config),
-        encoder_link=_link(config.encoder) if on_hub else f"`{config.encoder}`",
+        encoder_link=_link(config.encoder) if _is_on_hub(config) else f"`{config.encoder}`",
+        imagenet=config.encoder == IMAGENET,
         kilobytes=round((folder / "model.safetensors").stat().st_size / 1000),
         repo_id=repo_id or folder.name,
-        offline=offline,
         calibration_photos=config.calibration_photos,
         score_standardization=config.score_standardization,
         knowledge=knowledge,
@@ -134,7 +121,31 @@ def render_model_card(
         curve=CURVE_PICTURE if (folder / CURVE_PICTURE).is_file() else None,
         chart=CATEGORIES_PICTURE if (folder / CATEGORIES_PICTURE).is_file() else None,
     )
-    return sign(str(card))
+
+
+def _metadata(
+    config: WordsightConfig, name: str, datasets: Sequence[str], evaluations: Sequence[dict[str, Any]]
+) -> ModelCardData:
+    """What stands at the top of the card, for the Hub."""
+    is_own = config.encoder == IMAGENET and OWN_LLM in str((config.provenance or {}).get("language_model"))
+    on_hub = _is_on_hub(config)
+    return ModelCardData(
+        license=OWN_LICENSE if is_own else None,
+        # By this and the tag, transformers' `pipeline(model=...)` and the Hub's "Use this model" know how to load it.
+        library_name="transformers",
+        pipeline_tag="image-classification",
+        tags=list(TAGS),
+        base_model=config.encoder if on_hub else None,
+        base_model_relation="adapter" if on_hub else None,
+        datasets=[*datasets] or None,
+        metrics=["map", "f1"],
+        model_name=name if evaluations else None,
+        eval_results=[result for evaluation in evaluations for result in _eval_results(evaluation)] or None,
+    )
+
+
+def _is_on_hub(config: WordsightConfig) -> bool:
+    return config.encoder != IMAGENET and not Path(config.encoder).is_absolute()
 
 
 def _link(encoder: str) -> str:
@@ -167,21 +178,16 @@ def _category_rows(config: WordsightConfig) -> list[dict[str, Any]]:
         {
             "name": cell(category.name),
             "synonyms": cell(", ".join(category.synonyms)),
-            "attribute_group": _company(category.name, groups["attribute_groups"]),
-            "cooccurrence_group": _company(category.name, groups["cooccurrence_groups"]),
+            "attribute_group": _others(category.name, groups["attribute_groups"]),
+            "cooccurrence_group": _others(category.name, groups["cooccurrence_groups"]),
             "threshold": threshold,
         }
         for category, threshold in zip(config.categories, config.score_threshold or [], strict=True)
     ]
 
 
-def _company(name: str, groups: dict[str, list[str]]) -> str:
+def _others(name: str, groups: dict[str, list[str]]) -> str:
     return cell(shortened([other for other in groups[name] if other != name]))
-
-
-def cell(text: str) -> str:
-    """Text that breaks no table."""
-    return " ".join(text.split()).replace("|", "\\|")
 
 
 def _rounds(knowledge: Knowledge) -> list[dict[str, Any]]:
@@ -189,19 +195,18 @@ def _rounds(knowledge: Knowledge) -> list[dict[str, Any]]:
     from wordsight.description_gen.questions import load_questions
 
     questions = load_questions()
-    name = knowledge.categories[0].name
-    together = knowledge.co_occurrence
-    company = sorted(together.get(name, {}), key=lambda other: -together[name][other])
+    name, together = knowledge.categories[0].name, knowledge.co_occurrence
+    seen_with = sorted(together.get(name, {}), key=lambda other: -together[name][other])
     wordings = " / ".join(wording.single[0]["content"] for wording in questions.descriptions.wordings)
-    rounds: list[tuple[str, str, Mapping[str, Any], list[str]]] = [
-        ("looks", questions.attributes.prefix[0]["content"], knowledge.attributes, knowledge.attributes.get(name, [])),
-        ("scenes", questions.scenes.prefix[0]["content"], knowledge.scenes, knowledge.scenes.get(name, [])),
-        ("company", questions.co_occurrence.prefix[0]["content"], together, company),
+    rounds: list[tuple[str, Any, Mapping[str, Any], list[str]]] = [
+        ("attributes", questions.attributes, knowledge.attributes, knowledge.attributes.get(name, [])),
+        ("scenes", questions.scenes, knowledge.scenes, knowledge.scenes.get(name, [])),
+        ("co-occurrence", questions.co_occurrence, together, seen_with),
     ]
     rows = [
         {
             "name": kind,
-            "question": cell(question),
+            "question": cell(question.prefix[0]["content"]),
             "answers": sum(len(items) for items in answers.values()),
             "example": cell(shortened(example, 3)),
         }

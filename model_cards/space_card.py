@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.resources import files
 
 from huggingface_hub import RepoCard, SpaceCardData
 
 from wordsight.utils.errors import shortened
 
-from .card import cell
-from .edits import sign
+from .rendering import cell, render_card
 
 
 def render_space_card(repo_id: str, model: str, category_names: Sequence[str], gradio_version: str) -> str:
@@ -34,12 +32,11 @@ def render_space_card(repo_id: str, model: str, category_names: Sequence[str], g
         colorFrom="indigo",
         colorTo="yellow",
     )
-    card = RepoCard.from_template(
+    return render_card(
+        RepoCard,
         data,
-        template_str="---\n{{ card_data }}\n---\n\n"
-        + (files(__package__) / "space_template.md").read_text(encoding="utf-8"),
+        "space_template.md",
         name=name,
         model=model,
         categories=cell(shortened(category_names, 12)),
     )
-    return sign(str(card))

@@ -1,16 +1,15 @@
-"""The card of a data set of sentences."""
+"""The card of a dataset of sentences."""
 
 from __future__ import annotations
 
-from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from huggingface_hub import DatasetCard, DatasetCardData
 
 from wordsight.description_gen.dataset import with_categories
 
-from .card import OWN_LICENSE, OWN_LLM, cell
-from .edits import sign
+from .card import OWN_LICENSE, OWN_LLM
+from .rendering import cell, counted, render_card
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -26,7 +25,7 @@ def render_texts_card(dataset: Dataset, knowledge: Knowledge, repo_id: str) -> s
     Args:
         dataset: the sentences, with `labels` (multi-hot, K).
         knowledge: what the language model said of the K categories.
-        repo_id: the data set's id on the Hub.
+        repo_id: the dataset's id on the Hub.
     """
     counts = [sum(column) for column in zip(*dataset["labels"], strict=True)]
     data = DatasetCardData(
@@ -34,16 +33,16 @@ def render_texts_card(dataset: Dataset, knowledge: Knowledge, repo_id: str) -> s
         task_categories=["text-classification", "image-classification"],
         task_ids=["multi-label-image-classification", "multi-label-classification"],
         size_categories=next((size for limit, size in SIZES if len(dataset) < limit), "n>1M"),
-        pretty_name=f"Sentences about {len(knowledge.categories)} categories",
+        pretty_name=f"Sentences about {counted(len(knowledge.categories), 'category', 'categories')}",
         tags=["wordsight", "synthetic"],
         # `load_dataset` gives the description, and with it the categories, to whoever loads the dataset.
         dataset_info={"description": with_categories(dataset, knowledge.categories).info.description},
         configs=[{"config_name": "default", "data_files": [{"split": "train", "path": "data/train-*.parquet"}]}],
     )
-    card = DatasetCard.from_template(
+    return render_card(
+        DatasetCard,
         data,
-        template_str="---\n{{ card_data }}\n---\n\n"
-        + (files(__package__) / "texts_template.md").read_text(encoding="utf-8"),
+        "texts_template.md",
         knowledge=knowledge,
         sentences=len(dataset),
         repo_id=repo_id,
@@ -52,4 +51,3 @@ def render_texts_card(dataset: Dataset, knowledge: Knowledge, repo_id: str) -> s
             for category, count in zip(knowledge.categories, counts, strict=True)
         ],
     )
-    return sign(str(card))

@@ -7,6 +7,7 @@ import pytest
 from huggingface_hub import ModelCard, ModelCardData
 from PIL import Image
 
+from wordsight import WordsightForMultiLabelImageClassification
 from wordsight.hub import Destination, push_checkpoint
 from wordsight.hub.folder import write_card_and_pictures
 from wordsight.model_cards import render_model_card
@@ -115,7 +116,7 @@ def test_new_blocks_are_no_edit_of_a_persons():
 
 @pytest.mark.parametrize("metadata", ["{[", "- a list", "on: true"])
 def test_metadata_that_is_none(metadata):
-    with pytest.raises(InvalidInputError, match="no valid YAML"):
+    with pytest.raises(InvalidInputError, match="not valid YAML"):
         keep_edits(f"---\n{metadata}\n---\n\n# Text\n", sign(FIRST))
 
 
@@ -181,6 +182,15 @@ def test_a_card_of_ones_own_stays_and_that_is_said(folder):
     with pytest.warns(UserWarning, match="stays as it is; delete it"):
         write_card_and_pictures(folder)
     assert "# Mine" in (folder / "README.md").read_text() and "arXiv" not in (folder / "README.md").read_text()
+
+
+def test_counts_agree_with_their_nouns(folder, tmp_path):
+    assert "which of 4 categories a photo shows" in render_model_card(folder)
+    assert "prompts were learned from them" in render_model_card(folder)
+    model = WordsightForMultiLabelImageClassification.from_encoder("imagenet", ["cat"])
+    model.save_pretrained(tmp_path / "one")
+    text = write_card_and_pictures(tmp_path / "one").read_text()
+    assert "which of 1 category a photo shows" in text and "prompts are not trained yet" in text
 
 
 def test_folder_with_nothing_but_the_model(folder):

@@ -360,10 +360,10 @@ def test_the_card_is_not_accepted(published, to, api, tmp_path):
     with pytest.raises(InvalidInputError, match=r"does not accept the card: .*license.*Correct README.md"):
         push_checkpoint(folder, to)
     card.write_text("---\n{[\n---\n")
-    with pytest.raises(InvalidInputError, match="no valid YAML"):
+    with pytest.raises(InvalidInputError, match="not valid YAML"):
         push_checkpoint(folder, to)
     card.write_bytes("Gr\u00fc\u00dfe".encode("latin-1"))
-    with pytest.raises(InvalidInputError, match=r"README.md is no UTF-8 text"):
+    with pytest.raises(InvalidInputError, match=r"README.md is not UTF-8 text"):
         push_checkpoint(folder, to)
 
 

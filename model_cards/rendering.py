@@ -1,0 +1,44 @@
+"""What all cards have in common: a template that is filled, signed, and words that fit in."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import Any
+
+from huggingface_hub import CardData, RepoCard
+
+from .edits import sign
+
+
+def render_card(kind: type[RepoCard], data: CardData, template: str, **values: Any) -> str:
+    """A card, signed (see `edits.py`).
+
+    Args:
+        kind: huggingface_hub's class of card.
+        data: its metadata.
+        template: name of a file beside this one, in Jinja's language.
+        values: what the template names.
+    """
+    text = (files(__package__) / template).read_text(encoding="utf-8")
+    template_str = "---\n{{ card_data }}\n---\n\n" + text
+    return sign(str(kind.from_template(data, template_str=template_str, counted=counted, **values)))
+
+
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """A number and its noun, in agreement.
+
+    Args:
+        number: the number.
+        noun: in the singular.
+        plural: in the plural, by default with an "s".
+
+    Example:
+        >>> counted(1, "category", "categories"), counted(2, "sentence")
+        ('1 category', '2 sentences')
+    """
+    return f"{number} {noun}" if number == 1 else f"{number} {plural or noun + 's'}"
+
+
+def cell(text: str) -> str:
+    """Text that breaks no table."""
+    return " ".join(text.split()).replace("|", "\\|")
