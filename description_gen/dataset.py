@@ -92,8 +92,8 @@ def load_texts(path: Path | str) -> tuple[Dataset, Knowledge]:
     Example:
         >>> from wordsight import load_texts
         >>> texts, knowledge = load_texts("my-texts")  # doctest: +SKIP
-        >>> texts[0]["text"], [category.name for category in knowledge.categories]  # doctest: +SKIP
-        ('A cat on a sofa.', ['cat', 'dog'])
+        >>> texts.num_rows, [category.name for category in knowledge.categories]  # doctest: +SKIP
+        (400, ['cat', 'dog'])
     """
     from datasets import Dataset, load_from_disk
 
@@ -200,8 +200,8 @@ def label_texts(
 
     Example:
         >>> from wordsight import label_texts
-        >>> label_texts(["Two cats.", "A mug beside a cat."], ["cat", "cup, mug"])["labels"][:]
-        [[1, 0], [1, 1]]
+        >>> label_texts(["Two cats.", "A mug beside a cat."], ["cat", "cup, mug"]).to_dict()
+        {'text': ['Two cats.', 'A mug beside a cat.'], 'labels': [[1, 0], [1, 1]]}
     """
     from datasets import Dataset, DatasetDict
 

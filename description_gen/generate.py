@@ -78,8 +78,8 @@ def generate_texts(
     Example:
         >>> from wordsight import generate_texts
         >>> texts = generate_texts(["cat", "cup, mug", "rocket"], llm="Qwen/Qwen3-8B")  # doctest: +SKIP
-        >>> texts["train"][0]["text"]  # doctest: +SKIP
-        'A cat sleeps beside a mug on a kitchen table.'
+        >>> texts.num_rows  # doctest: +SKIP
+        {'train': 1800, 'validation': 200}
     """
     known = as_categories(categories)
     base_urls = [base_url] if isinstance(base_url, str) else list(base_url or ())
