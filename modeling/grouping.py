@@ -39,7 +39,7 @@ def find_groups(
     given: GroupsGiven | None = None,
     seed: int = 0,
 ) -> dict[str, Groups]:
-    """Both kinds of groups: those given, the others from knowledge, labels and names, as far as they are there.
+    """Both kinds of groups: those passed in, the others from knowledge, labels and names, as far as they are known.
 
     Args:
         categories: the K categories.
@@ -47,14 +47,14 @@ def find_groups(
         knowledge: what a language model said of them.
         labels: (N, K) multi-hot labels of sentences; N may be 0.
         given: a file that `read_groups` takes, or what it holds.
-        seed: of the search for communities.
+        seed: seed of the search for communities.
 
     Returns:
         "attribute_groups" and "cooccurrence_groups", as `WordsightConfig` takes them. Where nothing tells which
         categories are seen together, all are in one group.
 
     Raises:
-        InvalidInputError: the file can't be used.
+        InvalidInputError: the groups are not in the expected form.
     """
     names = [category.name for category in categories]
     found: dict[str, Groups] = {}
@@ -103,9 +103,10 @@ def cooccurrence_graph(
 
     Args:
         names: K category names.
-        answers: what the LLM said of a category's company: name -> other name -> weight in [0, 1]; both directions
-            add up.
-        labels: (N, K) multi-hot labels of the sentences. Two categories add the cosine of their columns.
+        answers: the LLM's co-occurrence answers: name -> other name -> weight in [0, 1]. A pair weighs the mean of both
+            directions.
+        labels: (N, K) multi-hot labels of the sentences. The cosine of two categories' columns is added
+            to their weight.
     """
     together = labels.T.astype(np.float64) @ labels
     counts = np.maximum(np.sqrt(np.diag(together)), 1)

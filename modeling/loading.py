@@ -26,8 +26,8 @@ def load_model(model: str, revision: str | None = None) -> WordsightForMultiLabe
             return WordsightForMultiLabelImageClassification.from_pretrained(model, revision=revision or "main")
     except OSError as error:
         raise InvalidInputError(
-            f"The model {model!r} can't be loaded: {str(error).splitlines()[0]} Give the folder that `wordsight train "
-            "--out` wrote, or a Hub id; for a private one, log in with `hf auth login` or set HF_TOKEN."
+            f"The model {model!r} can't be loaded: {str(error).splitlines()[0]} Pass the folder that `wordsight train "
+            "--out` wrote, or a Hub id; for a private model, log in with `hf auth login` or set HF_TOKEN."
         ) from error
 
 

@@ -72,8 +72,8 @@ class Pieces:
         assert self.size is not None
         if self.size == 1:
             raise WordsightError(
-                f"Memory does not suffice for one of the {self.what} at a time. Free the accelerator (nvidia-smi shows "
-                'who uses it), or work on the CPU: CUDA_VISIBLE_DEVICES="".'
+                f"Out of memory with only one of the {self.what} at a time. Free the accelerator (nvidia-smi shows who "
+                'uses it), or work on the CPU: CUDA_VISIBLE_DEVICES="".'
             )
         before, self.size = self.size, self.size // 2
         warnings.warn(f"Out of memory with {before} {self.what} at a time; going on with {self.size}.", stacklevel=2)

@@ -221,7 +221,7 @@ def test_unsupported_family_lists_the_supported_ones(tmp_path):
     BertModel(
         BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8)
     ).save_pretrained(tmp_path)
-    with pytest.raises(InvalidInputError, match="'bert' model; supported are clip, siglip, wordsight-offline"):
+    with pytest.raises(InvalidInputError, match="'bert' model; supported are clip, imagenet, siglip"):
         load_text_encoder(str(tmp_path))
 
 

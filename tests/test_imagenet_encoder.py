@@ -10,7 +10,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoTokenizer
+from typer.testing import CliRunner
 
+from wordsight import WordsightConfig, WordsightForMultiLabelImageClassification
+from wordsight.cli import app
 from wordsight.demo import PHOTOS
 from wordsight.description_gen import read_categories
 from wordsight.example_photos import load_photos
@@ -59,6 +62,24 @@ def test_halves_give_what_the_whole_gives(whole, imagenet_encoder_dir):
     assert image(pixels).grid == (3, 2)
     assert not any("vision" in name for name, _ in text.named_parameters())
     assert not any("text" in name for name, _ in image.named_parameters())
+
+
+def test_its_earlier_name_is_an_alias(imagenet_encoder_dir, texts_dir, tmp_path):
+    """ "offline", in the loaders, in a config, in `from_encoder` and on the command line."""
+    inputs = load_text_encoder("imagenet").tokenizer(["a cat on a chair"], return_tensors="pt")
+    now, before = (load_text_encoder(name)(**_texts(inputs)).pooled for name in ("imagenet", "offline"))
+    assert torch.equal(now, before)
+    pixels = torch.randn(1, 3, 64, 64)
+    now, before = (load_image_encoder(name)(pixels).pooled for name in ("imagenet", "offline"))
+    assert torch.equal(now, before)
+    model = WordsightForMultiLabelImageClassification.from_encoder("offline", ["cat", "dog"])
+    assert model.config.encoder == WordsightConfig(id2label={0: "cat"}, encoder="offline").encoder == "imagenet"
+    command = ["groups", str(texts_dir), "--encoder", "offline", "--out", str(tmp_path / "groups.json")]
+    assert CliRunner().invoke(app, command, catch_exceptions=False).exit_code == 0
+
+
+def _texts(inputs):
+    return {key: inputs[key] for key in ("input_ids", "attention_mask")}
 
 
 def test_text_side_by_hand(whole, imagenet_encoder_dir):

@@ -43,7 +43,9 @@ def model_dir(tmp_path_factory, texts_dir, tiny_clip_dir, files):
         for entry in found:
             logits.setdefault(entry["label"], []).append(entry["score"])
     config = json.loads((out / "config.json").read_text())
-    config["score_threshold"] = [float(np.median(logits[name])) for name in config["id2label"].values()]
+    # The logits are scale * (similarity - threshold).
+    fitted = zip(config["id2label"].values(), config["score_scale"], config["score_threshold"], strict=True)
+    config["score_threshold"] = [at + float(np.median(logits[name])) / scale for name, scale, at in fitted]
     (out / "config.json").write_text(json.dumps(config))
     return out
 

@@ -128,7 +128,7 @@ class TextEncoder(nn.Module, ABC):
         """Texts (N, L) as unit vectors; what a family implements."""
 
     def pool(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """What `encode` gives as pooled (N, D); families leave out the work for tokens."""
+        """What `encode` gives as pooled (N, D); families skip the work for tokens."""
         return self.encode(input_ids, attention_mask).pooled
 
     def pool_texts(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:

@@ -18,10 +18,12 @@ from .imagenet.encoders import ImageNetImageEncoder
 from .siglip import SiglipImageEncoder
 
 IMAGENET = "imagenet"
+IMAGENET_NAMES = (IMAGENET, "offline")  # its name until version 0.2, which configs and scripts may still have
+IMAGENET_TYPE = "wordsight-offline"  # the model type, as folders built by version 0.2 have it
 IMAGE_ENCODERS: dict[str, Any] = {
     "clip": CLIPImageEncoder,
     "siglip": SiglipImageEncoder,
-    "wordsight-offline": ImageNetImageEncoder,
+    IMAGENET_TYPE: ImageNetImageEncoder,
 }
 
 
@@ -37,7 +39,7 @@ def load_image_encoder(name: str, patch_embeddings: Literal["value", "plain"] = 
         InvalidInputError: no encoder is there, or it is of a family that wordsight does not know.
     """
     kwargs = given(kwargs)
-    if name == IMAGENET:
+    if name in IMAGENET_NAMES:
         with quiet_loading():
             return ImageNetImageEncoder.from_packages(dtype=kwargs.get("dtype"))
     family = family_of(name, name, IMAGE_ENCODERS, kwargs)
@@ -104,7 +106,6 @@ def family_of(name: str, path: str, families: dict[str, Any], kwargs: dict[str, 
             f"the path of a saved encoder, or {IMAGENET!r}."
         ) from error
     if family not in families:
-        raise InvalidInputError(
-            f"The encoder {name!r} is a {family!r} model; supported are {', '.join(sorted(families))}."
-        )
+        supported = sorted(IMAGENET if known == IMAGENET_TYPE else known for known in families)
+        raise InvalidInputError(f"The encoder {name!r} is a {family!r} model; supported are {', '.join(supported)}.")
     return family

@@ -10,13 +10,13 @@ from .base import TextEncoder
 from .clip import CLIPTextEncoder
 from .imagenet.build import cached_imagenet_encoder
 from .imagenet.encoders import ImageNetTextEncoder
-from .loading import IMAGENET, family_of, given, no_code_of, quiet_loading
+from .loading import IMAGENET_NAMES, IMAGENET_TYPE, family_of, given, no_code_of, quiet_loading
 from .siglip import SiglipTextEncoder
 
 TEXT_ENCODERS: dict[str, Any] = {
     "clip": CLIPTextEncoder,
     "siglip": SiglipTextEncoder,
-    "wordsight-offline": ImageNetTextEncoder,
+    IMAGENET_TYPE: ImageNetTextEncoder,
 }
 
 
@@ -31,7 +31,7 @@ def load_text_encoder(name: str, **kwargs: Any) -> TextEncoder:
         InvalidInputError: no encoder is there, or it is of a family that wordsight does not know.
     """
     path, kwargs = name, given(kwargs)
-    if name == IMAGENET:
+    if name in IMAGENET_NAMES:
         path = str(cached_imagenet_encoder())
         kwargs.pop("revision", None)
     family = family_of(name, path, TEXT_ENCODERS, kwargs)
