@@ -41,8 +41,8 @@ TASK = "multi-label-image-classification"
 LABEL = f"""
 import json, sys, wordsight
 from transformers import pipeline
-labeler = pipeline("{TASK}", model=sys.argv[1])
-print(json.dumps(labeler(sys.argv[2])))
+classifier = pipeline("{TASK}", model=sys.argv[1])
+print(json.dumps(classifier(sys.argv[2])))
 """
 
 
@@ -113,8 +113,10 @@ def test_loading_arguments(published, hub, photo_path, expected, tmp_path):
     assert torch.equal(online.global_embeddings, local.global_embeddings)
     half = AutoModel.from_pretrained(published.repo_id, dtype=torch.bfloat16, device_map="auto")
     assert half.dtype == half.image_encoder.model.dtype == torch.bfloat16
-    labeler = pipeline(TASK, model=published.repo_id, dtype=torch.float32, device_map="cpu", token=hub.tokens["read"])
-    assert labeler(str(photo_path)) == expected
+    classifier = pipeline(
+        TASK, model=published.repo_id, dtype=torch.float32, device_map="cpu", token=hub.tokens["read"]
+    )
+    assert classifier(str(photo_path)) == expected
 
 
 @pytest.mark.parametrize("trust", [None, True])
@@ -140,8 +142,8 @@ def test_model_in_memory_is_pushed_with_the_files_it_came_with(published, api, h
     pulled = WordsightForMultiLabelImageClassification.from_pretrained(to.repo_id)
     assert torch.equal(pulled.global_embeddings, model.global_embeddings)
     assert "turned" in ModelCard.load(to.repo_id).data.tags
-    labeler = pipeline(TASK, model=str(published.folder))
-    assert labeler.push_to_hub(f"{to.repo_id}-2", token=hub.tokens["write"]).repo_url.repo_id == f"{to.repo_id}-2"
+    classifier = pipeline(TASK, model=str(published.folder))
+    assert classifier.push_to_hub(f"{to.repo_id}-2", token=hub.tokens["write"]).repo_url.repo_id == f"{to.repo_id}-2"
 
 
 def test_save_pretrained_can_push(published, api, to, tmp_path):

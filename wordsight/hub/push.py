@@ -29,7 +29,7 @@ from .errors import explained
 from .folder import draw_pictures
 from .remote_code import CONFIG_ENTRIES, write_remote_code
 from .side_files import IMAGE_PROCESSOR, fetch_side_files, stale_side_files
-from .upload import Destination, push_files, retry
+from .upload import Destination, Upload, push_files, retry
 
 # Nothing else of a folder is pushed: it may hold checkpoints, or a user's own files.
 MODEL_FILES = ("config.json", "model.safetensors", IMAGE_PROCESSOR)
@@ -108,13 +108,7 @@ def push_checkpoint(
     config = _checked_config(folder, encoder, to)
     with tempfile.TemporaryDirectory() as temporary:
         stage = Path(temporary)
-        copy_side_files(folder, stage, [*MODEL_FILES[1:], *SIDE_FILES])
-        config.save_pretrained(stage)
-        path = stage / MODEL_FILES[0]
-        entries = json.loads(path.read_text(encoding="utf-8")) | CONFIG_ENTRIES
-        path.write_text(json.dumps(entries, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-        code = write_remote_code(stage)
-        draw_pictures(stage)
+        code = _stage_model(folder, stage, config)
         local = read_card(folder / CARD)
 
         def render(repo_id: str, linked: list[str]) -> str:
@@ -122,14 +116,14 @@ def push_checkpoint(
 
         names = [*MODEL_FILES, *SIDE_FILES, *(file.name for file in code)]
         files = {name: stage / name for name in names if name != CARD and (stage / name).is_file()}
-        return push_files(
+        upload = Upload(
             files,
             card_maker(render, local, {"license": license, "tags": list(tags)}),
-            to,
             commit_message or DEFAULT_MESSAGE.format("model"),
             commit_description,
             find_stale=partial(_stale, stage, files),
         )
+        return push_files(upload, to)
 
 
 def push_texts(
@@ -163,12 +157,12 @@ def push_texts(
         def render(repo_id: str, _linked: list[str]) -> str:
             return render_texts_card(dataset, knowledge, repo_id)
 
-        commit = push_files(
+        upload = Upload(
             {"data/train-00000-of-00001.parquet": parquet, KNOWLEDGE: folder / KNOWLEDGE},
             card_maker(render, None, {"license": license}),
-            replace(to, repo_type="dataset"),
             commit_message or DEFAULT_MESSAGE.format("sentences"),
         )
+        commit = push_files(upload, replace(to, repo_type="dataset"))
     note_published(folder, commit.repo_url.repo_id)
     return commit
 
@@ -198,6 +192,17 @@ def card_maker(
         return card
 
     return make
+
+
+def _stage_model(folder: Path, stage: Path, config: WordsightConfig) -> list[Path]:
+    """Puts into an empty folder what is published of a model, but for the card; gives the files of code."""
+    copy_side_files(folder, stage, [*MODEL_FILES[1:], *SIDE_FILES])
+    config.save_pretrained(stage)
+    path = stage / MODEL_FILES[0]
+    entries = json.loads(path.read_text(encoding="utf-8")) | CONFIG_ENTRIES
+    path.write_text(json.dumps(entries, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    draw_pictures(stage)
+    return write_remote_code(stage)
 
 
 def _stale(

@@ -22,7 +22,7 @@ from wordsight.version import __version__
 from .errors import explained
 from .push import DEFAULT_MESSAGE, card_maker
 from .remote_code import joined_source
-from .upload import Destination, push_files, retry
+from .upload import Destination, Upload, push_files, retry
 
 # The modules that make app.py, in the order in which they need each other.
 MODULES = (
@@ -82,15 +82,15 @@ def push_space(model: str, to: Destination, *, commit_message: str | None = None
         (folder / "app.py").write_text(app_source(model, revision), encoding="utf-8")
         (folder / "requirements.txt").write_text("\n".join(requirements(config)) + "\n", encoding="utf-8")
         photos = [Path(path) for path in example_photos() if Path(path).stem in EXAMPLES]
-        return push_files(
+        upload = Upload(
             {name: folder / name for name in ("app.py", "requirements.txt")}
             | {f"examples/{photo.name}": photo for photo in photos},
             card_maker(
                 lambda repo_id, _linked: render_space_card(repo_id, model, config.category_names, gradio), None, {}
             ),
-            replace(to, repo_type="space"),
             commit_message or DEFAULT_MESSAGE.format("Space"),
         )
+        return push_files(upload, replace(to, repo_type="space"))
 
 
 def app_source(model: str, revision: str) -> str:

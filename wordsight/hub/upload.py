@@ -37,9 +37,9 @@ class Destination:
     Attributes:
         repo_id: "user/name", or "name" for the token's owner.
         repo_type: "model", "dataset" or "space".
-        private: whether the repository is private, if it is made.
+        private: whether the repository is private, if it is created.
         token: a token; by default that of `hf auth login` or `HF_TOKEN`.
-        revision: branch; made if it is not there.
+        revision: branch; created if it does not exist.
         create_pr: whether to open a pull request instead.
     """
 
@@ -51,74 +51,92 @@ class Destination:
     create_pr: bool = False
 
 
-def push_files(
-    files: Mapping[str, Path],
-    make_card: Callable[[str, str | None], str],
-    to: Destination,
-    commit_message: str,
-    commit_description: str | None = None,
-    find_stale: FindStale | None = None,
-) -> CommitInfo:
-    """Pushes files and a card in one commit; the repository is made if it is not there.
+@dataclass(frozen=True)
+class Upload:
+    """What is to be in a repository.
+
+    Attributes:
+        files: path in the repository -> file.
+        make_card: gives the card, from the repository's full id and the card that is there.
+        commit_message: of the commit.
+        commit_description: of the commit.
+        find_stale: names what is to be removed from the repository, from the paths that are there and a function that
+            downloads one of them into a folder.
+    """
+
+    files: Mapping[str, Path]
+    make_card: Callable[[str, str | None], str]
+    commit_message: str
+    commit_description: str | None = None
+    find_stale: FindStale | None = None
+
+
+def push_files(upload: Upload, to: Destination) -> CommitInfo:
+    """Pushes files and a card in one commit; the repository is created if it does not exist.
 
     A 5xx answer, too many requests and a lost connection are tried again: what was committed already is recognized and
     not committed twice. A pull request's commit is sent only once, since it could be opened twice.
 
     Args:
-        files: path in the repository -> file.
-        make_card: gives the card, from the repository's full id and the card that is there.
+        upload: the files, and how the card is made.
         to: where to.
-        commit_message: of the commit.
-        commit_description: of the commit.
-        find_stale: names what is to be removed from the repository, from the paths that are there and a function that
-            downloads one of them into a folder.
 
     Raises:
         HubError: the Hub refused or did not answer; says whether a retry is safe.
         InvalidInputError: the repository's name or the card is not valid.
     """
     api = HfApi(token=to.token)
-
-    def prepare() -> tuple[Operations, str | None]:
-        info = api.repo_info(repo_id, repo_type=to.repo_type, revision=to.revision, timeout=REQUEST_TIMEOUT)
-        there = {sibling.rfilename for sibling in getattr(info, "siblings", None) or ()}
-        card = make_card(repo_id, _read_card(api, repo_id, to.repo_type, info.sha) if CARD in there else None)
-        operations: Operations = [CommitOperationAdd(name, path) for name, path in sorted(files.items())]
-        operations.append(CommitOperationAdd(CARD, card.encode()))
-        if find_stale is not None:
-            stale = find_stale(there, lambda name, folder: fetch(api, repo_id, name, folder, to.repo_type, info.sha))
-            operations += [CommitOperationDelete(name) for name in sorted(there & set(stale) - set(files))]
-        return operations, info.sha
-
-    def commit(operations: Operations, parent: str | None) -> CommitInfo:
-        return api.create_commit(
-            repo_id,
-            operations,
-            commit_message=commit_message,
-            commit_description=commit_description,
-            repo_type=to.repo_type,
-            revision=to.revision,
-            create_pr=to.create_pr,
-            parent_commit=parent,
-        )
-
-    def upload_large() -> Operations:
-        operations, _ = prepare()
-        additions = [operation for operation in operations if isinstance(operation, CommitOperationAdd)]
-        api.preupload_lfs_files(
-            repo_id, additions, repo_type=to.repo_type, revision=to.revision, create_pr=True, free_memory=False
-        )
-        return operations
-
     with _bounded_requests(), library_step(f"Pushing to {to.repo_id}"):
         with explained(to.repo_id, api.endpoint):
             repo_id = retry(lambda: _open(api, to))
             if not to.create_pr:
                 # Whoever changed the repository since its card was read must not be overwritten: hence the parent.
-                return retry(lambda: commit(*prepare()))
-            operations = retry(upload_large)
+                return retry(lambda: _commit(api, repo_id, upload, to, *_prepare(api, repo_id, upload, to)))
+            operations = retry(lambda: _upload_large(api, repo_id, upload, to))
         with explained(repo_id, api.endpoint, landed_unknown=True):
-            return commit(operations, None)
+            return _commit(api, repo_id, upload, to, operations, None)
+
+
+def _prepare(api: HfApi, repo_id: str, upload: Upload, to: Destination) -> tuple[Operations, str | None]:
+    """What a commit consists of, and the commit that it is made on."""
+    info = api.repo_info(repo_id, repo_type=to.repo_type, revision=to.revision, timeout=REQUEST_TIMEOUT)
+    there = {sibling.rfilename for sibling in getattr(info, "siblings", None) or ()}
+    card = upload.make_card(repo_id, _read_card(api, repo_id, to.repo_type, info.sha) if CARD in there else None)
+    operations: Operations = [CommitOperationAdd(name, path) for name, path in sorted(upload.files.items())]
+    operations.append(CommitOperationAdd(CARD, card.encode()))
+    if upload.find_stale is not None:
+
+        def download(name: str, folder: Path) -> Path | None:
+            return fetch(api, repo_id, name, folder, to.repo_type, info.sha)
+
+        stale = there & set(upload.find_stale(there, download)) - set(upload.files)
+        operations += [CommitOperationDelete(name) for name in sorted(stale)]
+    return operations, info.sha
+
+
+def _commit(
+    api: HfApi, repo_id: str, upload: Upload, to: Destination, operations: Operations, parent: str | None
+) -> CommitInfo:
+    return api.create_commit(
+        repo_id,
+        operations,
+        commit_message=upload.commit_message,
+        commit_description=upload.commit_description,
+        repo_type=to.repo_type,
+        revision=to.revision,
+        create_pr=to.create_pr,
+        parent_commit=parent,
+    )
+
+
+def _upload_large(api: HfApi, repo_id: str, upload: Upload, to: Destination) -> Operations:
+    """Uploads large files ahead of a pull request's commit, which then is one small request."""
+    operations, _ = _prepare(api, repo_id, upload, to)
+    additions = [operation for operation in operations if isinstance(operation, CommitOperationAdd)]
+    api.preupload_lfs_files(
+        repo_id, additions, repo_type=to.repo_type, revision=to.revision, create_pr=True, free_memory=False
+    )
+    return operations
 
 
 def fetch(api: HfApi, repo_id: str, name: str, folder: Path, repo_type: str, revision: str | None) -> Path | None:
