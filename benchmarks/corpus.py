@@ -5,10 +5,10 @@ from __future__ import annotations
 from importlib.resources import files
 
 import numpy as np
+from datasets import ClassLabel, Dataset, Features, List, Value
 
-from wordsight.description_gen import Category, Knowledge, read_categories
+from wordsight.description_gen import read_categories
 from wordsight.modeling.configuration_wordsight import WordsightConfig
-from wordsight.modeling.training.data import TrainingTexts
 
 PATTERNS = (
     "A {} stands next to a {} in front of an old brick building on a sunny day.",
@@ -30,23 +30,19 @@ def category_names(count: int) -> list[str]:
     return names[:count]
 
 
-def training_texts(categories: int, sentences: int, seed: int = 0) -> TrainingTexts:
+def training_texts(categories: int, sentences: int, seed: int = 0) -> Dataset:
     """Different sentences, each about two of the categories, with their labels."""
     names = category_names(categories)
     rng = np.random.default_rng(seed)
-    texts: dict[str, tuple[int, int]] = {}
-    while len(texts) < sentences + 2:
+    texts: dict[str, list[int]] = {}
+    while len(texts) < sentences:
         first, second = (int(k) for k in rng.choice(categories, size=2, replace=False))
         pattern = PATTERNS[rng.integers(len(PATTERNS))]
         # More sentences than patterns and pairs give: a number makes them differ, as other words would.
         tail = "" if sentences < 1000 * categories else f" Photo {len(texts)}."
-        texts[pattern.format(names[first], names[second]) + tail] = (first, second)
-    labels = np.zeros((len(texts), categories), dtype=np.int8)
-    for row, members in enumerate(texts.values()):
-        labels[row, list(members)] = 1
-    knowledge = Knowledge([Category(name) for name in names], "templates", seed)
-    lines = list(texts)
-    return TrainingTexts(lines[:-2], labels[:-2], lines[-2:], labels[-2:], knowledge)
+        texts[pattern.format(names[first], names[second]) + tail] = [first, second]
+    features = Features({"text": Value("string"), "labels": List(ClassLabel(names=names))})
+    return Dataset.from_dict({"text": list(texts), "labels": list(texts.values())}, features=features)
 
 
 def model_config(categories: int, width: int, dim: int, tokens: tuple[int, int, int, int]) -> WordsightConfig:

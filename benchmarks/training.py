@@ -7,20 +7,22 @@ import json
 import time
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator
+from transformers import Trainer, TrainerCallback
 
 from benchmarks.corpus import model_config, training_texts
 from benchmarks.encoders import random_clip
-from benchmarks.measure import in_new_process, interleaved, peak_memory, ratios, scratch_folder, slope, spread
+from benchmarks.measure import Seconds, in_new_process, interleaved, peak_memory, ratios, scratch_folder, slope, spread
 from wordsight.modeling.encoders import TextEncoder, load_text_encoder
+from wordsight.modeling.modeling_wordsight import WordsightForMultiLabelImageClassification
 from wordsight.modeling.prompt_layout import PromptLayout
 from wordsight.modeling.prompts import HierarchicalPrompts, soft_token_keys
 from wordsight.modeling.scoring import global_logits, local_logits, ranking_loss
-from wordsight.modeling.training.arguments import TrainingConfig
+from wordsight.modeling.training.settings import arguments_of
 from wordsight.modeling.training.trainer import PromptTrainer
 
 BATCH = 512
@@ -39,21 +41,22 @@ class ReferenceLoop:
     """
 
     def __init__(self, trainer: PromptTrainer, pad_to: str = "longest") -> None:
-        self.config, self.texts, self.encoder = trainer.model_config, trainer.texts, trainer.text_encoder
+        self.config, self.sentences = trainer.model.config, trainer.train_dataset
+        self.encoder = trainer.model.load_text_encoder()
         self.pad_to = pad_to
         self.prompts = HierarchicalPrompts(self.config)
-        self.prompts.load_state_dict(trainer.prompts.state_dict())
+        self.prompts.load_state_dict(trainer.model.prompts.state_dict())
         keys = soft_token_keys(self.config)
         self.chunk = PromptLayout(self.config.category_names, keys, self.encoder).whole
         self.optimizer = torch.optim.AdamW(
-            self.prompts.parameters(), lr=trainer.config.learning_rate, weight_decay=trainer.config.weight_decay
+            self.prompts.parameters(), lr=trainer.args.learning_rate, weight_decay=trainer.args.weight_decay
         )
 
     def loss(self, rows: np.ndarray[Any, Any]) -> torch.Tensor:
         """Mean ranking loss of some sentences, with gradient."""
         config, encoder = self.config, self.encoder
         inputs = encoder.tokenizer(
-            [self.texts.train_texts[row] for row in rows],
+            [self.sentences.texts[row] for row in rows],
             padding=self.pad_to,
             truncation=True,
             max_length=encoder.max_length,
@@ -65,7 +68,7 @@ class ReferenceLoop:
             TextEncoder.encode_prompts(encoder, self.chunk, branch())
             for branch in (self.prompts.global_branch, self.prompts.local_branch)
         )
-        labels = torch.from_numpy(self.texts.train_labels[rows])
+        labels = torch.from_numpy(self.sentences.labels[rows])
         scores_global = global_logits(sentences.pooled, in_global, config.logit_scale)
         scores_local = local_logits(
             sentences.tokens, in_local, config.logit_scale, config.local_temperature_text, sentences.mask
@@ -81,35 +84,59 @@ class ReferenceLoop:
         return float(loss.detach())
 
 
+class StepClock(TrainerCallback):
+    """Seconds of each step of Trainer's own loop, from the end of one to the end of the next."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+        self._last: float | None = None
+
+    def on_train_begin(self, *arguments: Any, **more: Any) -> None:
+        """The first step has more to do: it is not counted."""
+        self.seconds, self._last = [], None
+
+    def on_step_end(self, *arguments: Any, **more: Any) -> None:
+        """Ends a step."""
+        now = time.perf_counter()
+        if self._last is not None:
+            self.seconds.append(now - self._last)
+        self._last = now
+
+
 def make_trainer(
     encoder: str, categories: int, sentences: int, tokens: tuple[int, int, int, int] = TOKENS, **settings: Any
 ) -> PromptTrainer:
-    """A trainer as `wordsight train` makes it, on texts of templates."""
+    """A trainer as `wordsight train` makes it, on texts of templates; it does nothing but steps."""
     text_encoder = load_text_encoder(encoder)
-    dim = text_encoder.pool_texts(torch.tensor([[1, 2]]), torch.ones(1, 2, dtype=torch.long)).shape[-1]
-    config = TrainingConfig.for_encoder(encoder, **{"batch_size": BATCH, **settings})
+    config = model_config(categories, text_encoder.width, text_encoder.projection_dim, tokens)
+    model = WordsightForMultiLabelImageClassification(config, text_encoder=text_encoder)
+    model.initialize_prompts()
+    texts = training_texts(categories, sentences + 2)
+    nothing = {"eval_strategy": "no", "save_strategy": "no", "load_best_model_at_end": False}
+    folder = scratch_folder()
+    args = arguments_of(
+        {"batch_size": BATCH, "template_sentences": False, **settings},
+        folder,
+        feature_cache=str(folder / "features"),
+        **nothing,
+    )
     return PromptTrainer(
-        model_config(categories, text_encoder.width, dim, tokens),
-        config,
-        training_texts(categories, sentences),
-        text_encoder,
-        Accelerator(cpu=not torch.accelerator.is_available(), mixed_precision=config.mixed_precision),
-        scratch_folder(),
+        model=model,
+        args=args,
+        train_dataset=texts.select(range(sentences)),
+        eval_dataset=texts.select(range(sentences, sentences + 2)),
+        callbacks=[StepClock()],
     )
 
 
-def stepper(trainer: PromptTrainer) -> Callable[[], float]:
-    """What does one step of the trainer's own with the first sentences."""
-    features = trainer.load_features()
-    rows = np.arange(min(trainer.config.batch_size, len(trainer.texts.train_texts)))
-    trainer.network.train()
+def stepper(trainer: PromptTrainer) -> Callable[[], Seconds]:
+    """What runs Trainer's own loop for two steps; gives the seconds of the second, everything in it."""
+    trainer.args.max_steps = 2
+    clock = next(found for found in trainer.callback_handler.callbacks if isinstance(found, StepClock))
 
-    def step() -> float:
-        loss = trainer._backward(rows, len(rows), 0, features)
-        trainer.optimizer.step()
-        trainer.scheduler.step()
-        trainer.optimizer.zero_grad()
-        return float(loss) / len(rows)
+    def step() -> Seconds:
+        Trainer.train(trainer)
+        return Seconds(clock.seconds[-1])
 
     return step
 
@@ -185,7 +212,7 @@ def _one(arguments: argparse.Namespace) -> dict[str, Any]:
     else:
         step = stepper(trainer)
         if arguments.compile:
-            layout = trainer.network.embedder.layout
+            layout = trainer.model.embedder.layout
             layout.encode = torch.compile(layout.encode)
     start = time.perf_counter()
     seconds = interleaved({"step": step}, arguments.repeats)["step"]
@@ -196,15 +223,16 @@ def _one(arguments: argparse.Namespace) -> dict[str, Any]:
 def _sentences(arguments: argparse.Namespace) -> dict[str, Any]:
     """Building the features of so many sentences, opening them again, and a step with them."""
     trainer = make_trainer(arguments.encoder, arguments.categories, arguments.sentences)
-    trainer.feature_cache = trainer.out
+    sentences = trainer.train_dataset
     start = time.perf_counter()
-    trainer.load_features()
+    trainer.encode(sentences)
     built = time.perf_counter()
-    trainer.load_features()
+    sentences.features = None
+    trainer.encode(sentences)
     opened = time.perf_counter()
     step = stepper(trainer)
     seconds = interleaved({"step": step}, 1)["step"]
-    size = sum(path.stat().st_size for path in trainer.out.rglob("*.npy"))
+    size = sum(path.stat().st_size for path in Path(str(trainer.args.feature_cache)).rglob("*.bin"))
     return {
         "build_seconds": built - start,
         "open_seconds": opened - built,

@@ -92,14 +92,11 @@ def predict_shards(
         InvalidInputError: an option or the source can't be used, or `out` holds another run; names what differs.
         WordsightError: a shard can't be finished; names it. What is whole is kept.
     """
-    from wordsight.modeling.training.train import warn_if_fewer_processes
-
     if shards < 1:
         raise InvalidInputError(f"shards must be 1 or more, got {shards}.")
     # Shards take as long as they take: who is done first waits for the others, and no clock ends that.
     patient = InitProcessGroupKwargs(timeout=timedelta(days=30))
     accelerator = Accelerator(cpu=not torch.accelerator.is_available(), kwargs_handlers=[patient])
-    warn_if_fewer_processes(accelerator.num_processes)
     out, source = Path(out), str(source)
     classifier = load_pipeline(model, revision, accelerator.device)
     options = {"threshold": threshold, "top_k": top_k}

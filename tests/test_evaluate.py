@@ -12,7 +12,7 @@ from PIL import Image
 from sklearn.metrics import average_precision_score
 from typer.testing import CliRunner
 
-from wordsight import TrainingConfig, WordsightForMultiLabelImageClassification, load_text_encoder, train_prompts
+from wordsight import WordsightForMultiLabelImageClassification, load_text_encoder, train_prompts
 from wordsight.cli import app
 from wordsight.modeling.category_embeddings import reference_mean
 from wordsight.modeling.evaluation import metrics
@@ -21,6 +21,7 @@ from wordsight.modeling.evaluation.methods import MethodFactory, clip_templates
 from wordsight.modeling.evaluation.options import METHODS, parse_methods
 from wordsight.modeling.evaluation.results import record_evaluation
 from wordsight.modeling.evaluation.run import evaluate_methods
+from wordsight.modeling.training.settings import arguments_of
 from wordsight.pipelines.calibrate import score_photos
 from wordsight.pipelines.image_loader import photo_batches
 from wordsight.pipelines.image_sources import find_photos
@@ -35,8 +36,8 @@ COUNT = 33  # odd, and no whole number of batches of 8
 @pytest.fixture(scope="module")
 def model_dir(tmp_path_factory, texts_dir, tiny_clip_dir):
     out = tmp_path_factory.mktemp("measured") / "model"
-    config = TrainingConfig.for_encoder("clip", epochs=2, batch_size=32, prior_weight=0.5, mean_shift=True)
-    train_prompts(texts_dir, out, str(tiny_clip_dir), config=config)
+    args = arguments_of({"epochs": 2, "batch_size": 32, "prior_weight": 0.5, "mean_shift": True}, out)
+    train_prompts(texts_dir, out, str(tiny_clip_dir), args=args)
     return out
 
 

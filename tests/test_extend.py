@@ -7,10 +7,11 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from wordsight import TrainingConfig, WordsightForMultiLabelImageClassification, train_prompts
+from wordsight import WordsightForMultiLabelImageClassification, train_prompts
 from wordsight.cli import app
 from wordsight.description_gen import Category, Knowledge
 from wordsight.modeling.training.extend import extend_model
+from wordsight.modeling.training.settings import arguments_of
 from wordsight.pipelines.calibrate import calibrate_checkpoint
 from wordsight.utils.errors import InvalidInputError
 
@@ -25,10 +26,9 @@ GROUPS = {"attribute_groups": [["cat", "dog"], ["car", "cup"]], "cooccurrence_gr
 def model_dir(tmp_path_factory, texts_dir, tiny_clip_dir):
     folder = tmp_path_factory.mktemp("old")
     (folder / "groups.json").write_text(json.dumps(GROUPS))
-    config = TrainingConfig.for_encoder(
-        "clip", epochs=2, batch_size=16, learning_rate=5e-2, prior_weight=0.5, mean_shift=True
-    )
-    train_prompts(texts_dir, folder / "model", str(tiny_clip_dir), config=config, groups=folder / "groups.json")
+    settings = {"epochs": 2, "batch_size": 16, "learning_rate": 5e-2, "prior_weight": 0.5, "mean_shift": True}
+    args = arguments_of(settings, folder / "model")
+    train_prompts(texts_dir, folder / "model", str(tiny_clip_dir), args=args, groups=folder / "groups.json")
     return folder / "model"
 
 
@@ -132,6 +132,6 @@ def test_groups_command(texts_dir, tiny_clip_dir, tmp_path):
     with Image.open(tmp_path / "groups.png") as picture:
         assert len(picture.convert("RGB").getcolors(1 << 20)) > 20
     out.write_text(json.dumps(GROUPS))
-    config = TrainingConfig.for_encoder("clip", epochs=1, batch_size=64)
-    model = train_prompts(texts_dir, tmp_path / "model", str(tiny_clip_dir), config=config, groups=out)
+    args = arguments_of({"epochs": 1, "batch_size": 64}, tmp_path / "model")
+    model = train_prompts(texts_dir, tmp_path / "model", str(tiny_clip_dir), args=args, groups=out)
     assert model.config.attribute_groups == GROUPS["attribute_groups"]

@@ -27,7 +27,7 @@ from wordsight import WordsightConfig, WordsightForMultiLabelImageClassification
 from wordsight.description_gen import read_categories
 from wordsight.description_gen.dataset import published_as
 from wordsight.hub import Destination, HubError, push_checkpoint, push_texts, upload
-from wordsight.modeling.training.arguments import TrainingConfig
+from wordsight.modeling.training.arguments import PromptTrainingArguments
 from wordsight.modeling.training.train import train_prompts
 from wordsight.utils.errors import InvalidInputError
 
@@ -186,7 +186,8 @@ def test_twenty_categories_are_under_a_megabyte(hub, to, tmp_path):
     names = [category.name for category in categories]
     sentences = [f"A {a} and a {b} in a room." for a, b in zip(names, names[1:] + names[:1], strict=True)] * 2
     texts = write_texts(tmp_path / "texts", categories, sentences)
-    train_prompts(texts, tmp_path / "model", "imagenet", config=TrainingConfig.for_encoder("imagenet", epochs=1))
+    args = PromptTrainingArguments(str(tmp_path / "model"), num_train_epochs=1)
+    train_prompts(texts, tmp_path / "model", "imagenet", args=args)
     hub.requests.clear()
     push_checkpoint(tmp_path / "model", to)
     assert len(names) == 20 and 100_000 < hub.uploaded_bytes() < 1_000_000
@@ -212,7 +213,8 @@ def test_texts_and_the_model_that_links_them(api, hub, tmp_path, texts_dir):
         "knowledge.json",
     }
     assert published_as(texts) == {"dataset": "alice/pet-texts"}
-    train_prompts(texts, tmp_path / "model", ENCODER, config=TrainingConfig.for_encoder(ENCODER, epochs=1))
+    args = PromptTrainingArguments(str(tmp_path / "model"), num_train_epochs=1)
+    train_prompts(texts, tmp_path / "model", ENCODER, args=args)
     result = wordsight("push", tmp_path / "model", "alice/linked", "--license", "mit", env=cli_environment(hub))
     assert result.returncode == 0, result.stderr
     card = ModelCard.load("alice/linked")

@@ -16,7 +16,7 @@ from huggingface_hub.utils import enable_progress_bars
 from PIL import Image
 from transformers.utils import logging
 
-from wordsight import TrainingConfig, cli, train_prompts
+from wordsight import PromptTrainingArguments, cli, train_prompts
 from wordsight.utils import progress
 from wordsight.utils.progress import Progress, is_quiet, listening, progress_bar
 
@@ -64,7 +64,8 @@ def trained(tmp_path_factory, texts_dir, tiny_clip_dir):
     heard = []
     with listening(heard.append):
         cache = out.with_name("features")
-        train_prompts(texts_dir, out, str(tiny_clip_dir), config=TrainingConfig(epochs=2), feature_cache=cache)
+        args = PromptTrainingArguments(str(out), num_train_epochs=2, global_batch_size=256, feature_cache=str(cache))
+        train_prompts(texts_dir, out, str(tiny_clip_dir), args=args)
     return out, heard
 
 

@@ -15,7 +15,7 @@ from transformers import pipeline
 
 from wordsight.hub import Destination, push_checkpoint
 from wordsight.hub.remote_code import CONFIG_ENTRIES, FILES, joined_source, remote_source
-from wordsight.modeling.training.arguments import TrainingConfig
+from wordsight.modeling.training.arguments import PromptTrainingArguments
 from wordsight.modeling.training.train import train_prompts
 
 from .fixtures.published import run_elsewhere
@@ -130,7 +130,7 @@ def imagenet_model(tmp_path_factory, texts_dir):
     from tests.conftest import HUB
 
     folder = tmp_path_factory.mktemp("imagenet") / "model"
-    train_prompts(texts_dir, folder, "imagenet", config=TrainingConfig.for_encoder("imagenet", epochs=1))
+    train_prompts(texts_dir, folder, "imagenet", args=PromptTrainingArguments(str(folder), num_train_epochs=1))
     push_checkpoint(folder, Destination("alice/imagenet", token=HUB.tokens["write"]))
     return folder
 

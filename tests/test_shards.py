@@ -18,7 +18,7 @@ import pytest
 from huggingface_hub import HfApi
 from typer.testing import CliRunner
 
-from wordsight import TrainingConfig, train_prompts
+from wordsight import PromptTrainingArguments, train_prompts
 from wordsight.cli import app
 from wordsight.pipelines import image_loader as photos_module
 from wordsight.pipelines.batch_inference import predict_shards
@@ -35,7 +35,7 @@ ENVIRONMENT = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 def model_dir(tmp_path_factory, texts_dir, tiny_clip_dir, files):
     """A model with thresholds in the middle of these photos' scores, so that some labels are found and some are not."""
     out = tmp_path_factory.mktemp("sharded") / "model"
-    train_prompts(texts_dir, out, str(tiny_clip_dir), config=TrainingConfig.for_encoder("clip", epochs=1))
+    train_prompts(texts_dir, out, str(tiny_clip_dir), args=PromptTrainingArguments(str(out), num_train_epochs=1))
     logits = {}
     for found in load_pipeline(str(out))(
         [str(path) for path in files if path.name != "1.jpg"], function_to_apply="none"

@@ -7,7 +7,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from wordsight import TrainingConfig, WordsightForMultiLabelImageClassification, train_prompts
+from wordsight import PromptTrainingArguments, WordsightForMultiLabelImageClassification, train_prompts
 from wordsight.cli import app
 from wordsight.modeling.category_embeddings import compound_text
 from wordsight.modeling.score_statistics import choose_compounds, fit_statistics
@@ -89,8 +89,8 @@ def test_matched_thresholds_keep_each_category_s_share_of_photos():
 @pytest.fixture(scope="module")
 def model_dir(tmp_path_factory, texts_dir, tiny_clip_dir):
     out = tmp_path_factory.mktemp("calibrated") / "model"
-    config = TrainingConfig.for_encoder("clip", epochs=1, batch_size=32)
-    train_prompts(texts_dir, out, str(tiny_clip_dir), config=config)
+    args = PromptTrainingArguments(str(out), num_train_epochs=1, global_batch_size=32)
+    train_prompts(texts_dir, out, str(tiny_clip_dir), args=args)
     return out
 
 

@@ -8,11 +8,10 @@ import subprocess
 import sys
 
 import pytest
-import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from wandb.proto.wandb_internal_pb2 import Record
 
-from wordsight.modeling.training.tracking import chosen_trackers
+from wordsight import PromptTrainingArguments
 from wordsight.utils.errors import InvalidInputError, MissingDependencyError
 
 EPOCHS = 3
@@ -33,7 +32,7 @@ def tracked(tmp_path_factory, texts_dir, tiny_clip_dir):
     folder = tmp_path_factory.mktemp("tracked")
     command = ("-m", "wordsight", "train", texts_dir, "--encoder", tiny_clip_dir, "--out", folder / "my-model")
     settings = ("--epochs", EPOCHS, "--seed", 7, "--report-to", "tensorboard,trackio,wandb")
-    result = run(folder, *command, *settings)
+    result = run(folder, *command, *settings, WANDB_PROJECT="pets")
     assert result.returncode == 0, result.stderr
     history = json.loads((folder / "my-model" / "training_log.json").read_text())["history"]
     assert len(history) == EPOCHS
@@ -41,7 +40,9 @@ def tracked(tmp_path_factory, texts_dir, tiny_clip_dir):
 
 
 def curves(history):
-    return {name: [record[name] for record in history] for name in ("loss", "learning_rate", "validation_map")}
+    """Names as Trainer reports them -> values by epoch."""
+    names = {"train/loss": "loss", "train/learning_rate": "learning_rate", "eval/map": "validation_map"}
+    return {name: [record[field] for record in history] for name, field in names.items()}
 
 
 def wandb_records(path):
@@ -61,28 +62,27 @@ def wandb_records(path):
 
 def test_tensorboard(tracked):
     folder, history = tracked
-    logs = folder / "my-model" / "logs" / "wordsight"
+    (logs,) = (folder / "my-model" / "runs").iterdir()
     accumulator = EventAccumulator(str(logs)).Reload()
     for name, values in curves(history).items():
         scalars = accumulator.Scalars(name)
         assert [scalar.step for scalar in scalars] == [1, 2, 3]
         assert [scalar.value for scalar in scalars] == pytest.approx(values)
-    (settings,) = logs.glob("*/hparams.yml")
-    told = yaml.safe_load(settings.read_text())
-    assert (told["seed"], told["categories"], told["num_shared_tokens"]) == (7, 4, 4)
+    told = json.loads(accumulator.Tensors("args/text_summary")[0].tensor_proto.string_val[0])
+    assert (told["seed"], told["noise"], told["num_train_epochs"]) == (7, 0.3, EPOCHS)
 
 
 def test_trackio(tracked):
     folder, history = tracked
     with sqlite3.connect(folder / "wordsight.db") as database:
-        rows = database.execute("SELECT run_name, step, metrics FROM metrics ORDER BY step").fetchall()
+        rows = database.execute("SELECT run_name, metrics FROM metrics ORDER BY step").fetchall()
         ((config,),) = database.execute("SELECT config FROM configs")
     database.close()
-    assert [(name, step) for name, step, _ in rows] == [("my-model", 1), ("my-model", 2), ("my-model", 3)]
-    logged = [json.loads(metrics) for _, _, metrics in rows]
+    assert {name for name, _ in rows} == {"my-model"}
+    logged = [json.loads(metrics) for _, metrics in rows]
     for name, values in curves(history).items():
-        assert [record[name] for record in logged] == pytest.approx(values)
-    assert json.loads(config)["seed"] == 7 and json.loads(config)["epochs"] == EPOCHS
+        assert [record[name] for record in logged if name in record] == pytest.approx(values)
+    assert json.loads(config)["seed"] == 7 and json.loads(config)["num_train_epochs"] == EPOCHS
 
 
 def test_wandb(tracked):
@@ -90,39 +90,35 @@ def test_wandb(tracked):
     (path,) = folder.glob("wandb/offline-run-*/run-*.wandb")
     records = list(wandb_records(path))
     (run,) = (record.run for record in records if record.HasField("run"))
-    assert (run.project, run.display_name) == ("wordsight", "my-model")
+    assert (run.project, run.display_name) == ("pets", "my-model")
     config = {item.key: item.value_json for record in records for item in record.config.update}
-    assert config["seed"] == "7" and config["template"] == '"a photo of a"'
+    config |= {item.key: item.value_json for item in run.config.update}
+    assert config["seed"] == "7" and config["noise"] == "0.3"
     logged = [
         {(item.key or item.nested_key[0]): json.loads(item.value_json) for item in record.history.item}
         for record in records
         if record.HasField("history")
     ]
     for name, values in curves(history).items():
-        assert [record[name] for record in logged] == pytest.approx(values)
+        assert [record[name] for record in logged if name in record] == pytest.approx(values)
 
 
-def test_a_tracker_that_does_not_start(tmp_path):
+def test_a_tracker_that_does_not_start(texts_dir, tiny_clip_dir, tmp_path):
     """Without a login, wandb does not start: one line says so and what to do."""
-    code = """if True:
-        from pathlib import Path
-        from accelerate import Accelerator
-        from wordsight.cli import run
-        from wordsight.modeling.training.tracking import start_trackers
-        run(lambda: start_trackers(Accelerator(log_with="wandb"), Path("my-model"), False, {}))
-    """
-    result = run(tmp_path, "-c", code, WANDB_MODE="online", HOME=str(tmp_path))
+    command = ("-m", "wordsight", "train", texts_dir, "--encoder", tiny_clip_dir, "--out", tmp_path / "my-model")
+    result = run(tmp_path, *command, "--report-to", "wandb", WANDB_MODE="online", HOME=str(tmp_path))
     assert result.returncode == 1
     (line,) = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
     assert line.startswith("Error: wandb can't be started: ") and "WANDB_MODE=offline" in line
     assert "Traceback" not in result.stderr
 
 
-def test_names_of_trackers():
-    assert chosen_trackers(None) == []
-    assert chosen_trackers("wandb, tensorboard,wandb") == ["wandb", "tensorboard"]
-    assert {"tensorboard", "trackio", "wandb"} <= set(chosen_trackers("all"))
-    with pytest.raises(InvalidInputError, match=r"no tracker 'tensorbored'; there are aim, .*tensorboard, trackio"):
-        chosen_trackers("wandb,tensorbored")
+def test_names_of_trackers(tmp_path):
+    args = PromptTrainingArguments(str(tmp_path), report_to="wandb, tensorboard,wandb")
+    assert args.report_to == ["wandb", "tensorboard"]
+    assert PromptTrainingArguments(str(tmp_path)).report_to == []
+    assert {"tensorboard", "trackio", "wandb"} <= set(PromptTrainingArguments(str(tmp_path), report_to="all").report_to)
+    with pytest.raises(InvalidInputError, match=r"no tracker 'tensorbored'; there are .*tensorboard, trackio"):
+        PromptTrainingArguments(str(tmp_path), report_to="wandb,tensorbored")
     with pytest.raises(MissingDependencyError, match="Run `pip install comet-ml`"):
-        chosen_trackers("comet_ml")
+        PromptTrainingArguments(str(tmp_path), report_to="comet_ml")

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from wordsight.modeling.configuration_wordsight import WordsightConfig
     from wordsight.modeling.encoders import load_image_encoder, load_text_encoder
     from wordsight.modeling.modeling_wordsight import WordsightForMultiLabelImageClassification, WordsightOutput
-    from wordsight.modeling.training.arguments import TrainingConfig
+    from wordsight.modeling.training.arguments import PromptTrainingArguments
     from wordsight.modeling.training.extend import extend_model
     from wordsight.modeling.training.train import train_prompts
+    from wordsight.modeling.training.trainer import PromptTrainer
     from wordsight.pipelines.batch_inference import predict_shards
     from wordsight.pipelines.calibrate import calibrate
     from wordsight.pipelines.multi_label_image_classification import MultiLabelImageClassificationPipeline
@@ -32,7 +33,8 @@ _EXPORTS = {
     "Category": "wordsight.description_gen",
     "Knowledge": "wordsight.description_gen",
     "MultiLabelImageClassificationPipeline": "wordsight.pipelines.multi_label_image_classification",
-    "TrainingConfig": "wordsight.modeling.training.arguments",
+    "PromptTrainer": "wordsight.modeling.training.trainer",
+    "PromptTrainingArguments": "wordsight.modeling.training.arguments",
     "WordsightConfig": "wordsight.modeling.configuration_wordsight",
     "WordsightForMultiLabelImageClassification": "wordsight.modeling.modeling_wordsight",
     "WordsightOutput": "wordsight.modeling.modeling_wordsight",
@@ -52,7 +54,8 @@ __all__ = [
     "Category",
     "Knowledge",
     "MultiLabelImageClassificationPipeline",
-    "TrainingConfig",
+    "PromptTrainer",
+    "PromptTrainingArguments",
     "WordsightConfig",
     "WordsightForMultiLabelImageClassification",
     "WordsightOutput",

@@ -6,12 +6,16 @@ import json
 import time
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wordsight.description_gen import default_llm_path, generate_texts, load_texts, read_categories
 from wordsight.example_photos import load_photos
 from wordsight.plotting import plot_labels
 from wordsight.utils.cache import fingerprint
+from wordsight.utils.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from wordsight.modeling.training.arguments import PromptTrainingArguments
 
 # What stands on each photo, to say in the end how many are right.
 PHOTOS = {
@@ -44,8 +48,7 @@ def run_demo(out: Path, sentences: int = 800, seed: int = 0) -> dict[str, list[d
     from rich.table import Table
 
     from wordsight.modeling.encoders.imagenet import cached_imagenet_encoder
-    from wordsight.modeling.training.arguments import TrainingConfig
-    from wordsight.modeling.training.train import train_prompts
+    from wordsight.modeling.training.settings import arguments_of
     from wordsight.pipelines.loading import load_pipeline
 
     console = Console()
@@ -67,16 +70,15 @@ def run_demo(out: Path, sentences: int = 800, seed: int = 0) -> dict[str, list[d
     for row in dataset.select(range(min(3, len(dataset)))):
         console.print(f"  [italic]{row['text']}[/italic]", highlight=False)
     step("3/4  Prompts for the frozen encoder")
-    config = TrainingConfig.for_encoder("imagenet", seed=seed)
     # The model is reused when it was learned from these very sentences with these very settings.
-    made_from = {"texts": fingerprint("\n".join(dataset["text"]).encode()), "training": config.to_dict()}
+    made_from = {"texts": fingerprint("\n".join(dataset["text"]).encode()), "seed": seed}
     stamp = out / "made_from.json"
     if not (stamp.exists() and (model_folder / "config.json").exists() and json.loads(stamp.read_text()) == made_from):
-        train_prompts(texts, model_folder, "imagenet", config=config, resume=_same_run(model_folder, made_from))
+        _train(texts, model_folder, arguments_of({"seed": seed}, model_folder))
         stamp.write_text(json.dumps(made_from, indent=1), encoding="utf-8")
     step("4/4  Labels for six photos")
-    labeler = load_pipeline(str(model_folder))
-    results = dict(zip(photos, labeler(list(photos.values()), batch_size=len(photos)), strict=True))
+    classifier = load_pipeline(str(model_folder))
+    results = dict(zip(photos, classifier(list(photos.values()), batch_size=len(photos)), strict=True))
     (out / "labels.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     plot_labels(list(photos.values()), list(results.values()), list(photos)).savefig(out / "labels.png", dpi=100)
 
@@ -91,13 +93,11 @@ def run_demo(out: Path, sentences: int = 800, seed: int = 0) -> dict[str, list[d
     return results
 
 
-def _same_run(model_folder: Path, made_from: dict[str, Any]) -> bool:
-    """Whether checkpoints in the folder are of these settings; their sentences are checked by the trainer."""
-    from wordsight.modeling.training.trainer import checkpoints
+def _train(texts: Path, model_folder: Path, args: PromptTrainingArguments) -> None:
+    """Learns prompts, from the last checkpoint where there is one of this very run."""
+    from wordsight.modeling.training.train import train_prompts
 
-    found = checkpoints(model_folder) if model_folder.is_dir() else []
-    if not found:
-        return False
-    state = json.loads((found[-1] / "trainer_state.json").read_text(encoding="utf-8"))
-    same: bool = state["settings"]["training"] == made_from["training"]
-    return same
+    try:
+        train_prompts(texts, model_folder, "imagenet", args=args, resume=True)
+    except InvalidInputError:  # checkpoints of other sentences or settings
+        train_prompts(texts, model_folder, "imagenet", args=args)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ import yaml
 from wordsight.utils.cache import fingerprint
 from wordsight.utils.errors import InvalidInputError
 
-from ..training.arguments import TrainingConfig
+from ..training.settings import SETTINGS, arguments_of, settings_of
 
 if TYPE_CHECKING:
     from ..encoders import TextEncoder
@@ -38,7 +37,7 @@ def read_ablation(path: Path) -> dict[str, Any]:
         raise InvalidInputError(f"{path} can't be read as YAML: {error}") from error
     if not isinstance(content, dict) or not content.get("data") or not content.get("variants"):
         raise InvalidInputError(f"{path}: needs 'data' and 'variants'.")
-    known = OWN_KEYS | {field.name for field in fields(TrainingConfig)} - {"seed"}
+    known = OWN_KEYS | set(SETTINGS) - {"seed"}
     settings = {"base": content.get("base") or {}} | {name: value or {} for name, value in content["variants"].items()}
     for name, variant in settings.items():
         if unknown := sorted(set(variant) - known):
@@ -68,28 +67,20 @@ def learn_variant(
         seed: seed of the run.
         text_encoder: the encoder's text half, which all variants share, as they share the sentences' features.
     """
+    from ..training.arguments import TOKEN_FIELDS
     from ..training.train import train_prompts
 
     given = {key: value for key, value in settings.items() if key not in OWN_KEYS}
-    config = TrainingConfig.for_encoder(encoder, **given, seed=seed)
+    tokens = dict(zip(TOKEN_FIELDS, settings["tokens"], strict=True)) if settings.get("tokens") else {}
+    args = arguments_of(given | {"seed": seed}, out, **tokens)
     own = {key: settings.get(key) for key in sorted(OWN_KEYS)}
-    made_from = json.dumps([str(texts.resolve()), encoder, config.to_dict(), own])
+    made_from = json.dumps([str(texts.resolve()), encoder, settings_of(args.for_encoder(text_encoder)), own])
     folder = out / fingerprint(made_from.encode())
     if (folder / "config.json").is_file():
         return folder
     chosen = _choose_sentences(texts, folder.with_name(folder.name + "-texts"), settings)
     groups = _write_groups(chosen, folder.with_suffix(".groups.json"), text_encoder, settings, seed)
-    tokens = settings.get("tokens")
-    train_prompts(
-        chosen,
-        folder,
-        encoder,
-        config=config,
-        tokens=tuple(tokens) if tokens else None,
-        groups=groups,
-        resume=True,
-        text_encoder=text_encoder,
-    )
+    train_prompts(chosen, folder, encoder, args=args, groups=groups, resume=True, text_encoder=text_encoder)
     if chosen != texts:
         shutil.rmtree(chosen)
     return folder
@@ -117,28 +108,27 @@ def _write_groups(
     import numpy as np
     from sklearn.cluster import KMeans
 
+    from wordsight.description_gen.dataset import knowledge_of, multi_hot, normalize_texts
+
     from ..category_embeddings import zero_shot_embeddings
-    from ..grouping import attribute_embeddings, attribute_groups, cooccurrence_graph, cooccurrence_groups, write_groups
-    from ..training.data import load_training_texts
+    from ..grouping import find_groups, write_groups
 
     if settings.get("groups", "llm") == "llm":
         return None
-    data = load_training_texts(texts, 0.1, True, seed)
-    graph = cooccurrence_graph(data.names, data.knowledge.co_occurrence, data.train_labels)
-    found = [
-        attribute_groups(data.names, attribute_embeddings(data.categories, data.knowledge, text_encoder)),
-        cooccurrence_groups(graph, seed),
-    ]
+    dataset, categories = normalize_texts(texts)
+    names = [category.name for category in categories]
+    as_llm = find_groups(categories, text_encoder, knowledge_of(dataset), multi_hot(dataset, categories), seed=seed)
+    found = [as_llm["attribute_groups"], as_llm["cooccurrence_groups"]]
     rng = np.random.default_rng(seed)
     changed = []
     for groups in found:
         if settings["groups"] == "random":
-            shuffled = iter(rng.permutation(data.names).tolist())
+            shuffled = iter(rng.permutation(names).tolist())
             changed.append([[next(shuffled) for _ in group] for group in groups])
         else:
-            embeddings = zero_shot_embeddings(data.categories, text_encoder).numpy()
+            embeddings = zero_shot_embeddings(categories, text_encoder).numpy()
             assigned = KMeans(len(groups), random_state=seed, n_init=10).fit_predict(embeddings)
-            changed.append([[data.names[i] for i in np.flatnonzero(assigned == g)] for g in np.unique(assigned)])
+            changed.append([[names[i] for i in np.flatnonzero(assigned == g)] for g in np.unique(assigned)])
     write_groups(changed[0], changed[1], out)
     return out
 

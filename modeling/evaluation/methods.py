@@ -19,7 +19,7 @@ from wordsight.utils.errors import InvalidInputError
 from ..category_embeddings import CategoryEmbedder, zero_shot_embeddings
 from ..modeling_wordsight import WordsightForMultiLabelImageClassification
 from ..scoring import global_logits, local_logits
-from ..training.arguments import TrainingConfig
+from ..training.settings import SETTINGS, arguments_of
 from .options import LEARNED_PEERS
 
 if TYPE_CHECKING:
@@ -126,6 +126,7 @@ class MethodFactory:
 
     def _learned_peer(self, name: str) -> Method:
         """A peer as its paper has it, learned from the same sentences with the model's settings; kept once learned."""
+        from ..training.arguments import TOKEN_FIELDS
         from ..training.train import train_prompts
 
         if self.texts is None or self.peers is None:
@@ -133,17 +134,16 @@ class MethodFactory:
                 f"The method {name!r} learns from sentences. Give the folder that `wordsight describe` wrote: "
                 "--texts DIR."
             )
-        config = TrainingConfig(**self._training() | {"prior_weight": 0.0, "mean_shift": False})
-        made_from = [name, self.model.config.encoder, str(self.texts.resolve()), config.to_dict()]
+        settings = self._training() | {"prior_weight": 0.0, "mean_shift": False}
+        made_from = [name, self.model.config.encoder, str(self.texts.resolve()), settings]
         out = self.peers / f"{name}-{fingerprint(json.dumps(made_from).encode())[:12]}"
         if (out / "config.json").is_file():
             peer = WordsightForMultiLabelImageClassification.from_pretrained(
                 out, image_encoder=self.model.image_encoder
             )
         else:
-            peer = train_prompts(
-                self.texts, out, self.model.config.encoder, config=config, tokens=LEARNED_PEERS[name], resume=True
-            )
+            args = arguments_of(settings, out, **dict(zip(TOKEN_FIELDS, LEARNED_PEERS[name], strict=True)))
+            peer = train_prompts(self.texts, out, self.model.config.encoder, args=args, resume=True)
         if peer.config.category_names != self.model.config.category_names:
             raise InvalidInputError(f"The sentences in {self.texts} are about other categories than the model's.")
         return Method(
@@ -156,6 +156,6 @@ class MethodFactory:
     def _training(self) -> dict[str, Any]:
         log = self.folder / "training_log.json" if self.folder else None
         if log is None or not log.is_file():
-            return TrainingConfig.for_encoder(self.model.config.encoder).to_dict()
-        training: dict[str, Any] = json.loads(log.read_text(encoding="utf-8"))["training"]
-        return training
+            return {}
+        training = json.loads(log.read_text(encoding="utf-8"))["training"]
+        return {name: value for name, value in training.items() if name in SETTINGS}

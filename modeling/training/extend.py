@@ -4,51 +4,74 @@ from __future__ import annotations
 
 import copy
 import json
-import shutil
+import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from accelerate.utils import set_seed
+from numpy.typing import NDArray
 
-from wordsight.description_gen import Category, Knowledge, SentenceLabeler, check_categories, load_texts
-from wordsight.utils.errors import InvalidInputError, needs, writing
-from wordsight.utils.files import TRAINING_LOG
+from wordsight.description_gen.categories import Category, check_categories
+from wordsight.description_gen.dataset import (
+    Knowledge,
+    knowledge_of,
+    label_texts,
+    multi_hot,
+    normalize_texts,
+    with_categories,
+    with_knowledge,
+)
+from wordsight.utils.errors import InvalidInputError, needs
+from wordsight.utils.files import KNOWLEDGE, TRAINING_LOG
 
 from ..configuration_wordsight import WordsightConfig
-from ..encoders import TextEncoder, load_text_encoder
+from ..encoders import TextEncoder
 from ..grouping import attribute_embeddings, cooccurrence_graph
-from ..loading import load_model, make_accelerator
+from ..loading import load_model
 from ..modeling_wordsight import WordsightForMultiLabelImageClassification
 from ..score_statistics import choose_compounds
-from .arguments import TrainingConfig
-from .data import TrainingTexts, split_texts
-from .train import save_model
-from .trainer import PromptTrainer, checkpoints
+from .checkpoints import drop
+from .settings import SETTINGS, arguments_of
+from .trainer import PromptTrainer
 
 with needs("train"):
     from sklearn.metrics.pairwise import cosine_similarity
 
 
 def extend_model(
-    model_folder: Path | str, texts: Path | str, out: Path | str, *, epochs: int | None = None
+    model_folder: Path | str,
+    texts: Path | str,
+    out: Path | str,
+    *,
+    epochs: int | None = None,
+    mixed_precision: str | None = None,
 ) -> WordsightForMultiLabelImageClassification:
-    """Adds the categories of a folder of sentences that a model does not know yet.
+    """Adds the categories of sentences that a model does not know yet.
 
     A new category joins the attribute group whose members it looks most like and the co-occurrence group that it is
     most seen with. Its own tokens are learned from the sentences, against all categories; all other tokens, and the
     embeddings, thresholds and scores of the old categories, stay to the bit.
 
     Args:
-        model_folder: a model's folder, with its `knowledge.json`.
-        texts: folder that `wordsight describe` wrote for the new categories (old ones may be among them).
+        model_folder: a model's folder, with its `training_log.json`.
+        texts: labeled sentences about the new categories (old ones may be among them): the folder that `wordsight
+            describe` wrote, or whatever else `train_prompts` takes.
         out: folder for the extended model.
         epochs: passes over the sentences; all else as the model was trained.
+        mixed_precision: "no", "fp16" or "bf16"; by default as the model was trained.
+
+    Returns:
+        The extended model, on the CPU.
 
     Raises:
         InvalidInputError: there is no new category, the model's scores depend on statistics of photos, or a folder
             can't be used.
+
+    Example:
+        >>> from wordsight import extend_model
+        >>> model = extend_model("my-model", "new-texts", "my-larger-model", epochs=5)  # doctest: +SKIP
     """
     model_folder, out = Path(model_folder), Path(out)
     old = load_model(str(model_folder))
@@ -64,62 +87,95 @@ def extend_model(
     if not log_path.is_file():
         raise InvalidInputError(f"{model_folder} lacks {TRAINING_LOG}, which says how its prompts were learned.")
     old_log = json.loads(log_path.read_text(encoding="utf-8"))
-    config = TrainingConfig(**old_log["training"])
-    # Weight decay would change tokens that get no gradient.
-    config = replace(config, weight_decay=0.0, epochs=epochs or config.epochs)
-    dataset, told = load_texts(texts)
-    knowledge = merge_knowledge(Knowledge.load(model_folder / "knowledge.json"), told, old.config.categories)
-    if len(knowledge.categories) == len(old.config.categories):
+    dataset, told = normalize_texts(texts)
+    known = {category.name for category in old.config.categories}
+    categories = [*old.config.categories, *(category for category in told if category.name not in known)]
+    check_categories(categories)
+    if len(categories) == len(known):
         raise InvalidInputError(f"The model knows all categories of {texts} already.")
-    set_seed(config.seed)
-    sentences = list(dataset["text"])
-    labels = SentenceLabeler(knowledge.categories).label_batch(sentences)
-    data = split_texts(sentences, labels, knowledge, config.validation_share, config.template_sentences, config.seed)
-    text_encoder = load_text_encoder(old.config.encoder, revision=old.config.encoder_revision)
-    model_config = extended_config(old.config, data, text_encoder)
-    out.mkdir(parents=True, exist_ok=True)
-    for checkpoint in checkpoints(out):  # of a run that was interrupted
-        shutil.rmtree(checkpoint)
-    trainer = PromptTrainer(model_config, config, data, text_encoder, make_accelerator(), out, base=old.prompts)
-    log = trainer.train()
-    log["example_sentences"] |= old_log.get("example_sentences", {})
-    model = trainer.model()
-    keep_old_categories(model, old)
-    with writing(out, "run the same command again"):
-        save_model(model, data.knowledge, log, out)
-    return model
+    own = Knowledge.load(model_folder / KNOWLEDGE) if (model_folder / KNOWLEDGE).is_file() else None
+    knowledge = merge_knowledge(own, knowledge_of(dataset), categories)
+    labels = labels_for_all(list(dataset["text"]), multi_hot(dataset, told), told, categories)
+
+    settings = {name: value for name, value in old_log["training"].items() if name in SETTINGS}
+    template, seed = settings.pop("template", None), settings.get("seed", 0)
+    # Weight decay would change tokens that get no gradient.
+    settings |= {"weight_decay": 0.0, "epochs": epochs or settings.get("epochs")}
+    settings |= {"mixed_precision": mixed_precision or settings.get("mixed_precision")}
+    args = arguments_of(settings, out)
+    text_encoder = old.load_text_encoder()
+    config = extended_config(old.config, categories, knowledge, labels, text_encoder)
+    model = WordsightForMultiLabelImageClassification(config, old.image_encoder, text_encoder)
+    model.initialize_prompts(template or "", seed=seed)
+    model.prompts.adopt(old.prompts)
+    sentences = dataset.remove_columns("labels").add_column("labels", labels.tolist())
+    sentences = with_knowledge(sentences, knowledge) if knowledge else with_categories(sentences, categories)
+    drop(out)  # checkpoints of a run that was interrupted
+    trainer = PromptTrainer(model=model, args=args, train_dataset=sentences)
+    trainer.train()
+    assert trainer.log_content is not None
+    trainer.log_content["example_sentences"] |= old_log.get("example_sentences", {})
+    model.config.provenance = old.config.provenance
+    model.cpu()
+    keep_old_categories(model, old.cpu())
+    trainer.save_model()
+    if trainer.args.should_save:
+        drop(out)
+    return model.eval()
 
 
-def merge_knowledge(known: Knowledge, told: Knowledge, categories: list[Category]) -> Knowledge:
-    """What was said of the old categories, and of those in `told` that are new.
+def merge_knowledge(
+    known: Knowledge | None, told: Knowledge | None, categories: Sequence[Category]
+) -> Knowledge | None:
+    """What was said of the old categories and of the new ones.
 
     Args:
         known: of the old categories.
         told: of the new ones, and perhaps of old ones too.
-        categories: the old categories, in the order of the logits.
-
-    Raises:
-        InvalidInputError: a new category's name or synonym is an old one's.
+        categories: all of them, in the order of the logits.
     """
-    names = {category.name for category in categories}
-    new = [category for category in told.categories if category.name not in names]
-    check_categories([*categories, *new])
+    if known is None or told is None:
+        found = known or told
+        return replace(found, categories=list(categories)) if found else None
     return replace(
         known,
-        categories=[*categories, *new],
+        categories=list(categories),
         attributes=told.attributes | known.attributes,
         scenes=told.scenes | known.scenes,
         co_occurrence=told.co_occurrence | known.co_occurrence,
     )
 
 
-def extended_config(old: WordsightConfig, data: TrainingTexts, text_encoder: TextEncoder) -> WordsightConfig:
+def labels_for_all(
+    texts: Sequence[str], labels: NDArray[np.int8], told: Sequence[Category], categories: Sequence[Category]
+) -> NDArray[np.int8]:
+    """Labels (N, K) for old and new categories: the sentences' own where they have them, else what they mention.
+
+    Args:
+        texts: N sentences.
+        labels: (N, T) their own labels.
+        told: the T categories of those.
+        categories: all K categories.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # most old categories are in no sentence
+        all_labels = multi_hot(label_texts(list(texts), categories), categories)
+    number = {category.name: index for index, category in enumerate(categories)}
+    all_labels[:, [number[category.name] for category in told]] = labels
+    return all_labels
+
+
+def extended_config(
+    old: WordsightConfig,
+    categories: Sequence[Category],
+    knowledge: Knowledge | None,
+    labels: NDArray[np.int8],
+    text_encoder: TextEncoder,
+) -> WordsightConfig:
     """The old configuration with the new categories in it, each in an old group of either kind."""
-    knowledge, names = data.knowledge, data.names
-    known = old.category_names
-    embeddings = attribute_embeddings(knowledge.categories, knowledge, text_encoder)
-    similarity = cosine_similarity(embeddings)
-    graph = cooccurrence_graph(names, knowledge.co_occurrence, data.train_labels)
+    names, known = [category.name for category in categories], old.category_names
+    similarity = cosine_similarity(attribute_embeddings(categories, knowledge, text_encoder))
+    graph = cooccurrence_graph(names, knowledge.co_occurrence if knowledge else {}, labels)
     config = copy.deepcopy(old)
     assert config.attribute_groups is not None and config.cooccurrence_groups is not None
     assert old.attribute_groups is not None and old.cooccurrence_groups is not None
@@ -130,18 +186,18 @@ def extended_config(old: WordsightConfig, data: TrainingTexts, text_encoder: Tex
             sum(graph.get_edge_data(name, member, {"weight": 0.0})["weight"] for member in group)
             for group in old.cooccurrence_groups
         ]
-        # Nothing said of its company: that of the old category that looks most like it.
+        # Nothing known of what it is seen with: as the old category that looks most like it.
         nearest = known[int(similarity[k, : len(known)].argmax())]
         group = int(np.argmax(ties)) if any(ties) else old.group_index("cooccurrence_groups")[known.index(nearest)]
         config.cooccurrence_groups[group].append(name)
-    compounds = [[names[k] for k in members] for members in choose_compounds(data.train_labels)]
+    compounds = [[names[k] for k in members] for members in choose_compounds(labels)]
     fresh = [members for members in compounds if set(members) - set(known)]
     return WordsightConfig(
         **config.to_dict()
         | {
             "id2label": dict(enumerate(names)),
             "label2id": None,
-            "synonyms": {c.name: list(c.synonyms) for c in data.categories if c.synonyms},
+            "synonyms": {category.name: list(category.synonyms) for category in categories if category.synonyms},
             "compounds": [*(old.compounds or []), *fresh],
             "calibration_photos": 0,
             "score_scale": None,

@@ -1,4 +1,13 @@
-"""Sentence features on disk: built once by all processes, mapped into memory, used again by other runs and seeds."""
+"""Sentence features on disk: each sentence encoded once, by all processes, and mapped into memory by later runs.
+
+A store is a folder for one encoder, with three files that only grow:
+
+    index.bin    a record for each sentence: hash of its text, where its tokens begin, how many they are
+    pooled.bin   (N, D) float32
+    tokens.bin   (T, D) float16
+
+The index is written last, so it says what is whole; what a killed run left behind it is written over.
+"""
 
 from __future__ import annotations
 
@@ -7,32 +16,84 @@ import json
 import os
 import shutil
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from accelerate import Accelerator
+from accelerate import PartialState
 from accelerate.utils import broadcast_object_list, gather_object
 from filelock import FileLock
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
+from torch import Tensor
 
 from wordsight.utils.cache import cache_dir
-from wordsight.utils.errors import write_error, writing
+from wordsight.utils.errors import InvalidInputError, write_error, writing
 from wordsight.utils.progress import progress_bar
 
 from ..encoders import TextEncoder
-from ..text_features import SentenceFeatures, TokenizedTexts, encode_sentences, pooled_features, tokenize
+from ..text_features import TokenizedTexts, encode_sentences, tokenize
 
-FORMAT = 1
-FILES = ("pooled", "tokens", "offsets")
-DESCRIPTION = "features.json"
-AGAIN = "run the same command again, or name a folder with room: WORDSIGHT_CACHE"
+FORMAT = 2
+DESCRIPTION = "store.json"
+RECORD = np.dtype([("hash", "V16"), ("start", "<i8"), ("count", "<i8")])
+LIMIT = "WORDSIGHT_FEATURES_GB"  # environment variable: what all stores together may take
+DEFAULT_LIMIT = 20.0
+AGAIN = "run the same command again, or set WORDSIGHT_CACHE to a folder with room"
 
 
 def features_dir() -> Path:
-    """Where features are kept, a folder for each encoder and set of sentences; any of them may be deleted."""
+    """Where features are kept, a folder for each encoder; any of them may be deleted."""
     return cache_dir() / "features"
+
+
+@dataclass(frozen=True)
+class SentenceFeatures:
+    """Embeddings of N sentences, kept on the CPU: mapped from files, or in memory.
+
+    Attributes:
+        pooled: (n, D) float32, unit vectors, of n >= N sentences.
+        tokens: (t, D) float16, unit vectors of the real tokens.
+        rows: (N,) each sentence's row in `pooled`.
+        starts: (N,) where its tokens begin in `tokens`.
+        counts: (N,) how many they are.
+    """
+
+    pooled: NDArray[np.float32]
+    tokens: NDArray[np.float16]
+    rows: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    counts: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def dim(self) -> int:
+        """D, the width of the features."""
+        return self.pooled.shape[-1]
+
+    def select(self, sentences: Sequence[int] | NDArray[np.int64]) -> SentenceFeatures:
+        """Those of some sentences, in that order."""
+        kept = np.asarray(sentences, dtype=np.int64)
+        return SentenceFeatures(self.pooled, self.tokens, self.rows[kept], self.starts[kept], self.counts[kept])
+
+    def batch(self, sentences: Sequence[int] | NDArray[np.int64]) -> dict[str, Tensor]:
+        """Some sentences as the model takes them: `text_embeds` (B, D), `token_embeds` (T, D) and `token_counts` (B,).
+
+        Tokens stay in half precision, for the way to an accelerator.
+        """
+        numbers = np.asarray(sentences, dtype=np.int64)
+        starts, counts = self.starts[numbers], self.counts[numbers]
+        before = np.cumsum(counts) - counts
+        positions = np.arange(counts.sum()) + np.repeat(starts - before, counts)
+        return {
+            "text_embeds": torch.from_numpy(np.asarray(self.pooled[self.rows[numbers]])),
+            "token_embeds": torch.from_numpy(np.asarray(self.tokens[positions])),
+            "token_counts": torch.from_numpy(counts),
+        }
 
 
 def encoder_fingerprint(encoder: TextEncoder) -> str:
@@ -40,7 +101,7 @@ def encoder_fingerprint(encoder: TextEncoder) -> str:
 
     Not its name and revision, which a folder has none of, and which say nothing of files that were changed.
     """
-    digest = hashlib.sha256(type(encoder).__name__.encode())
+    digest = hashlib.sha256(f"{FORMAT} {type(encoder).__name__}".encode())
     config = encoder.model.config.to_dict()
     for name in ("_name_or_path", "name_or_path", "transformers_version", "architectures"):
         config.pop(name, None)
@@ -48,32 +109,22 @@ def encoder_fingerprint(encoder: TextEncoder) -> str:
     digest.update(str((encoder.max_length, encoder.pad_to_max_length)).encode())
     digest.update(json.dumps(encoder.tokenizer.get_vocab(), sort_keys=True).encode())
     if (backend := getattr(encoder.tokenizer, "backend_tokenizer", None)) is not None:
-        digest.update(backend.to_str().encode())
+        # How the last call cut and padded is kept there, too, and says nothing of the next.
+        content = json.loads(backend.to_str()) | {"truncation": None, "padding": None}
+        digest.update(json.dumps(content, sort_keys=True).encode())
     for name, tensor in sorted(encoder.model.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-    return digest.hexdigest()
-
-
-def features_key(texts: Sequence[str], encoder: TextEncoder) -> str:
-    """The name under which the features of some sentences by some encoder are kept."""
-    digest = hashlib.sha256(f"{FORMAT} {encoder_fingerprint(encoder)}".encode())
-    for text in texts:
-        content = text.encode()
-        digest.update(len(content).to_bytes(8, "little") + content)
     return digest.hexdigest()[:24]
 
 
-def cached_features(
-    texts: Sequence[str], encoder: TextEncoder, accelerator: Accelerator, root: Path | None = None
-) -> SentenceFeatures:
-    """Features of sentences, from the cache or built into it by all processes together.
+def cached_features(texts: Sequence[str], encoder: TextEncoder, root: Path | None = None) -> SentenceFeatures:
+    """Features of sentences: those known from the cache, the others encoded by all processes and added to it.
 
     Args:
         texts: N sentences, the same on all processes.
         encoder: the text encoder, on its device.
-        accelerator: the processes.
-        root: folder of the cache; by default `features_dir()`. Machines that do not share it build one each.
+        root: folder of the cache; by default `features_dir()`. Machines that do not share it fill one each.
 
     Returns:
         The features, mapped from files: memory is taken for what a batch reads.
@@ -81,119 +132,235 @@ def cached_features(
     Raises:
         WordsightError: the disk is full.
     """
-    root = root or features_dir()
-    tokenized = tokenize(texts, encoder)
-    key = [features_key(texts, encoder) if accelerator.is_main_process else ""]
+    state, root = PartialState(), root or features_dir()
+    key = [encoder_fingerprint(encoder) if state.is_main_process else ""]
     broadcast_object_list(key)
-    target = root / key[0]
-    features = _open(target, tokenized.offsets)
+    store = FeatureStore(root / key[0])
+    features = store.read(texts)
     if not all(gather_object([features is not None])):
-        _build(target, tokenized, encoder, accelerator)
-        features = _open(target, tokenized.offsets)
+        worker, workers = _workers(root, state)
+        with ExitStack() as stack:
+            if worker == 0:
+                stack.enter_context(FileLock(root / f".{key[0]}.lock"))
+            state.wait_for_everyone()
+            _add(store, texts, encoder, worker, workers, state)
+        if worker == 0:
+            prune(root, keep=store.folder)
+        features = store.read(texts)
     assert features is not None
     return features
 
 
-def _open(target: Path, offsets: NDArray[np.int64]) -> SentenceFeatures | None:
-    """The features in a folder, or None where they are not whole."""
-    try:
-        description = json.loads((target / DESCRIPTION).read_text(encoding="utf-8"))
-        if description["bytes"] != [(target / f"{name}.npy").stat().st_size for name in FILES]:
-            return None
-        features = SentenceFeatures(*(np.load(target / f"{name}.npy", mmap_mode="r") for name in FILES))
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return features if np.array_equal(features.offsets, offsets) else None
+class FeatureStore:
+    """The features of one encoder's sentences, in a folder.
 
-
-def _build(target: Path, tokenized: TokenizedTexts, encoder: TextEncoder, accelerator: Accelerator) -> None:
-    """Builds a folder of features beside its place, and moves it there when it is whole.
-
-    Batches are dealt to the processes that see the folder. A lock keeps out runs that want the same features; what a
-    killed run left behind is removed under it.
+    Args:
+        folder: the store's folder; it need not exist.
     """
-    worker, workers = _workers(target.parent, accelerator)
-    leads = worker == 0
-    partial = target.with_name(f".{target.name}.partial")
-    lock = FileLock(target.with_name(f".{target.name}.lock"))
-    if leads:
-        lock.acquire()
-    accelerator.wait_for_everyone()
-    try:
-        # Another run may have built them while the lock was waited for.
-        if not all(gather_object([_open(target, tokenized.offsets) is not None])):
-            if leads:
-                if target.exists() and _open(target, tokenized.offsets) is None:
-                    warnings.warn(f"The features in {target} are damaged; they are built anew.", stacklevel=2)
-                for leftover in (partial, target):
-                    shutil.rmtree(leftover, ignore_errors=True)
-                dim = pooled_features(["a"], encoder).shape[-1]
-                with writing(target, AGAIN):
-                    _lay_out(partial, tokenized.offsets, dim, encoder.model.name_or_path)
-            accelerator.wait_for_everyone()
-            try:
-                _fill(partial, tokenized, encoder, worker, workers, accelerator.is_main_process)
-            except OSError as error:
-                raise write_error(target, error, AGAIN) from error
-            accelerator.wait_for_everyone()
-            if leads:
-                partial.rename(target)
-        accelerator.wait_for_everyone()
-    finally:
-        lock.release()
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.index, self.pooled, self.tokens = (folder / f"{name}.bin" for name in ("index", "pooled", "tokens"))
+
+    def dim(self) -> int | None:
+        """D, or None where there is no store that can be read."""
+        try:
+            return int(json.loads((self.folder / DESCRIPTION).read_text(encoding="utf-8"))["dim"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def records(self) -> NDArray[np.void]:
+        """The whole sentences' records; none where files are missing or too short for what the index says."""
+        nothing = np.empty(0, dtype=RECORD)
+        dim = self.dim()
+        try:
+            if dim is None:
+                return nothing
+            found = np.fromfile(self.index, dtype=RECORD)
+            tokens = int(found["start"][-1] + found["count"][-1]) if len(found) else 0
+            sizes = self.pooled.stat().st_size, self.tokens.stat().st_size
+        except OSError:
+            return nothing
+        return found if sizes[0] >= len(found) * dim * 4 and sizes[1] >= tokens * dim * 2 else nothing
+
+    def rows(self, texts: Iterable[str]) -> tuple[NDArray[np.void], NDArray[np.int64]]:
+        """The records, and each text's row in them; -1 for those that are not there."""
+        records = self.records()
+        row_of = {entry.tobytes(): row for row, entry in enumerate(records["hash"])}
+        return records, np.array([row_of.get(_hash(text), -1) for text in texts], dtype=np.int64)
+
+    def missing(self, texts: Sequence[str]) -> tuple[NDArray[np.void], list[str]]:
+        """The records, and those of the texts that they do not tell of, each once."""
+        records, rows = self.rows(texts)
+        return records, list(dict.fromkeys(text for text, row in zip(texts, rows, strict=True) if row < 0))
+
+    def read(self, texts: Sequence[str]) -> SentenceFeatures | None:
+        """Features of texts, or None where not all are there."""
+        records, rows = self.rows(texts)
+        dim = self.dim()
+        if dim is None or not len(records) or (rows < 0).any():
+            return None
+        with suppress(OSError):  # others' folders may be read, too
+            os.utime(self.folder / DESCRIPTION)  # when it was used last, see `prune`
+        tokens = int(records["start"][-1] + records["count"][-1])
+        return SentenceFeatures(
+            np.memmap(self.pooled, dtype=np.float32, mode="r", shape=(len(records), dim)),
+            np.memmap(self.tokens, dtype=np.float16, mode="r", shape=(tokens, dim)),
+            rows,
+            records["start"][rows].astype(np.int64),
+            records["count"][rows].astype(np.int64),
+        )
+
+    def size(self) -> int:
+        """Bytes on disk."""
+        return sum(path.stat().st_size for path in (self.index, self.pooled, self.tokens) if path.is_file())
+
+    def create(self, dim: int, encoder: str) -> None:
+        """Makes an empty store in place of whatever is there."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        for path in (self.pooled, self.tokens, self.index):
+            path.touch()
+        about = {"format": FORMAT, "dim": dim, "encoder": encoder}
+        (self.folder / DESCRIPTION).write_text(json.dumps(about, indent=1), encoding="utf-8")
+
+    def append(self, texts: Sequence[str], counts: Sequence[int], before: NDArray[np.void]) -> None:
+        """Adds records of texts whose features are written; in whole, behind those that were there before."""
+        new = np.empty(len(texts), dtype=RECORD)
+        new["hash"] = np.frombuffer(b"".join(map(_hash, texts)), dtype="V16")
+        new["count"] = counts
+        end = int(before["start"][-1] + before["count"][-1]) if len(before) else 0
+        new["start"] = end + np.cumsum(new["count"]) - new["count"]
+        with self.index.open("r+b") as file:
+            file.seek(len(before) * RECORD.itemsize)
+            file.write(new.tobytes())
+            file.truncate()
+            file.flush()
+            os.fsync(file.fileno())
 
 
-def _workers(root: Path, accelerator: Accelerator) -> tuple[int, int]:
-    """The number of this process among those that see its folder, and how many they are."""
-    root.mkdir(parents=True, exist_ok=True)
-    mark = [f".mark-{os.urandom(8).hex()}"]
-    broadcast_object_list(mark)
-    if accelerator.is_main_process:
-        (root / mark[0]).touch()
-    accelerator.wait_for_everyone()
-    shared = all(gather_object([(root / mark[0]).exists()]))
-    if accelerator.is_main_process:
-        (root / mark[0]).unlink()
-    if shared:
-        return accelerator.process_index, accelerator.num_processes
-    return accelerator.local_process_index, int(os.environ["LOCAL_WORLD_SIZE"])
+def _hash(text: str) -> bytes:
+    return hashlib.blake2b(text.encode(), digest_size=16).digest()
 
 
-def _lay_out(folder: Path, offsets: NDArray[np.int64], dim: int, encoder: str) -> None:
-    """Makes the files in their full length, and what says which length that is."""
-    folder.mkdir(parents=True)
-    layout: dict[str, tuple[tuple[int, ...], DTypeLike]] = {
-        "pooled": ((len(offsets) - 1, dim), np.float32),
-        "tokens": ((int(offsets[-1]), dim), np.float16),
-    }
-    for name, (shape, dtype) in layout.items():
-        np.lib.format.open_memmap(folder / f"{name}.npy", mode="w+", dtype=dtype, shape=shape)
-    np.save(folder / "offsets.npy", offsets)
-    sizes = [(folder / f"{name}.npy").stat().st_size for name in FILES]
-    about = {"bytes": sizes, "encoder": encoder, "sentences": len(offsets) - 1}
-    (folder / DESCRIPTION).write_text(json.dumps(about, indent=1), encoding="utf-8")
-
-
-def _fill(
-    folder: Path, tokenized: TokenizedTexts, encoder: TextEncoder, worker: int, workers: int, progress: bool
+def _add(
+    store: FeatureStore, texts: Sequence[str], encoder: TextEncoder, worker: int, workers: int, state: PartialState
 ) -> None:
-    """Computes this process's share of the batches and writes it to its place."""
-    offsets = tokenized.offsets
-    batches = tokenized.batches[worker::workers]
+    """Encodes the sentences that a store lacks; the caller holds its lock.
+
+    Batches are dealt to the processes that see the folder. Each writes to its sentences' places; the first of them
+    adds the records when all are done.
+    """
+    if worker == 0:
+        with writing(store.folder, AGAIN):
+            _make_ready(store, texts, encoder)
+    state.wait_for_everyone()
+    records, missing = store.missing(texts)  # anew: another run may have added them while the lock was waited for
+    tokenized = tokenize(missing, encoder)
+    try:
+        _write(store, records, tokenized, encoder, tokenized.batches[worker::workers], workers)
+    except OSError as error:
+        raise write_error(store.folder, error, AGAIN) from error
+    state.wait_for_everyone()
+    if worker == 0:
+        with writing(store.folder, AGAIN):
+            store.append(missing, [len(ids) for ids in tokenized.ids], records)
+    state.wait_for_everyone()
+
+
+def _make_ready(store: FeatureStore, texts: Sequence[str], encoder: TextEncoder) -> None:
+    """Makes a store where there is none, or anew where it is damaged or gets too large with other runs' sentences."""
+    records, missing = store.missing(texts)
+    if not len(records):
+        if store.index.is_file() and store.index.stat().st_size >= RECORD.itemsize:
+            warnings.warn(f"The features in {store.folder} are damaged; they are built anew.", stacklevel=2)
+        store.create(encoder.projection_dim, encoder.model.name_or_path)
+    elif len(records) > len(texts) - len(missing):
+        # Some four characters make a token.
+        dim = store.dim() or 0
+        added = len(missing) * (dim * 4 + RECORD.itemsize) + sum(map(len, missing)) // 4 * dim * 2
+        if store.size() + added > size_limit():
+            store.create(dim, encoder.model.name_or_path)
+
+
+def _write(
+    store: FeatureStore,
+    records: NDArray[np.void],
+    tokenized: TokenizedTexts,
+    encoder: TextEncoder,
+    batches: list[list[int]],
+    workers: int,
+) -> None:
+    """Computes this process's batches and writes them to their places, behind what the records tell of."""
+    starts = tokenized.offsets + (int(records["start"][-1] + records["count"][-1]) if len(records) else 0)
+    done = 0
     # Plain writes: on a full disk, writing to mapped memory would kill the process.
     with (
-        (folder / "pooled.npy").open("r+b") as pooled_file,
-        (folder / "tokens.npy").open("r+b") as tokens_file,
-        progress_bar("Sentence features", len(tokenized.ids), "text", progress) as bar,
+        store.pooled.open("r+b") as pooled_file,
+        store.tokens.open("r+b") as tokens_file,
+        progress_bar("Sentence features", len(tokenized.ids), "text") as bar,
     ):
-        starts = [np.load(folder / f"{name}.npy", mmap_mode="r").offset for name in ("pooled", "tokens")]
-        for rows, pooled, tokens in encode_sentences(tokenized, encoder, batches):
-            for row, embedding, of_tokens in zip(rows, pooled.numpy(), tokens, strict=True):
-                pooled_file.seek(starts[0] + row * embedding.nbytes)
+        for numbers, pooled, tokens in encode_sentences(tokenized, encoder, batches):
+            for number, embedding, of_tokens in zip(numbers, pooled.numpy(), tokens, strict=True):
+                pooled_file.seek((len(records) + number) * embedding.nbytes)
                 pooled_file.write(embedding.tobytes())
-                tokens_file.seek(starts[1] + int(offsets[row]) * of_tokens[0].nbytes)
+                tokens_file.seek(int(starts[number]) * of_tokens[0].nbytes)
                 tokens_file.write(of_tokens.numpy().tobytes())
-            bar.update(min(len(rows) * workers, len(tokenized.ids) - bar.n))
+            counted = min(len(numbers) * workers, len(tokenized.ids) - done)
+            done += counted
+            bar.update(counted)
         for file in (pooled_file, tokens_file):
             file.flush()
-            os.fsync(file.fileno())  # the folder's name, which says that it is whole, must not outlive its content
+            os.fsync(file.fileno())  # the index, which says that they are whole, must not outlive them
+
+
+def _workers(root: Path, state: PartialState) -> tuple[int, int]:
+    """The number of this process among those that see its folder, and how many they are.
+
+    Each leaves a mark there and looks whose it sees: no launcher's variables tell which machines share a disk.
+    """
+    run = [os.urandom(8).hex()]
+    broadcast_object_list(run)
+    mark = root / f".mark-{run[0]}-{state.process_index}"
+    root.mkdir(parents=True, exist_ok=True)
+    with writing(root, AGAIN):
+        mark.touch()
+    state.wait_for_everyone()
+    seen = sorted(int(path.name.rsplit("-", 1)[1]) for path in root.glob(f".mark-{run[0]}-*"))
+    state.wait_for_everyone()
+    mark.unlink()
+    return seen.index(state.process_index), len(seen)
+
+
+def size_limit() -> float:
+    """Bytes that all stores together may take: `WORDSIGHT_FEATURES_GB`, or 20 GB.
+
+    Raises:
+        InvalidInputError: the variable is no number.
+    """
+    given = os.environ.get(LIMIT)
+    try:
+        return float(given or DEFAULT_LIMIT) * 1e9
+    except ValueError as error:
+        raise InvalidInputError(f"{LIMIT} can't be {given!r}: set it to a number of gigabytes, such as 20.") from error
+
+
+def prune(root: Path, keep: Path) -> None:
+    """Removes the stores that were not used for longest, until the others are within the limit; and old versions' ones.
+
+    Runs that have them mapped keep what they have.
+
+    Args:
+        root: folder of the stores.
+        keep: the store that stays in any case.
+    """
+    for path in root.glob("*/features.json"):  # format 1
+        shutil.rmtree(path.parent, ignore_errors=True)
+    stores = [FeatureStore(path.parent) for path in root.glob(f"*/{DESCRIPTION}") if path.parent != keep]
+    oldest = sorted(stores, key=lambda store: (store.folder / DESCRIPTION).stat().st_mtime)
+    total = FeatureStore(keep).size() + sum(store.size() for store in oldest)
+    for store in oldest:
+        if total <= size_limit():
+            break
+        total -= store.size()
+        shutil.rmtree(store.folder, ignore_errors=True)

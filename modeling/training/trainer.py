@@ -1,396 +1,507 @@
-"""The training loop: prompts of both branches, learned from sentences, on any number of processes."""
+"""transformers' Trainer for prompts: sentences in place of photos, and a model that is finished when it ends."""
 
 from __future__ import annotations
 
-import json
-import shutil
-from dataclasses import dataclass, field
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator
-from accelerate.utils import gather_object
+from huggingface_hub.errors import StrictDataclassError
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from tqdm import tqdm
-from transformers import get_cosine_schedule_with_warmup
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader
+from transformers import EvalPrediction, Trainer, TrainerCallback
+from transformers.trainer import DEFAULT_PROGRESS_CALLBACK
+from transformers.trainer_callback import PrinterCallback
+from transformers.trainer_utils import EvalLoopOutput, TrainOutput, denumpify_detensorize
+from transformers.utils import logging
 
+from wordsight.description_gen.dataset import Knowledge, knowledge_of, normalize_texts
 from wordsight.utils.cache import fingerprint
-from wordsight.utils.errors import InvalidInputError, writing
+from wordsight.utils.errors import InvalidInputError, WordsightError, writing
 from wordsight.utils.progress import progress_bar
 
 from ..calibration import fit_calibration
-from ..category_embeddings import CategoryEmbedder
-from ..configuration_wordsight import WordsightConfig
-from ..encoders import TextEncoder, load_image_encoder
 from ..evaluation.metrics import average_precisions, mean_average_precision
-from ..memory import Pieces
 from ..modeling_wordsight import WordsightForMultiLabelImageClassification
-from ..prompts import HierarchicalPrompts
-from ..scoring import global_logits, ranking_loss, token_logits
-from ..text_features import SentenceFeatures
-from .arguments import TrainingConfig
-from .data import TrainingTexts
+from .arguments import CONFIG_FIELDS, TOKEN_FIELDS, PromptTrainingArguments
+from .batches import GlobalBatches, InOrder, SentenceLoader, Sentences
+from .callbacks import RunSettings, StepProgress
+from .checkpoints import check_settings, checkpoints, drop, read_state
+from .data import check_sentences, example_sentences, hold_out, read_sentences, with_templates
 from .features import cached_features
+from .noise import FeatureNoise
+from .settings import settings_of
+from .side_files import write_side_files
+
+if TYPE_CHECKING:
+    from datasets import Dataset, DatasetDict
+    from huggingface_hub import CommitInfo
 
 # What only says how a step is cut up, not what comes out of it: a resumed run may have other values.
 FREE_TO_CHANGE = ("gradient_accumulation_steps", "prompt_chunk_size")
 
 
-class PromptEncoder(nn.Module):
-    """What is trained: prompts in, category embeddings of both branches out.
+class PromptTrainer(Trainer):
+    """Learns a model's prompts from labeled sentences: transformers' `Trainer`, on what the method needs.
 
-    The frozen text encoder is kept out of the registered modules, so that checkpoints and DDP's buckets hold the
-    prompts alone.
-    """
-
-    def __init__(self, config: WordsightConfig, text_encoder: TextEncoder, chunk_size: int) -> None:
-        super().__init__()
-        self.prompts = HierarchicalPrompts(config)
-        self.embedder = CategoryEmbedder(config, text_encoder, chunk_size)  # no module: the text encoder stays out
-
-    def forward(self) -> tuple[Tensor, Tensor]:
-        """The prompts' embeddings (K, D) of the global and of the local branch."""
-        return self.embedder.prompt_embeddings(self.prompts)
-
-
-@dataclass
-class TrainingState:
-    """Where a run is: what a checkpoint keeps beside the tensors."""
-
-    epoch: int = 0
-    history: list[dict[str, float]] = field(default_factory=list)
-
-
-def add_noise(
-    features: tuple[Tensor, Tensor, Tensor], rows: NDArray[np.int64], norm: float, seed: int, epoch: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Gaussian noise on unit text features, made unit again (METHOD.md, section 4, "known to help").
-
-    Each sentence's noise is drawn from its own (seed, epoch, sentence) stream, so that it is the same whichever
-    process holds the sentence and whatever else is in the batch.
+    Checkpoints, resuming, schedulers, trackers, mixed precision, gradient accumulation, callbacks and processes are
+    Trainer's own. Added are: features of the sentences, encoded once and kept; noise on them; steps whose result
+    does not depend on how many processes share them; mAP on held-out sentences as `eval_map`; and at the end the best
+    checkpoint, finished category embeddings, and thresholds fitted to the held-out sentences.
 
     Args:
-        features: pooled (B, D), tokens (T, D), numbers of tokens (B,).
-        rows: (B,) numbers of the sentences.
-        norm: expected norm of the noise; features have norm 1.
-        seed: seed of the run.
-        epoch: number of the epoch.
+        model ([`WordsightForMultiLabelImageClassification`]): From `from_encoder`, or trained before.
+        args ([`PromptTrainingArguments`]): By default what suits the model's encoder.
+        train_dataset (`datasets.Dataset`, `DatasetDict`, `str` or `Path`): Sentences with `text` and `labels`.
+        eval_dataset: Held-out sentences, likewise. By default `args.validation_share` of the others are held out.
+        compute_metrics: Takes an `EvalPrediction` with calibrated logits (N, K) and multi-hot labels (N, K); what it
+            returns is logged beside mAP.
+        callbacks: As for `Trainer`.
+        optimizers: Optimizer and scheduler, as for `Trainer`.
+
+    Raises:
+        InvalidInputError: the sentences, or arguments for this model, can't be used.
+
+    Example:
+        >>> from wordsight import PromptTrainer, PromptTrainingArguments, WordsightForMultiLabelImageClassification
+        >>> model = WordsightForMultiLabelImageClassification.from_encoder("imagenet", texts)  # doctest: +SKIP
+        >>> args = PromptTrainingArguments(output_dir="model", num_train_epochs=5)  # doctest: +SKIP
+        >>> trainer = PromptTrainer(model=model, args=args, train_dataset=texts["train"])  # doctest: +SKIP
+        >>> trainer.train()  # doctest: +SKIP
+        >>> trainer.save_model()  # doctest: +SKIP
     """
-    pooled, tokens, lengths = features
-    if norm == 0 or not len(rows):
-        return features
-    width = pooled.shape[-1]
-    drawn = [
-        np.random.default_rng([seed, epoch, int(row)]).standard_normal((1 + length, width), dtype=np.float32)
-        for row, length in zip(rows, lengths.tolist(), strict=True)
-    ]
-    scale = norm / width**0.5
-    of_pooled = torch.from_numpy(np.stack([noise[0] for noise in drawn])).to(pooled.device)
-    of_tokens = torch.from_numpy(np.concatenate([noise[1:] for noise in drawn])).to(pooled.device)
-    return (
-        nn.functional.normalize(pooled + scale * of_pooled, dim=-1),
-        nn.functional.normalize(tokens + scale * of_tokens, dim=-1),
-        lengths,
-    )
 
-
-def checkpoints(out: Path) -> list[Path]:
-    """The whole checkpoints in a folder, oldest first."""
-    found = [path for path in out.glob("checkpoint-*") if path.suffix != ".partial"]
-    return sorted(found, key=lambda path: int(path.name.removeprefix("checkpoint-")))
-
-
-class PromptTrainer:
-    """Learns the prompts of one model.
-
-    Sentences are dealt out: process r of W takes sentences r, r + W, ... Each step draws one global batch, every
-    process takes those of its sentences that are in it, and losses are sums divided by the global batch's size. So the
-    result is the same on any number of processes, up to rounding, also when the last batch is small. The sentences'
-    features are read from the feature cache; a step costs the K prompts' way through the text encoder and back.
-
-    Args:
-        model_config: the model to be.
-        training_config: how to train.
-        texts: the sentences.
-        text_encoder: the frozen text encoder.
-        accelerator: processes, device, precision and trackers.
-        out: folder for checkpoints (and, in the end, the model).
-        base: prompts of a model with fewer categories to go on from; only new categories' own tokens are learned.
-        feature_cache: folder of the feature cache; by default in wordsight's own cache.
-    """
+    args: PromptTrainingArguments
+    model: WordsightForMultiLabelImageClassification
+    train_dataset: Sentences
+    eval_dataset: Sentences
 
     def __init__(
         self,
-        model_config: WordsightConfig,
-        training_config: TrainingConfig,
-        texts: TrainingTexts,
-        text_encoder: TextEncoder,
-        accelerator: Accelerator,
-        out: Path,
-        base: HierarchicalPrompts | None = None,
-        feature_cache: Path | None = None,
+        model: WordsightForMultiLabelImageClassification,
+        args: PromptTrainingArguments | None = None,
+        train_dataset: Dataset | DatasetDict | Path | str | None = None,
+        eval_dataset: Dataset | Path | str | None = None,
+        compute_metrics: Callable[[EvalPrediction], dict[str, float]] | None = None,
+        callbacks: list[TrainerCallback] | None = None,
+        optimizers: tuple[Any, Any] = (None, None),
     ) -> None:
-        self.feature_cache = feature_cache
-        self.model_config, self.config, self.texts = model_config, training_config, texts
-        self.accelerator, self.out = accelerator, out
-        self.text_encoder = text_encoder.to(accelerator.device)
-        network = PromptEncoder(model_config, self.text_encoder, training_config.prompt_chunk_size)
-        template = text_encoder.tokenizer(training_config.template, add_special_tokens=False)["input_ids"]
-        generator = torch.Generator().manual_seed(training_config.seed)
-        for branch in (network.prompts.global_branch, network.prompts.local_branch):
-            branch.initialize(text_encoder.embedding, template, generator)
-        if not any(parameter.numel() for parameter in network.parameters()):
-            raise InvalidInputError("All token counts are 0: nothing to learn. Give at least one level tokens.")
-        if base is not None:
-            network.prompts.adopt(base)
-        trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
-        if not trainable:
-            raise InvalidInputError("The model has no tokens of a category's own: nothing to learn for new ones.")
-        optimizer = torch.optim.AdamW(
-            trainable, lr=training_config.learning_rate, weight_decay=training_config.weight_decay
+        text_encoder = model.load_text_encoder()
+        args = (args or PromptTrainingArguments(output_dir="trainer_output")).for_encoder(text_encoder)
+        _apply_to_model(args, model)
+        self.knowledge: Knowledge | None = None
+        self.log_content: dict[str, Any] | None = None
+        sentences, held_out = self._read(model, args, train_dataset, eval_dataset)
+        self._step_progress = StepProgress()
+        super().__init__(
+            model=model,
+            args=args,
+            train_dataset=sentences,
+            eval_dataset=held_out,
+            compute_metrics=compute_metrics,
+            callbacks=[*(callbacks or ()), self._step_progress],
+            optimizers=optimizers,
         )
-        self.steps_per_epoch = -(-len(texts.train_texts) // training_config.batch_size)
-        steps = self.steps_per_epoch * training_config.epochs
-        self.scheduler = get_cosine_schedule_with_warmup(optimizer, round(training_config.warmup_ratio * steps), steps)
-        self.network, self.optimizer = accelerator.prepare(network, optimizer)
-        accelerator.register_for_checkpointing(self.scheduler)
-        self.state = TrainingState()
-        unique = sorted({*texts.train_texts, *texts.validation_texts})
-        row_of = {text: row for row, text in enumerate(unique)}
-        self._unique_texts = unique
-        self._train_rows = np.array([row_of[text] for text in texts.train_texts])
-        self._validation_rows = np.array([row_of[text] for text in texts.validation_texts])
-        self._pieces = Pieces("sentences")
+        for callback in (PrinterCallback, DEFAULT_PROGRESS_CALLBACK):
+            self.remove_callback(callback)
+        if not self.args.use_cache:  # a matter of language models, which Trainer writes into every config
+            self.model.config.__dict__.pop("use_cache", None)
+        # Processes exchange the prompts' gradients alone: all else is frozen, or computed on each of them alike.
+        learned = {name for name, parameter in self.model.named_parameters() if parameter.requires_grad}
+        others = {name for name, _ in (*self.model.named_parameters(), *self.model.named_buffers())} - learned
+        DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(self.model, others)
+        # The loss is a sum over sentences, divided by `num_items_in_batch`: those of the whole step.
+        self.model_accepts_loss_kwargs = True
+        if sentences is not None:
+            self.add_callback(RunSettings(self._settings()))
 
     @property
-    def prompts(self) -> HierarchicalPrompts:
-        """The prompts as learned so far."""
-        network: PromptEncoder = self.accelerator.unwrap_model(self.network)
-        return network.prompts
+    def out(self) -> Path:
+        """The run's folder."""
+        return Path(str(self.args.output_dir))
 
-    def train(self, resume: bool = False) -> dict[str, Any]:
-        """Runs all epochs that are left; a checkpoint is written after each.
-
-        Args:
-            resume: whether to go on from the last checkpoint in `out`, if there is one.
-
-        Returns:
-            The training log: "training", the settings; "history", one record an epoch (epoch, loss, learning_rate,
-            validation_map); "validation_ap", average precision on held-out sentences by category, where one has it;
-            "example_sentences", some of those that mention a category.
-        """
-        if resume:
-            self._load_checkpoint()
-        features = self.load_features()
-        if self.accelerator.device.type != "cpu":
-            self.fit_to_memory(features)
-        with progress_bar(
-            "Learning prompts",
-            total=self.steps_per_epoch * self.config.epochs,
-            unit="step",
-            enabled=self.accelerator.is_main_process,
-            initial=self.steps_per_epoch * self.state.epoch,
-        ) as bar:
-            for epoch in range(self.state.epoch, self.config.epochs):
-                loss = self._train_epoch(epoch, features, bar)
-                logits = self.validation_logits(features)
-                record = {
-                    "epoch": epoch + 1,
-                    "loss": loss,
-                    "learning_rate": self.scheduler.get_last_lr()[0],
-                    "validation_map": mean_average_precision(logits, self.texts.validation_labels),
-                }
-                bar.set_postfix_str(f"loss {loss:.3f}, validation mAP {record['validation_map']:.3f}", refresh=False)
-                self.state.history.append(record)
-                self.state.epoch = epoch + 1
-                self.accelerator.log({k: v for k, v in record.items() if k != "epoch"}, step=epoch + 1)
-                self._save_checkpoint()
-        logits, labels = self.validation_logits(features), self.texts.validation_labels
-        with progress_bar("Fitting thresholds", enabled=self.accelerator.is_main_process):
-            self.calibration = fit_calibration(logits, labels)
-        precisions = zip(self.texts.names, average_precisions(logits, labels).tolist(), strict=True)
-        return {
-            "training": self.config.to_dict(),
-            "history": self.state.history,
-            "validation_ap": {name: value for name, value in precisions if not np.isnan(value)},
-            "example_sentences": self.texts.examples(),
-        }
-
-    def load_features(self) -> SentenceFeatures:
-        """Features of all sentences, each once, in alphabetical order: the same ones whatever the split's seed."""
-        return cached_features(self._unique_texts, self.text_encoder, self.accelerator, self.feature_cache)
-
-    def fit_to_memory(self, features: SentenceFeatures) -> None:
-        """Tries a step with the longest sentences; halves what goes through at once as long as memory runs out.
-
-        Each process finds its own sizes; they change no result beyond rounding.
-        """
-        lengths = np.diff(features.offsets)[self._train_rows]
-        mine = np.arange(self.accelerator.process_index, len(lengths), self.accelerator.num_processes)
-        share = -(-self.config.batch_size // self.accelerator.num_processes)
-        longest = mine[np.argsort(-lengths[mine], kind="stable")[:share]]
-        categories = len(self.model_config.category_names)
-        chunk = min(self.config.prompt_chunk_size or categories, categories)
-        layout = self.accelerator.unwrap_model(self.network).embedder.layout
-
-        def rehearse(some: slice) -> None:
-            if self._pieces.size is not None:
-                layout.resize_chunks(max(1, chunk * self._pieces.size // len(longest)))
-            with self.accelerator.no_sync(self.network):
-                self._backward(longest[some], len(longest), 0, features)
-            self.optimizer.zero_grad()
-
-        self._pieces(rehearse, len(longest))
-
-    def _train_epoch(self, epoch: int, features: SentenceFeatures, bar: tqdm[Any]) -> float:
-        """One pass over the sentences; the mean loss of a sentence."""
-        config, world = self.config, self.accelerator.num_processes
-        order = np.random.default_rng([config.seed, epoch]).permutation(len(self.texts.train_texts))
-        self.network.train()
-        total = torch.zeros((), device=self.accelerator.device)
-        for start in range(0, len(order), config.batch_size):
-            batch = order[start : start + config.batch_size]
-            total += self._backward(batch[batch % world == self.accelerator.process_index], len(batch), epoch, features)
-            self.optimizer.step()
-            self.scheduler.step()
-            self.optimizer.zero_grad()
-            bar.update()
-        return float(self.accelerator.reduce(total, "sum")) / len(order)
-
-    def _backward(self, mine: NDArray[np.int64], count: int, epoch: int, features: SentenceFeatures) -> Tensor:
-        """Gradients of one step; the sum of the losses of this process's sentences.
-
-        The prompts go through the text encoder and back once, however many pieces the sentences are cut into.
-
-        Args:
-            mine: sentences of the batch that are this process's.
-            count: sentences of the batch, over all processes.
-            epoch: number of the epoch.
-            features: of all sentences.
-        """
-        embeddings = self.network()
-        leaves = [branch.detach().float().requires_grad_() for branch in embeddings]
-        total = torch.zeros((), device=self.accelerator.device)
-        size = min(-(-len(mine) // self.config.gradient_accumulation_steps), self._pieces.size or len(mine))
-        for start in range(0, len(mine), max(size, 1)):
-            loss = self._loss_sum(mine[start : start + size], epoch, features, *leaves)
-            # DDP averages over processes; the loss wants the sum.
-            self.accelerator.backward(loss * (self.accelerator.num_processes / count))
-            total += loss.detach()
-        gradients = [torch.zeros_like(leaf) if leaf.grad is None else leaf.grad for leaf in leaves]
-        torch.autograd.backward(
-            embeddings, [gradient.to(of) for gradient, of in zip(gradients, embeddings, strict=True)]
-        )
-        return total
-
-    def _loss_sum(
-        self, mine: NDArray[np.int64], epoch: int, features: SentenceFeatures, in_global: Tensor, in_local: Tensor
-    ) -> Tensor:
-        """Ranking losses of both branches, summed over some sentences.
-
-        Args:
-            mine: numbers of the sentences.
-            epoch: number of the epoch.
-            features: of all sentences.
-            in_global: (K, D) category embeddings of the global branch.
-            in_local: (K, D) of the local branch.
-        """
-        config = self.model_config
-        clean = features.batch(self._train_rows[mine], self.accelerator.device)
-        noisy = add_noise(clean, mine, self.config.noise, self.config.seed, epoch)
-        labels = torch.from_numpy(self.texts.train_labels[mine]).to(in_global.device)
-        scores_global, scores_local = self._scores(noisy, in_global, in_local)
-        return ranking_loss(scores_global, labels, config.margin, "sum") + ranking_loss(
-            scores_local, labels, config.margin, "sum"
-        )
-
-    def _scores(
-        self, features: tuple[Tensor, Tensor, Tensor], in_global: Tensor, in_local: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Logits (B, K) of sentences' features in both branches."""
-        config, (pooled, tokens, lengths) = self.model_config, features
-        return (
-            global_logits(pooled, in_global, config.logit_scale),
-            token_logits(tokens, lengths, in_local, config.logit_scale, config.local_temperature_text),
-        )
-
-    @torch.no_grad()
-    def validation_logits(self, features: SentenceFeatures) -> NDArray[np.float32]:
-        """Final logits (M, K) of the held-out sentences, gathered from all processes, in order."""
-        self.network.eval()
-        config = self.model_config
-        network: PromptEncoder = self.accelerator.unwrap_model(self.network)
-        global_categories, local_categories = (network.embedder.finish(t.float()) for t in network())
-        rows, chunks = self._validation_rows[self.accelerator.process_index :: self.accelerator.num_processes], []
-        for start in range(0, len(rows), 256):
-            batch = features.batch(rows[start : start + 256], self.accelerator.device)
-            scores_global, scores_local = self._scores(batch, global_categories, local_categories)
-            chunks.append((1 - config.local_weight) * scores_global + config.local_weight * scores_local)
-        mine = torch.cat(chunks).cpu().numpy() if chunks else np.empty((0, len(config.category_names)), np.float32)
-        world = self.accelerator.num_processes
-        logits = np.empty(self.texts.validation_labels.shape, dtype=np.float32)
-        for rank, part in enumerate(gather_object([mine])):
-            logits[rank::world] = part
-        return logits
+    def _read(
+        self,
+        model: WordsightForMultiLabelImageClassification,
+        args: PromptTrainingArguments,
+        train_dataset: Any,
+        eval_dataset: Any,
+    ) -> tuple[Sentences | None, Sentences | None]:
+        """Sentences to learn from and to hold out."""
+        categories = model.config.categories
+        held_out = read_sentences(eval_dataset, categories) if eval_dataset is not None else None
+        if train_dataset is None:
+            return None, held_out
+        if held_out is None and isinstance(train_dataset, dict) and "validation" in train_dataset:
+            held_out = read_sentences(train_dataset["validation"], categories)
+        dataset, _ = normalize_texts(train_dataset, categories)
+        self.knowledge = knowledge_of(dataset)
+        sentences = read_sentences(dataset, categories)
+        check_sentences(sentences, categories, args.template_sentences)
+        if held_out is None:
+            sentences, held_out = hold_out(sentences, args.validation_share, args.seed)
+        if args.template_sentences:
+            sentences = with_templates(sentences, categories)
+        return sentences, held_out
 
     def _settings(self) -> dict[str, Any]:
         """What must be the same for a checkpoint to be of this run."""
+        config, sentences = self.model.config, self.train_dataset
+        content = "\n".join(sentences.texts).encode() + sentences.labels.tobytes()
         return {
-            "training": {key: value for key, value in self.config.to_dict().items() if key not in FREE_TO_CHANGE},
-            "encoder": [self.model_config.encoder, self.model_config.encoder_revision],
-            "categories": self.model_config.category_names,
-            "groups": [self.model_config.attribute_groups, self.model_config.cooccurrence_groups],
-            "tokens": self.prompts.num_tokens(),
-            "sentences": fingerprint("\n".join(self.texts.train_texts).encode()),
+            "training": {key: value for key, value in settings_of(self.args).items() if key not in FREE_TO_CHANGE},
+            "method": {name: getattr(config, name) for name in CONFIG_FIELDS},
+            "tokens": {name: getattr(config, name) for name in TOKEN_FIELDS},
+            "encoder": [config.encoder, config.encoder_revision],
+            "categories": config.category_names,
+            "groups": [config.attribute_groups, config.cooccurrence_groups],
+            "sentences": fingerprint(content),
         }
 
-    def _save_checkpoint(self) -> None:
-        """Writes `checkpoint-<epoch>`, whole or not at all, then drops the one before."""
-        target = self.out / f"checkpoint-{self.state.epoch}"
-        partial = target.with_name(target.name + ".partial")
-        if self.accelerator.is_main_process:
-            shutil.rmtree(partial, ignore_errors=True)
-        self.accelerator.wait_for_everyone()
-        with writing(target, "go on with --resume"):
-            self.accelerator.save_state(str(partial))
-        self.accelerator.wait_for_everyone()
-        if self.accelerator.is_main_process:
-            state = {"epoch": self.state.epoch, "history": self.state.history, "settings": self._settings()}
-            (partial / "trainer_state.json").write_text(json.dumps(state, indent=1), encoding="utf-8")
-            shutil.rmtree(target, ignore_errors=True)
-            partial.rename(target)
-            for other in checkpoints(self.out)[:-1]:
-                shutil.rmtree(other)
-        self.accelerator.wait_for_everyone()
+    # ---- Sentences and their features ----
 
-    def _load_checkpoint(self) -> None:
-        found = checkpoints(self.out)
-        if not found:
+    def encode(self, *parts: Sentences | None) -> None:
+        """Encodes sentences that were not yet; features of earlier runs come from the cache."""
+        todo = [part for part in parts if part is not None and part.features is None]
+        if not todo:
             return
-        state = json.loads((found[-1] / "trainer_state.json").read_text(encoding="utf-8"))
-        settings = self._settings()
-        differing = sorted(key for key in settings if state["settings"].get(key) != settings[key])
-        if differing:
-            raise InvalidInputError(
-                f"{found[-1]} is of a run with other settings ({', '.join(differing)}). Give the settings of that "
-                "run, or start anew without --resume."
-            )
-        self.accelerator.load_state(str(found[-1]))
-        self.state = TrainingState(state["epoch"], state["history"])
+        texts = sorted({text for part in todo for text in part.texts})
+        cache = self.args.feature_cache
+        features = cached_features(texts, self.model.load_text_encoder(), Path(cache) if cache else None)
+        row_of = {text: row for row, text in enumerate(texts)}
+        for part in todo:
+            part.features = features.select([row_of[text] for text in part.texts])
 
-    def model(self) -> WordsightForMultiLabelImageClassification:
-        """The finished model, on the CPU, with its image encoder."""
-        scale, threshold = self.calibration
-        self.model_config.score_scale, self.model_config.score_threshold = scale.tolist(), threshold.tolist()
-        image_encoder = load_image_encoder(
-            self.model_config.encoder,
-            patch_embeddings=self.model_config.patch_embeddings,
-            revision=self.model_config.encoder_revision,
+    def get_train_dataloader(self) -> SentenceLoader:
+        """Loads each step's share of sentences for this process; see `GlobalBatches`."""
+        args, sentences = self.args, self.train_dataset
+        if not isinstance(sentences, Sentences):
+            raise InvalidInputError("PromptTrainer: training requires a train_dataset.")
+        self.encode(sentences, self.eval_dataset)
+        if args.noise and sentences.noise is None:
+            sentences.noise = FeatureNoise(args.noise, self.model.config.projection_dim, args.seed)
+        # `auto_find_batch_size` makes steps smaller.
+        pieces = args.world_size * args.gradient_accumulation_steps
+        size = min(args.global_batch_size or 1, self._train_batch_size * pieces)
+        batches = GlobalBatches(
+            len(sentences), size, args.process_index, args.world_size, args.gradient_accumulation_steps, args.seed
         )
-        model = WordsightForMultiLabelImageClassification(self.model_config, image_encoder)
-        model.prompts.load_state_dict({key: value.cpu() for key, value in self.prompts.state_dict().items()})
-        model.update_category_embeddings(self.text_encoder.cpu())
-        return model.eval()
+        return SentenceLoader(sentences, batches, **self._loading())
+
+    def get_eval_dataloader(self, eval_dataset: Any = None) -> SentenceLoader:
+        """All held-out sentences, in order."""
+        sentences = self.eval_dataset if eval_dataset is None else eval_dataset
+        if sentences is None:
+            raise InvalidInputError("PromptTrainer: evaluation requires an eval_dataset.")
+        if not isinstance(sentences, Sentences):
+            sentences = read_sentences(sentences, self.model.config.categories)
+        self.encode(sentences)
+        return SentenceLoader(sentences, InOrder(len(sentences), self.args.eval_batch_size))
+
+    def get_test_dataloader(self, test_dataset: Any) -> SentenceLoader:
+        """All sentences of another dataset, in order."""
+        return self.get_eval_dataloader(test_dataset)
+
+    def _loading(self) -> dict[str, Any]:
+        workers = self.args.dataloader_num_workers
+        kept = {"prefetch_factor": self.args.dataloader_prefetch_factor} if workers else {}
+        return {"num_workers": workers, "pin_memory": self.args.dataloader_pin_memory} | kept
+
+    # ---- A step ----
+
+    def _get_num_items_in_batch(self, batch_samples: list[dict[str, Tensor]], device: torch.device) -> Tensor:
+        """Sentences of the whole step, over all processes and accumulation steps."""
+        count = torch.tensor(sum(len(batch["labels"]) for batch in batch_samples), device=device)
+        return self.accelerator.reduce(count, "sum") if self.args.world_size > 1 else count
+
+    def training_step(
+        self, model: nn.Module, inputs: dict[str, Tensor], num_items_in_batch: Tensor | int | None = None
+    ) -> Tensor:
+        """As in Trainer, with a line that says what to do when memory runs out."""
+        try:
+            return super().training_step(model, inputs, num_items_in_batch)
+        except torch.OutOfMemoryError as error:
+            if self.args.auto_find_batch_size:
+                raise
+            raise WordsightError(
+                f"Out of memory: {str(error).splitlines()[0]} Use a smaller prompt_chunk_size (now "
+                f"{self.args.prompt_chunk_size}), more gradient_accumulation_steps (now "
+                f"{self.args.gradient_accumulation_steps}), or more processes."
+            ) from error
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
+        """The ranking loss of sentences, after noise on their features."""
+        starts, noise = inputs.pop("noise_starts", None), self.train_dataset.noise
+        if starts is not None and noise is not None:
+            counts = inputs["token_counts"]
+            pooled, tokens = noise(inputs["text_embeds"], inputs["token_embeds"], counts, starts)
+            inputs |= {"text_embeds": pooled, "token_embeds": tokens}
+        return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+
+    # ---- Evaluation ----
+
+    def evaluation_loop(
+        self,
+        dataloader: DataLoader[Any],
+        description: str,
+        prediction_loss_only: bool | None = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> EvalLoopOutput:
+        """Finishes the category embeddings and scores all sentences, on every process alike: nothing is gathered."""
+        sentences = dataloader.dataset
+        assert isinstance(sentences, Sentences)
+        self.model.update_category_embeddings()
+        loss, similarities, logits = self._score(dataloader)
+        metrics: dict[str, Any] = {"loss": loss, "map": mean_average_precision(similarities, sentences.labels)}
+        if self.compute_metrics is not None:
+            if sentences is self.eval_dataset:  # probabilities as they will be if this is the best checkpoint
+                self.model.set_calibration(*fit_calibration(similarities, sentences.labels))
+                logits = self.model.calibrated(torch.from_numpy(similarities)).numpy()
+            metrics |= self.compute_metrics(EvalPrediction(predictions=logits, label_ids=sentences.labels))
+        metrics = {f"{metric_key_prefix}_{name}": value for name, value in denumpify_detensorize(metrics).items()}
+        return EvalLoopOutput(logits, sentences.labels, metrics, len(sentences))
+
+    @torch.no_grad()
+    def _score(self, dataloader: DataLoader[Any]) -> tuple[float, NDArray[np.float32], NDArray[np.float32]]:
+        """Mean loss, similarities (N, K) and calibrated logits (N, K) of sentences."""
+        self.model.eval()
+        losses, similarities, logits = 0.0, [], []
+        for batch in dataloader:
+            output = self.model(**self._prepare_inputs(batch), num_items_in_batch=1)
+            losses += float(output.loss)
+            similarities.append(output.similarities.float().cpu().numpy())
+            logits.append(output.logits.float().cpu().numpy())
+        return losses / self.num_examples(dataloader), np.concatenate(similarities), np.concatenate(logits)
+
+    # ---- The run ----
+
+    def train(
+        self,
+        resume_from_checkpoint: str | bool | None = None,
+        trial: Any = None,
+        ignore_keys_for_eval: list[str] | None = None,
+    ) -> TrainOutput:
+        """Learns the prompts, as in Trainer, and finishes the model with the best of them.
+
+        Args:
+            resume_from_checkpoint: a checkpoint's folder, or True for the newest whole one in `output_dir`.
+            trial: as in Trainer.
+            ignore_keys_for_eval: as in Trainer.
+
+        Raises:
+            InvalidInputError: there is no checkpoint, or it is of a run with other settings; names them.
+            WordsightError: memory, the disk or a tracker fails; says what to do.
+        """
+        checkpoint = self._checkpoint(resume_from_checkpoint) if resume_from_checkpoint else None
+        total = self.set_initial_training_values(self.args, self.get_train_dataloader())[-1]
+        shown = self.is_world_process_zero() and not self.args.disable_tqdm
+        with progress_bar("Learning prompts", total, "step", enabled=shown) as bar, self._tracker_errors():
+            self._step_progress.bar = bar
+            output = super().train(str(checkpoint) if checkpoint else None, trial, ignore_keys_for_eval)
+        self._finish()
+        return output
+
+    def _checkpoint(self, wanted: str | bool) -> Path:
+        """The checkpoint to go on from. What a killed run left half-written is removed."""
+        out = self.out
+        if self.args.should_save:
+            drop(out, only_broken=True)
+        self.accelerator.wait_for_everyone()
+        if wanted is True:
+            found = checkpoints(out)
+            if not found:
+                raise InvalidInputError(f"There is no checkpoint in {out} to go on from.")
+            checkpoint = found[-1]
+        else:
+            checkpoint = Path(str(wanted))
+        state = read_state(checkpoint)
+        if state is None:
+            raise InvalidInputError(f"{checkpoint} is not a whole checkpoint.")
+        check_settings(checkpoint, RunSettings.saved(state), self._settings())
+        return checkpoint
+
+    @contextlib.contextmanager
+    def _tracker_errors(self) -> Iterator[None]:
+        """Makes one line of what a tracker raises; each has errors of its own."""
+        try:
+            yield
+        except Exception as error:
+            name = type(error).__module__.partition(".")[0]
+            if name not in (self.args.report_to or ()):
+                raise
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise WordsightError(
+                f"{name} can't be started: {reason} Set it up (for wandb: `wandb login`, or WANDB_MODE=offline), or "
+                "omit it from report_to."
+            ) from error
+
+    def _finish(self) -> None:
+        """Finished embeddings of the prompts as they are now, thresholds, and the training log."""
+        model, held_out = self.model, self.eval_dataset
+        model.update_category_embeddings()
+        _, similarities, _ = self._score(self.get_eval_dataloader())
+        with progress_bar("Fitting thresholds", enabled=self.is_world_process_zero()):
+            model.set_calibration(*fit_calibration(similarities, held_out.labels))
+        known = (
+            {"language_model": self.knowledge.model, "language_model_seed": self.knowledge.seed}
+            if self.knowledge
+            else {}
+        )
+        model.config.provenance = {
+            **(model.config.provenance or {}),
+            **known,
+            "training_sentences": len(self.train_dataset),
+            "validation_sentences": len(held_out),
+        }
+        names = model.config.category_names
+        precisions = zip(names, average_precisions(similarities, held_out.labels).tolist(), strict=True)
+        self.log_content = {
+            "training": settings_of(self.args)
+            | {name: getattr(model.config, name) for name in ("prior_weight", "mean_shift")},
+            "history": history(self.state.log_history),
+            "validation_ap": {name: value for name, value in precisions if not np.isnan(value)},
+            "example_sentences": example_sentences(self.train_dataset, model.config.categories),
+        }
+
+    # ---- Saving ----
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        target = Path(self._get_output_dir(trial)) / f"checkpoint-{self.state.global_step}"
+        with quiet_transformers(), writing(target, "go on with --resume (resume_from_checkpoint=True)"):
+            super()._save_checkpoint(model, trial)
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        """What `save_pretrained` writes; no pickle of the arguments, which are in the training log."""
+        self.model.save_pretrained(output_dir or self.out, state_dict=state_dict)
+
+    def _issue_warnings_after_load(self, load_result: Any) -> None:
+        missing = [key for key in load_result.missing_keys if not key.startswith("image_encoder.")]  # never saved
+        super()._issue_warnings_after_load(type(load_result)(missing, load_result.unexpected_keys))
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Writes the finished model: weights, config, image processor, training log, knowledge and model card.
+
+        Args:
+            output_dir: the folder; `args.output_dir` by default.
+            _internal_call: True for checkpoints, which get no card.
+
+        Raises:
+            WordsightError: the disk is full.
+        """
+        with quiet_transformers():
+            super().save_model(output_dir, _internal_call=True)
+        if _internal_call:
+            return
+        folder = Path(output_dir or self.out)
+        if self.args.should_save:
+            with writing(folder, "save the model again"):
+                write_side_files(folder, self.log_content, self.knowledge)
+            self.model.config.name_or_path = str(folder)
+        self.accelerator.wait_for_everyone()
+        if self.args.push_to_hub:
+            self.push_to_hub(commit_message="Model save")
+
+    def push_to_hub(  # type: ignore[override]
+        self,
+        commit_message: str | None = "End of training",
+        blocking: bool = True,
+        token: str | None = None,
+        revision: str | None = None,
+        **kwargs: Any,
+    ) -> CommitInfo | None:
+        """Saves the model and pushes it with its card, log and knowledge, in one commit; see the model's `push_to_hub`.
+
+        Args:
+            commit_message: of the commit.
+            blocking: taken for Trainer's sake; the upload is waited for.
+            token: a token, by default `args.hub_token`.
+            revision: branch to push to.
+            kwargs: more for the model's `push_to_hub`, such as `tags`.
+        """
+        pushes, self.args.push_to_hub = self.args.push_to_hub, False
+        try:
+            self.save_model()
+        finally:
+            self.args.push_to_hub = pushes
+        if not self.is_world_process_zero():
+            return None
+        commit: CommitInfo = self.model.push_to_hub(
+            self.args.hub_model_id or self.out.resolve().name,
+            commit_message=commit_message,
+            private=self.args.hub_private_repo,
+            token=token or self.args.hub_token,
+            revision=revision or self.args.hub_revision,
+            **kwargs,
+        )
+        return commit
+
+
+def _apply_to_model(args: PromptTrainingArguments, model: WordsightForMultiLabelImageClassification) -> None:
+    """Sets what the arguments say of the method in the model's configuration; new prompts where they ask for others."""
+    config = model.config
+    given = {name: getattr(args, name) for name in (*CONFIG_FIELDS, *TOKEN_FIELDS) if getattr(args, name) is not None}
+    changed = {name for name, value in given.items() if getattr(config, name) != value}
+    anew = sorted(changed.intersection(TOKEN_FIELDS))
+    trained = bool((config.provenance or {}).get("training_sentences"))
+    if trained and (anew or args.template is not None):
+        raise InvalidInputError(
+            f"{', '.join(anew or ['template'])} can't be changed: the model's prompts are trained already. Omit it, or "
+            "make a new model with WordsightForMultiLabelImageClassification.from_encoder."
+        )
+    try:
+        config.update(given)
+        config.validate()
+    except StrictDataclassError as error:
+        raise InvalidInputError(str(error).splitlines()[-1].strip()) from error
+    if anew or args.template is not None:
+        model.initialize_prompts(**{} if args.template is None else {"template": args.template}, seed=args.seed)
+    if not any(parameter.requires_grad for parameter in model.prompts.parameters()):
+        raise InvalidInputError(
+            "There is no prompt token to learn. Set one of num_shared_tokens, num_attribute_tokens, "
+            "num_cooccurrence_tokens and num_category_tokens above 0."
+        )
+    model.embedder.layout.resize_chunks(args.prompt_chunk_size)
+
+
+@contextlib.contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Hides bars of files that take no time, and remarks on checkpoints that follow each other within a second."""
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def history(log_history: Sequence[dict[str, float]]) -> list[dict[str, float]]:
+    """Trainer's log as one record for each evaluation: epoch, loss, learning_rate, validation_map.
+
+    Args:
+        log_history: entries of losses, and of evaluations, in order.
+    """
+    records, latest = [], {}
+    for entry in log_history:
+        if "loss" in entry:
+            latest = {name: entry[name] for name in ("loss", "learning_rate")}
+        elif "eval_map" in entry and latest:
+            epoch = round(entry["epoch"], 3)
+            records.append(
+                {"epoch": int(epoch) if epoch == int(epoch) else epoch, **latest, "validation_map": entry["eval_map"]}
+            )
+    return records

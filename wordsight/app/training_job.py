@@ -189,7 +189,7 @@ def train_model(request: TrainingRequest, folder: Path) -> Path:
         WordsightError: something given can't be used, or a step failed.
     """
     from wordsight.description_gen import generate_texts
-    from wordsight.modeling.training.arguments import TrainingConfig
+    from wordsight.modeling.training.settings import arguments_of
     from wordsight.modeling.training.train import train_prompts
 
     model = folder / "model"
@@ -204,8 +204,8 @@ def train_model(request: TrainingRequest, folder: Path) -> Path:
             sentences=request.sentences,
             seed=request.seed,
         )
-        config = TrainingConfig.for_encoder(request.encoder, seed=request.seed)
-        train_prompts(folder / "texts", model, request.encoder, config=config)
+        args = arguments_of({"seed": request.seed}, model)
+        train_prompts(folder / "texts", model, request.encoder, args=args)
         (folder / FINISHED).write_text(json.dumps({"model": str(model)}), encoding="utf-8")
     return model
 

@@ -10,14 +10,18 @@ import typer
 
 from wordsight.utils.progress import load_libraries
 
-from .options import check_exists, check_out_folder
+from .options import check_exists, check_out_folder, check_texts
 
 
 def extend(
     model: Annotated[Path, typer.Argument(help="Folder of the trained model.")],
-    texts: Annotated[Path, typer.Argument(help="Folder that `wordsight describe` wrote for the new categories.")],
+    texts: Annotated[str, typer.Argument(help="Sentences about the new categories, as for `wordsight train`.")],
     out: Annotated[Path, typer.Option(help="Folder for the extended model.")],
     epochs: Annotated[int | None, typer.Option(help="Passes over the sentences; by default as for the model.")] = None,
+    mixed_precision: Annotated[
+        str | None,
+        typer.Option(help="no, fp16 or bf16; by default as for the model.", envvar="ACCELERATE_MIXED_PRECISION"),
+    ] = None,
 ) -> None:
     """Add categories to a trained model, without a change to those that it has.
 
@@ -27,12 +31,12 @@ def extend(
     wordsight extend my-model new-texts --out my-larger-model
     """
     check_exists(model / "config.json", "model")
-    check_exists(texts, "folder of texts")
+    check_texts(texts)
     check_out_folder(out)
     load_libraries()
     from wordsight.modeling.training.extend import extend_model
 
-    extended = extend_model(model, texts, out, epochs=epochs)
+    extended = extend_model(model, texts, out, epochs=epochs, mixed_precision=mixed_precision)
     groups = extended.config.attribute_groups, extended.config.cooccurrence_groups
     known = json.loads((model / "config.json").read_text(encoding="utf-8"))["id2label"].values()
     for name in extended.config.category_names[len(known) :]:

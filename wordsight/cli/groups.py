@@ -42,6 +42,7 @@ def groups(
     check_out_file(out, "--out")
     check_out_file(picture, "--picture")
     load_libraries()
+    from wordsight.description_gen.dataset import knowledge_of, multi_hot, normalize_texts
     from wordsight.modeling.encoders import load_text_encoder
     from wordsight.modeling.grouping import (
         attribute_embeddings,
@@ -50,20 +51,21 @@ def groups(
         cooccurrence_groups,
         write_groups,
     )
-    from wordsight.modeling.training.data import load_training_texts
     from wordsight.plotting import plot_groups
 
     # Just as `train` sees them, so that the groups are those that it would find.
-    data = load_training_texts(texts, validation_share=0.1, templates=True, seed=seed)
-    embeddings = attribute_embeddings(data.categories, data.knowledge, load_text_encoder(encoder))
-    attribute = attribute_groups(data.names, embeddings, num_attribute_groups)
-    graph = cooccurrence_graph(data.names, data.knowledge.co_occurrence, data.train_labels)
+    dataset, categories = normalize_texts(texts)
+    names, knowledge = [category.name for category in categories], knowledge_of(dataset)
+    embeddings = attribute_embeddings(categories, knowledge, load_text_encoder(encoder))
+    attribute = attribute_groups(names, embeddings, num_attribute_groups)
+    answers = knowledge.co_occurrence if knowledge else {}
+    graph = cooccurrence_graph(names, answers, multi_hot(dataset, categories))
     cooccurrence = cooccurrence_groups(graph, seed)
     _print_groups("Look alike", attribute)
     _print_groups("Seen together", cooccurrence)
     with writing(out, "run the same command again"):
         write_groups(attribute, cooccurrence, out)
-        plot_groups(data.names, embeddings, len(attribute), graph, cooccurrence).savefig(picture, dpi=100)
+        plot_groups(names, embeddings, len(attribute), graph, cooccurrence).savefig(picture, dpi=100)
     typer.echo(f"Groups in {out} (edit them, then: train --groups {out}), picture in {picture}")
 
 

@@ -16,6 +16,12 @@ def check_exists(path: Path, what: str) -> None:
         raise InvalidInputError(f"There is no {what} {str(path)!r}. Check the path.")
 
 
+def check_texts(texts: str) -> None:
+    """Raises InvalidInputError if texts are neither here nor named like a dataset on the Hub ("user/name")."""
+    if not Path(texts).exists() and len(Path(texts).parts) != 2:
+        raise InvalidInputError(f"There are no texts {texts!r}. Pass a folder, a file, or user/name of a dataset.")
+
+
 def check_out_folder(path: Path, option: str = "--out") -> None:
     """Raises InvalidInputError if a folder can't be made or written there."""
     if path.exists() and not path.is_dir():

@@ -7,11 +7,16 @@ from typing import Annotated
 
 import typer
 
-from wordsight.modeling.training.arguments import TrainingConfig
+from wordsight.utils.progress import load_libraries
+
+from .options import check_exists, check_out_folder, check_texts
 
 
 def train(
-    texts: Annotated[Path, typer.Argument(help="Folder that `wordsight describe` wrote.")],
+    texts: Annotated[
+        str,
+        typer.Argument(help="Sentences: the folder that `wordsight describe` wrote, a file, or a dataset on the Hub."),
+    ],
     out: Annotated[Path, typer.Option(help="Folder for the model.")],
     encoder: Annotated[str, typer.Option(help="Hub id or path of a CLIP-like encoder, or 'imagenet'.")] = "imagenet",
     revision: Annotated[str | None, typer.Option(help="The encoder's revision on the Hub.")] = None,
@@ -42,11 +47,11 @@ def train(
     ] = True,
     tokens: Annotated[
         tuple[int, int, int, int] | None,
-        typer.Option(help="Prompt tokens: global, attribute group, co-occurrence group, category.", metavar="G A C S"),
+        typer.Option(help="Prompt tokens: shared, attribute group, co-occurrence group, category.", metavar="G A C S"),
     ] = None,
     groups: Annotated[Path | None, typer.Option(help="JSON file with your own groups.")] = None,
     report_to: Annotated[
-        str | None, typer.Option(help="Trackers: tensorboard, trackio, wandb, ..., with commas between; or all.")
+        str | None, typer.Option(help="Trackers: tensorboard, trackio, wandb, ... (comma-separated), or all.")
     ] = None,
     feature_cache: Annotated[
         Path | None, typer.Option(help="Folder for sentence features that runs share; by default wordsight's cache.")
@@ -61,34 +66,32 @@ def train(
     On several GPUs: accelerate launch -m wordsight train my-texts --out my-model
     On several CPU processes: torchrun --nproc_per_node 2 -m wordsight train my-texts --out my-model
     """
-    config = TrainingConfig.for_encoder(
-        encoder,
-        seed=seed,
-        epochs=epochs,
-        batch_size=batch_size,
-        gradient_accumulation_steps=gradient_accumulation_steps,
-        prompt_chunk_size=prompt_chunk_size,
-        learning_rate=learning_rate,
-        noise=noise,
-        prior_weight=prior_weight,
-        mean_shift=mean_shift,
-        mixed_precision=mixed_precision,
-        template_sentences=template_sentences,
-    )
+    check_texts(texts)
+    check_out_folder(out)
+    if groups is not None:
+        check_exists(groups, "file of groups")
+    load_libraries()
     from accelerate import PartialState
 
+    from wordsight.modeling.training.arguments import TOKEN_FIELDS
+    from wordsight.modeling.training.settings import arguments_of
     from wordsight.modeling.training.train import train_prompts
 
-    train_prompts(
-        texts,
-        out,
-        encoder,
-        revision=revision,
-        config=config,
-        tokens=tokens,
-        groups=groups,
-        resume=resume,
-        report_to=report_to,
-        feature_cache=feature_cache,
-    )
+    settings = {
+        "seed": seed,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "gradient_accumulation_steps": gradient_accumulation_steps,
+        "prompt_chunk_size": prompt_chunk_size,
+        "learning_rate": learning_rate,
+        "noise": noise,
+        "prior_weight": prior_weight,
+        "mean_shift": mean_shift,
+        "mixed_precision": mixed_precision,
+        "template_sentences": template_sentences,
+    }
+    more = dict(zip(TOKEN_FIELDS, tokens, strict=True)) if tokens else {}
+    cache = str(feature_cache) if feature_cache else None
+    args = arguments_of(settings, out, report_to=report_to or "none", feature_cache=cache, **more)
+    train_prompts(texts, out, encoder, revision=revision, args=args, groups=groups, resume=resume)
     PartialState().destroy_process_group()
