@@ -7,7 +7,7 @@ with a pushed model does without them: where wordsight is not installed, there i
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.metadata import entry_points
+from importlib.metadata import distributions
 from typing import Any
 
 GROUP = "wordsight"
@@ -23,7 +23,9 @@ def load_plugin(name: str) -> Callable[..., Any] | None:
         >>> load_plugin("write_card").__name__
         'write_card_and_pictures'
     """
-    for found in entry_points(group=GROUP, name=name):
-        plugin: Callable[..., Any] = found.load()
-        return plugin
+    # Not `entry_points()`, which stops at the first: a clone may hold an older version's wordsight.egg-info.
+    for distribution in distributions(name="wordsight"):
+        for found in distribution.entry_points.select(group=GROUP, name=name):
+            plugin: Callable[..., Any] = found.load()
+            return plugin
     return None
