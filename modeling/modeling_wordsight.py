@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from transformers.utils.hub import resolve_revision
 
 from wordsight.utils.plugins import load_plugin
 
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
     from .grouping import GroupsGiven
 
 __all__ = ["WordsightForMultiLabelImageClassification", "WordsightOutput"]
-
-IMAGENET = "imagenet"
 
 
 class WordsightForMultiLabelImageClassification(WordsightInferenceModel):
@@ -107,12 +104,12 @@ class WordsightForMultiLabelImageClassification(WordsightInferenceModel):
             >>> model.config.synonyms
             {'cat': ['kitten']}
         """
-        from .untrained import fit_thresholds, untrained_config
+        from .untrained import encoder_reference, fit_thresholds, untrained_config
 
         if text_encoder is None:
             text_encoder = load_text_encoder(encoder, revision=revision)
         config, sentences = untrained_config(categories_or_texts, text_encoder, groups, seed, config_fields)
-        config.encoder, config.encoder_revision = _saved_name(encoder), _pinned(encoder, revision)
+        config.encoder, config.encoder_revision = encoder_reference(encoder, revision)
         image_encoder = load_image_encoder(
             config.encoder, patch_embeddings=config.patch_embeddings, revision=config.encoder_revision
         )
@@ -286,18 +283,3 @@ class WordsightForMultiLabelImageClassification(WordsightInferenceModel):
             tags=tags or (),
         )
         return commit
-
-
-def _saved_name(encoder: str) -> str:
-    """A local path is kept absolute, so that the model loads from any working directory."""
-    if encoder == "offline":
-        return IMAGENET
-    return str(Path(encoder).resolve()) if Path(encoder).is_dir() else encoder
-
-
-def _pinned(encoder: str, revision: str | None) -> str | None:
-    """The encoder's commit on the Hub: prompts fit the weights that they were learned for, and no others."""
-    if _saved_name(encoder) == IMAGENET:
-        return None
-    found = resolve_revision(encoder, revision)
-    return getattr(found, "resolved", found)

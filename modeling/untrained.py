@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from huggingface_hub.errors import StrictDataclassError
 from numpy.typing import NDArray
+from transformers.utils.hub import resolve_revision
 
 from wordsight.description_gen.categories import Category, as_categories, check_categories
 from wordsight.description_gen.dataset import knowledge_of, normalize_texts
@@ -128,3 +129,20 @@ def _naming_sentences(names: Sequence[str], seed: int) -> tuple[list[str], NDArr
         texts.append(compound_text([names[k] for k in members]))
         labels[row, members] = 1
     return texts, labels
+
+
+def encoder_reference(encoder: str, revision: str | None) -> tuple[str, str | None]:
+    """How a model names its encoder: by Hub id and commit, or by an absolute path.
+
+    Prompts fit the weights that they were learned for, and no others; and a model loads from any working directory.
+
+    Args:
+        encoder: Hub id, path, or "imagenet".
+        revision: the encoder's revision on the Hub.
+    """
+    if encoder in ("imagenet", "offline"):
+        return "imagenet", None
+    if Path(encoder).is_dir():
+        return str(Path(encoder).resolve()), revision
+    found = resolve_revision(encoder, revision)
+    return encoder, getattr(found, "resolved", found)

@@ -31,7 +31,7 @@ def test_readme_s_snippet(snippet, vllm_server, tmp_path, monkeypatch):
     of_ours, of_stock = (
         eval(compile(ast.Expression(line.value), "README.md", "eval"), namespace) for line in (ours, stock)
     )
-    assert of_ours == of_stock and [entry["label"] for entry in of_ours][0] == "cat"
+    assert of_ours == of_stock and of_ours[0]["label"] == "cat"
     history = [entry for entry in namespace["trainer"].state.log_history if "eval_map" in entry]
     assert history and namespace["trainer"].state.best_model_checkpoint
     assert (tmp_path / "model" / "README.md").is_file()
