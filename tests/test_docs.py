@@ -80,7 +80,7 @@ def run(tutorial, tmp_path, shared_server, real_ids, hub, monkeypatch):
     """Runs a page in a folder of its own, a how-to in a copy of the tutorial's; gives the folder and the outputs."""
     if not RECORD:
         for defaults in ENCODER_DEFAULTS.values():
-            monkeypatch.setitem(defaults, "epochs", EPOCHS)
+            monkeypatch.setitem(defaults, "num_train_epochs", EPOCHS)
     monkeypatch.setenv("COLUMNS", str(COLUMNS))
     monkeypatch.setenv("HF_TOKEN", hub.tokens["write"])
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
