@@ -23,6 +23,13 @@ class Category:
     Attributes:
         name: the category's name, used in prompts and as the label.
         synonyms: other names, by which sentences may mention it.
+
+    Example:
+        >>> from wordsight import Category
+        >>> Category("cup", ("mug",))
+        Category(name='cup', synonyms=('mug',))
+        >>> Category.parse("cup, mug").all_names
+        ('cup', 'mug')
     """
 
     name: str
@@ -86,6 +93,12 @@ def read_categories(path: Path | str, known_synonyms: bool = True) -> list[Categ
 
     Raises:
         InvalidInputError: the file can't be read or a line can't be used; names the line.
+
+    Example:
+        >>> from wordsight import read_categories
+        >>> categories = read_categories("coco")
+        >>> len(categories), categories[0].name
+        (80, 'person')
     """
     if str(path) in CATEGORY_LISTS and not Path(path).is_file():
         return shipped_categories(str(path))

@@ -91,9 +91,9 @@ def load_texts(path: Path | str) -> tuple[Dataset, Knowledge]:
 
     Example:
         >>> from wordsight import load_texts
-        >>> texts, knowledge = load_texts("my-texts")  # doctest: +SKIP
-        >>> texts.num_rows, [category.name for category in knowledge.categories]  # doctest: +SKIP
-        (400, ['cat', 'dog'])
+        >>> texts, knowledge = load_texts("my-texts")
+        >>> len(texts[0]["labels"]) == len(knowledge.categories)
+        True
     """
     from datasets import Dataset, load_from_disk
 

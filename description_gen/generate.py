@@ -77,9 +77,9 @@ def generate_texts(
 
     Example:
         >>> from wordsight import generate_texts
-        >>> texts = generate_texts(["cat", "cup, mug", "rocket"], llm="Qwen/Qwen3-8B")  # doctest: +SKIP
-        >>> texts.num_rows  # doctest: +SKIP
-        {'train': 1800, 'validation': 200}
+        >>> texts = generate_texts(["cat", "cup, mug", "rocket"], "few-texts", sentences=20)
+        >>> texts.num_rows
+        {'train': 18, 'validation': 2}
     """
     known = as_categories(categories)
     base_urls = [base_url] if isinstance(base_url, str) else list(base_url or ())

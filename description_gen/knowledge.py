@@ -25,6 +25,12 @@ class Knowledge:
         attributes: name -> visible attributes.
         scenes: name -> the places where it is seen.
         co_occurrence: name -> other name -> how often both are in the same photo, in [0, 1]; absent means 0.
+
+    Example:
+        >>> from wordsight import Category, Knowledge
+        >>> knowledge = Knowledge([Category("cat")], "Qwen/Qwen3-8B", seed=0, attributes={"cat": ["pointed ears"]})
+        >>> Knowledge.from_dict(knowledge.to_dict()) == knowledge
+        True
     """
 
     categories: list[Category]

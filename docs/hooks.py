@@ -1,14 +1,16 @@
-"""What mkdocs does here beside its plugins: the package as it is installed, and formulas that need no script."""
+"""What mkdocs does here beside its plugins: the installed package, examples as code, formulas that need no script."""
 
 from __future__ import annotations
 
 import html
+import re
 import shutil
 import tomllib
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import griffe
 from matplotlib.font_manager import FontProperties
 from matplotlib.path import Path as Outline
 from matplotlib.textpath import TextPath
@@ -38,6 +40,15 @@ def lay_out_package() -> None:
         (home / path.name).symlink_to(path)
     for package, folder in packages.items():
         (home / package.removeprefix("wordsight.")).symlink_to(ROOT / folder)
+
+
+class ExamplesAsCode(griffe.Extension):
+    """Shows what follows "Example:" in a docstring as code; griffe knows "Examples:" alone, and takes it for text."""
+
+    def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
+        """Renames the section of one docstring."""
+        if obj.docstring:
+            obj.docstring.value = re.sub(r"^Example:$", "Examples:", obj.docstring.value, flags=re.MULTILINE)
 
 
 def draw_formula(source: str, *_: Any, **__: Any) -> str:

@@ -47,6 +47,16 @@ class WordsightOutput(ModelOutput):
         local_logits (`torch.Tensor` of shape `(B, K)`): from the patch embeddings.
         patch_logits (`torch.Tensor` of shape `(B, P, K)`, returned when asked for): the local branch at each patch.
         patch_grid (`tuple[int, int]`, returned when asked for): rows and columns of the P patches.
+
+    Example:
+        >>> import torch
+        >>> from wordsight import WordsightForMultiLabelImageClassification
+        >>> model = WordsightForMultiLabelImageClassification.from_pretrained("my-model")
+        >>> output = model(torch.zeros(2, 3, 224, 224), output_patch_logits=True)
+        >>> output.logits.shape == (2, len(model.config.id2label))
+        True
+        >>> output.patch_grid
+        (7, 7)
     """
 
     loss: Tensor | None = None

@@ -91,6 +91,12 @@ def predict_shards(
     Raises:
         InvalidInputError: an option or the source can't be used, or `out` holds another run; names what differs.
         WordsightError: a shard can't be finished; names it. What is whole is kept.
+
+    Example:
+        >>> from wordsight import predict_shards
+        >>> predictions = predict_shards("my-model", "photos", "labels", shards=2)
+        >>> predictions.photos, predictions.unreadable
+        (6, 0)
     """
     if shards < 1:
         raise InvalidInputError(f"shards must be 1 or more, got {shards}.")

@@ -136,6 +136,15 @@ def calibrate(
 
     Raises:
         InvalidInputError: `use` is not known, the model can't have it, or fewer than 2 photos can be read.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from wordsight import WordsightForMultiLabelImageClassification, calibrate
+        >>> model = WordsightForMultiLabelImageClassification.from_pretrained("my-model")
+        >>> calibrate(model, sorted(Path("photos").glob("*.jpg")), use="images").photos
+        6
+        >>> model.config.score_standardization
+        'images'
     """
     config = model.config
     if use not in SCORE_STANDARDIZATIONS:

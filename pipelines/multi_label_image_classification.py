@@ -44,11 +44,11 @@ class MultiLabelImageClassificationPipeline(ImageClassificationPipeline):
             where, and the score says whether. Each label costs a picture of the photo's size: set top_k or threshold.
 
     Example:
-        >>> from transformers import pipeline
         >>> import wordsight
-        >>> classifier = pipeline("multi-label-image-classification", model="demo-output/model")  # doctest: +SKIP
-        >>> classifier("photo.jpg", threshold=0.5)  # doctest: +SKIP
-        [{'label': 'cat', 'score': 0.93}]
+        >>> from transformers import pipeline
+        >>> classifier = pipeline("multi-label-image-classification", model="my-model")
+        >>> [entry["label"] for entry in classifier("photos/chelsea.jpg", top_k=1)]
+        ['cat']
     """
 
     def _sanitize_parameters(  # type: ignore[override]

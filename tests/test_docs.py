@@ -16,7 +16,6 @@ import pytest
 from huggingface_hub import HfApi
 from PIL import Image
 
-from wordsight.description_gen import LLMServer, generate
 from wordsight.example_photos import load_photos
 from wordsight.modeling.training.arguments import ENCODER_DEFAULTS
 
@@ -49,24 +48,6 @@ def real_ids(request):
             api = HfApi(token=f"hf_{owner}")
             api.create_repo(repo_id)
             api.upload_folder(repo_id=repo_id, folder_path=request.getfixturevalue(folder))
-
-
-@pytest.fixture
-def shared_server(vllm_server, monkeypatch):
-    """Where wordsight would start a server of SmolLM2, it takes the one that the session's tests share."""
-
-    class Shared(LLMServer):
-        def __init__(self, model, **_):
-            assert str(model) == vllm_server.model
-            self.__dict__ |= vllm_server.__dict__
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
-            pass
-
-    monkeypatch.setattr(generate, "LLMServer", Shared)
 
 
 @pytest.fixture(scope="session")
@@ -199,6 +180,8 @@ def test_the_site_builds_without_a_warning_and_needs_no_other_server(tmp_path):
     for page in pages:
         loaded = re.findall(r"<(?:link|script|img)[^>]*(?:href|src)=\"?(https?:[^\" >]+)", page.read_text())
         assert loaded == [], f"{page} loads {loaded}"
+    for page in (tmp_path / "api").glob("*.html"):
+        assert "<blockquote>" not in page.read_text(), f"{page} shows an example as text"
     assert "generate_texts" in (tmp_path / "api/description_gen.html").read_text()
 
 

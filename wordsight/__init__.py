@@ -5,7 +5,7 @@ pipeline labels photos. Importing this package registers it with transformers an
 
     >>> import wordsight
     >>> from transformers import pipeline
-    >>> labeler = pipeline("multi-label-image-classification", model="demo-output/model")  # doctest: +SKIP
+    >>> classifier = pipeline("multi-label-image-classification", model="my-model")
 """
 
 from __future__ import annotations
@@ -28,14 +28,17 @@ if TYPE_CHECKING:
     from wordsight.pipelines.batch_inference import predict_shards
     from wordsight.pipelines.calibrate import calibrate
     from wordsight.pipelines.multi_label_image_classification import MultiLabelImageClassificationPipeline
+    from wordsight.utils.errors import InvalidInputError, WordsightError
 
 _EXPORTS = {
     "Category": "wordsight.description_gen",
+    "InvalidInputError": "wordsight.utils.errors",
     "Knowledge": "wordsight.description_gen",
     "MultiLabelImageClassificationPipeline": "wordsight.pipelines.multi_label_image_classification",
     "PromptTrainer": "wordsight.modeling.training.trainer",
     "PromptTrainingArguments": "wordsight.modeling.training.arguments",
     "WordsightConfig": "wordsight.modeling.configuration_wordsight",
+    "WordsightError": "wordsight.utils.errors",
     "WordsightForMultiLabelImageClassification": "wordsight.modeling.modeling_wordsight",
     "WordsightOutput": "wordsight.modeling.modeling_wordsight",
     "calibrate": "wordsight.pipelines.calibrate",
@@ -52,11 +55,13 @@ _EXPORTS = {
 
 __all__ = [
     "Category",
+    "InvalidInputError",
     "Knowledge",
     "MultiLabelImageClassificationPipeline",
     "PromptTrainer",
     "PromptTrainingArguments",
     "WordsightConfig",
+    "WordsightError",
     "WordsightForMultiLabelImageClassification",
     "WordsightOutput",
     "__version__",

@@ -37,6 +37,14 @@ def load_image_encoder(name: str, patch_embeddings: Literal["value", "plain"] = 
 
     Raises:
         InvalidInputError: no encoder is there, or it is of a family that wordsight does not know.
+
+    Example:
+        >>> import torch
+        >>> from wordsight import load_image_encoder
+        >>> encoder = load_image_encoder("imagenet")
+        >>> embeddings = encoder(torch.zeros(1, 3, 224, 224))
+        >>> embeddings.pooled.shape, embeddings.patches.shape
+        (torch.Size([1, 256]), torch.Size([1, 49, 256]))
     """
     kwargs = given(kwargs)
     if name in IMAGENET_NAMES:

@@ -29,6 +29,12 @@ def load_text_encoder(name: str, **kwargs: Any) -> TextEncoder:
 
     Raises:
         InvalidInputError: no encoder is there, or it is of a family that wordsight does not know.
+
+    Example:
+        >>> from wordsight import load_text_encoder
+        >>> encoder = load_text_encoder("imagenet")
+        >>> encoder.width, encoder.projection_dim
+        (384, 256)
     """
     path, kwargs = name, given(kwargs)
     if name in IMAGENET_NAMES:

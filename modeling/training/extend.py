@@ -71,7 +71,9 @@ def extend_model(
 
     Example:
         >>> from wordsight import extend_model
-        >>> model = extend_model("my-model", "new-texts", "my-larger-model", epochs=5)  # doctest: +SKIP
+        >>> model = extend_model("my-model", "new-texts", "my-larger-model", epochs=2)
+        >>> model.config.category_names
+        ['cat', 'dog', 'car', 'cup', 'rocket']
     """
     model_folder, out = Path(model_folder), Path(out)
     old = load_model(str(model_folder))

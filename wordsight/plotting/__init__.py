@@ -2,10 +2,13 @@
 
 Each function takes plain data and gives a `matplotlib.figure.Figure` (`overlay`: an image); none needs a display:
 
+    >>> from PIL import Image
+    >>> from transformers import pipeline
     >>> from wordsight.plotting import plot_heatmaps
-    >>> photo = Image.open("photo.jpg")  # doctest: +SKIP
-    >>> labels = classifier(photo, top_k=3, output_heatmaps=True)  # doctest: +SKIP
-    >>> plot_heatmaps(photo, labels).savefig("heatmaps.png")  # doctest: +SKIP
+    >>> classifier = pipeline("multi-label-image-classification", model="my-model")
+    >>> photo = Image.open("photos/coffee.jpg")
+    >>> labels = classifier(photo, top_k=3, output_heatmaps=True)
+    >>> plot_heatmaps(photo, labels).savefig("heatmaps.png")
 
 All of them raise `MissingDependencyError` where matplotlib is not installed: `pip install 'wordsight[plot]'`.
 """

@@ -12,11 +12,29 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class WordsightError(Exception):
-    """Base of wordsight's own errors. The command line prints its message as one line and exits with status 1."""
+    """Base of wordsight's own errors. The command line prints its message as one line and exits with status 1.
+
+    Example:
+        >>> from wordsight import WordsightError, load_texts
+        >>> try:
+        ...     load_texts("nowhere")
+        ... except WordsightError as error:
+        ...     print(error)
+        nowhere is not a folder of sentences (knowledge.json is missing). Write one with `wordsight describe --out ...
+    """
 
 
 class InvalidInputError(WordsightError, ValueError):
-    """Something the user gave (a file, a category, an option, a checkpoint) can't be used as it is."""
+    """Something that the user passed (a file, a category, an option, a checkpoint) can't be used as it is.
+
+    Example:
+        >>> from wordsight import InvalidInputError, label_texts
+        >>> try:
+        ...     label_texts(["A dog."], ["cat", "cat"])
+        ... except InvalidInputError as error:
+        ...     print(error)
+        'cat' is given twice. Each name may stand for one category.
+    """
 
 
 class MissingDependencyError(WordsightError, ImportError):
