@@ -151,9 +151,9 @@ def test_clip_value_path_by_hand(tiny_clip_dir):
     block = "vision_model.encoder.layers.1."
 
     def norm(x, name):
-        centerd = x - x.mean(-1, keepdims=True)
+        centered = x - x.mean(-1, keepdims=True)
         return (
-            centerd / np.sqrt((centerd**2).mean(-1, keepdims=True) + 1e-5) * weights[f"{name}.weight"]
+            centered / np.sqrt((centered**2).mean(-1, keepdims=True) + 1e-5) * weights[f"{name}.weight"]
             + weights[f"{name}.bias"]
         )
 

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 
 from wordsight import WordsightForMultiLabelImageClassification, load_text_encoder, train_prompts
 from wordsight.cli import app
+from wordsight.modeling import metrics
 from wordsight.modeling.category_embeddings import reference_mean
-from wordsight.modeling.evaluation import metrics
 from wordsight.modeling.evaluation.datasets import load_labeled_photos
 from wordsight.modeling.evaluation.methods import MethodFactory, clip_templates
 from wordsight.modeling.evaluation.options import METHODS, parse_methods
@@ -59,7 +59,7 @@ def text_encoder(tiny_clip_dir):
 @pytest.fixture(scope="module")
 def evaluation(model, model_dir, text_encoder, texts_dir, photos_dir, tmp_path_factory):
     factory = MethodFactory(
-        model, text_encoder, folder=model_dir, texts=texts_dir, peers=tmp_path_factory.mktemp("peers")
+        model, text_encoder, folder=model_dir, texts=texts_dir, baselines=tmp_path_factory.mktemp("baselines")
     )
     methods = [factory.make(name) for name in METHODS]
     benchmark = load_labeled_photos(photos_dir, "jsonl", model.config.categories)
@@ -140,7 +140,7 @@ def test_every_method_against_numpy(evaluation, model, photos_dir, name):
     assert list(result.ap.values()) == pytest.approx(expected, abs=1e-6)
 
 
-def test_learned_peers_have_their_papers_tokens(evaluation):
+def test_learned_baselines_have_their_papers_tokens(evaluation):
     found, _ = evaluation
     assert {result.score_standardization for result in found.results} == {"none", "images", "categories", "sparc"}
     assert len(found.results) == 4 * len(METHODS)
@@ -148,10 +148,10 @@ def test_learned_peers_have_their_papers_tokens(evaluation):
     assert thresholds == {"flat", "category", "learned"}
 
 
-def test_learned_peer_needs_sentences_and_is_kept(model, model_dir, text_encoder, texts_dir, tmp_path):
+def test_learned_baseline_needs_sentences_and_is_kept(model, model_dir, text_encoder, texts_dir, tmp_path):
     with pytest.raises(InvalidInputError, match=r"'flat' learns from sentences.*--texts"):
         MethodFactory(model, text_encoder).make("flat")
-    factory = MethodFactory(model, text_encoder, folder=model_dir, texts=texts_dir, peers=tmp_path)
+    factory = MethodFactory(model, text_encoder, folder=model_dir, texts=texts_dir, baselines=tmp_path)
     first = factory.make("flat")
     (folder,) = tmp_path.iterdir()
     config = json.loads((folder / "config.json").read_text())

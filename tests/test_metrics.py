@@ -6,7 +6,7 @@ import torch
 from sklearn.metrics import average_precision_score
 from torchmetrics.classification import MultilabelAveragePrecision
 
-from wordsight.modeling.evaluation.metrics import (
+from wordsight.modeling.metrics import (
     _resampled_average_precision,
     average_precisions,
     bootstrap_interval,

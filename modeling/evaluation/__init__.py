@@ -1,1 +1,1 @@
-"""Measuring models on labeled photos, beside their peers."""
+"""Measuring models on labeled photos, beside the baselines."""

@@ -165,13 +165,13 @@ def measure(
         embeddings = [F.normalize(e.detach(), dim=-1) for e in (model.global_embeddings, model.local_embeddings)]
         methods.append(Method(f"{variant}, global\t{seed}", embeddings[0]))
         methods.append(Method(f"{variant}\t{seed}", *embeddings))
-    benchmark = load_labeled_photos(
+    dataset = load_labeled_photos(
         Path(data["path"]), data.get("format", "jsonl"), first.config.categories, split=data.get("split")
     )
     evaluation = evaluate_methods(
         first,
         methods,
-        benchmark,
+        dataset,
         read_photos,
         options=("none",),
         min_positives=data.get("min_positives", 1),
@@ -184,7 +184,7 @@ def measure(
 
 
 def markdown_table(measured: dict[str, dict[str, list[float]]]) -> str:
-    """Rows by data sets: mean mAP in % with the standard deviation over seeds, and the mean over data sets.
+    """Rows by datasets: mean mAP in % with the standard deviation over seeds, and the mean over datasets.
 
     Args:
         measured: data name -> row name -> mAP for each seed.

@@ -1,4 +1,4 @@
-"""Labeled photos in the benchmarks' own formats, as one multi-hot matrix for the model's categories."""
+"""Labeled photos in the formats of public datasets, as one multi-hot matrix for the model's categories."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def load_labeled_photos(
             `datasets` loads.
         data_format: which of `FORMATS`.
         categories: the model's K categories.
-        split: the benchmark's own name of a part; by default its test part (for VOC 2012 and COCO: val).
+        split: the dataset's own name of a split; by default its test split (for VOC 2012 and COCO: val).
         strict: whether photos that are absent and labels that the model does not know are errors.
 
     Raises:

@@ -44,7 +44,7 @@ def some(names: Sequence[str]) -> str:
     return shortened([repr(name) for name in names], MAX_NAMED)
 
 
-# What a reader gives: the benchmark's name, its photos, the labels it can have (none if it does not say), notes.
+# What a reader gives: the dataset's name, its photos, the labels it can have (none if it does not say), notes.
 Read = tuple[str, list[LabeledPhoto], Iterable[str], list[str]]
 
 

@@ -1,4 +1,4 @@
-"""The peers that a model is measured against: each a way to category embeddings, on the same encoder and photos."""
+"""The baselines that a model is measured against: each makes category embeddings in its own way, for the same encoder."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ..category_embeddings import CategoryEmbedder, zero_shot_embeddings
 from ..modeling_wordsight import WordsightForMultiLabelImageClassification
 from ..scoring import global_logits, local_logits
 from ..training.settings import SETTINGS, arguments_of
-from .options import LEARNED_PEERS
+from .options import LEARNED_BASELINES
 
 if TYPE_CHECKING:
     from ..encoders import TextEncoder
@@ -70,8 +70,8 @@ class MethodFactory:
         model: the model that is measured.
         folder: its folder, where the settings of its training stand, if it is a local one.
         text_encoder: the text half of its encoder.
-        texts: folder of sentences for the learned peers.
-        peers: folder where learned peers are kept.
+        texts: folder of sentences for the learned baselines.
+        baselines: folder where learned baselines are kept.
     """
 
     def __init__(
@@ -81,19 +81,19 @@ class MethodFactory:
         *,
         folder: Path | None = None,
         texts: Path | None = None,
-        peers: Path | None = None,
+        baselines: Path | None = None,
     ) -> None:
         self.model, self.text_encoder = model, text_encoder
-        self.folder, self.texts, self.peers = folder, texts, peers
+        self.folder, self.texts, self.baselines = folder, texts, baselines
 
     def make(self, name: str) -> Method:
         """The method of that name (see `METHODS`).
 
         Raises:
-            InvalidInputError: a learned peer, without sentences to learn from.
+            InvalidInputError: a learned baseline, and no sentences to learn it from.
         """
-        if name in LEARNED_PEERS:
-            return self._learned_peer(name)
+        if name in LEARNED_BASELINES:
+            return self._learned_baseline(name)
         if name.startswith("zero-shot"):
             return self._zero_shot(name)
         own_global, own_local = (
@@ -124,33 +124,33 @@ class MethodFactory:
         embeddings = self._names(80 if "80" in name else 1)
         return Method(name, embeddings, embeddings if name.endswith("-local") else None)
 
-    def _learned_peer(self, name: str) -> Method:
-        """A peer as its paper has it, learned from the same sentences with the model's settings; kept once learned."""
+    def _learned_baseline(self, name: str) -> Method:
+        """A baseline as its paper has it, learned from the same sentences with the model's settings; kept once learned."""
         from ..training.arguments import TOKEN_FIELDS
         from ..training.train import train_prompts
 
-        if self.texts is None or self.peers is None:
+        if self.texts is None or self.baselines is None:
             raise InvalidInputError(
-                f"The method {name!r} learns from sentences. Give the folder that `wordsight describe` wrote: "
-                "--texts DIR."
+                f"The method {name!r} learns from sentences. Pass the folder that `wordsight describe` "
+                "wrote as --texts DIR."
             )
         settings = self._training() | {"prior_weight": 0.0, "mean_shift": False}
         made_from = [name, self.model.config.encoder, str(self.texts.resolve()), settings]
-        out = self.peers / f"{name}-{fingerprint(json.dumps(made_from).encode())[:12]}"
+        out = self.baselines / f"{name}-{fingerprint(json.dumps(made_from).encode())[:12]}"
         if (out / "config.json").is_file():
-            peer = WordsightForMultiLabelImageClassification.from_pretrained(
+            baseline = WordsightForMultiLabelImageClassification.from_pretrained(
                 out, image_encoder=self.model.image_encoder
             )
         else:
-            args = arguments_of(settings, out, **dict(zip(TOKEN_FIELDS, LEARNED_PEERS[name], strict=True)))
-            peer = train_prompts(self.texts, out, self.model.config.encoder, args=args, resume=True)
-        if peer.config.category_names != self.model.config.category_names:
+            args = arguments_of(settings, out, **dict(zip(TOKEN_FIELDS, LEARNED_BASELINES[name], strict=True)))
+            baseline = train_prompts(self.texts, out, self.model.config.encoder, args=args, resume=True)
+        if baseline.config.category_names != self.model.config.category_names:
             raise InvalidInputError(f"The sentences in {self.texts} are about other categories than the model's.")
         return Method(
             name,
-            F.normalize(peer.global_embeddings.detach(), dim=-1),
-            F.normalize(peer.local_embeddings.detach(), dim=-1),
-            torch.tensor(peer.config.score_threshold),
+            F.normalize(baseline.global_embeddings.detach(), dim=-1),
+            F.normalize(baseline.local_embeddings.detach(), dim=-1),
+            torch.tensor(baseline.config.score_threshold),
         )
 
     def _training(self) -> dict[str, Any]:

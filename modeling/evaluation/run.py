@@ -14,6 +14,7 @@ from torch import Tensor
 from wordsight.utils.errors import InvalidInputError
 from wordsight.utils.progress import progress_bar
 
+from ..metrics import average_precisions, bootstrap_interval, f1_scores, mean_average_precision, top_k
 from ..modeling_wordsight import WordsightForMultiLabelImageClassification
 from ..photo_batches import PhotoReader
 from ..score_statistics import fit_statistics
@@ -21,7 +22,6 @@ from ..standardization import SCORE_STANDARDIZATIONS, standardize_scores
 from .datasets import SIZES, EvaluationDataset
 from .formats import some
 from .methods import Method
-from .metrics import average_precisions, bootstrap_interval, f1_scores, mean_average_precision, top_k
 from .photo_scores import score_methods
 from .results import Evaluation, Result
 

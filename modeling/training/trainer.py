@@ -26,7 +26,7 @@ from wordsight.utils.errors import InvalidInputError, WordsightError, writing
 from wordsight.utils.progress import progress_bar
 
 from ..calibration import fit_calibration
-from ..evaluation.metrics import average_precisions, mean_average_precision
+from ..metrics import average_precisions, mean_average_precision
 from ..modeling_wordsight import WordsightForMultiLabelImageClassification
 from .arguments import CONFIG_FIELDS, TOKEN_FIELDS, PromptTrainingArguments
 from .batches import GlobalBatches, InOrder, SentenceLoader, Sentences

@@ -77,8 +77,8 @@ def evaluate(
     loaded = load_model(model, revision)
     dataset = load_labeled_photos(data, data_format, loaded.config.categories, split=split, strict=strict)
     folder = Path(model) if Path(model).is_dir() else None
-    baselines = (folder or Path("wordsight-baselines")) / "peers"
-    factory = MethodFactory(loaded, loaded.load_text_encoder(), folder=folder, texts=texts, peers=baselines)
+    baselines = folder / "baselines" if folder else Path("wordsight-baselines")
+    factory = MethodFactory(loaded, loaded.load_text_encoder(), folder=folder, texts=texts, baselines=baselines)
     evaluation = evaluate_methods(
         loaded,
         [factory.make(name) for name in chosen],

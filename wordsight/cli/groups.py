@@ -32,7 +32,7 @@ def groups(
 ) -> None:
     """Show which categories look alike and which are seen together, as `wordsight train` would group them.
 
-    The file can be edited (each category in exactly one group of each kind) and given to `train --groups`.
+    The file can be edited (each category in exactly one group of each kind) and passed to `train --groups`.
 
     Example: wordsight groups my-texts, then: wordsight train my-texts --groups my-texts/groups.json --out my-model
     """

@@ -17,7 +17,7 @@ class ImageNetEncoderConfig(PreTrainedConfig):
         feature_dim: width of the classifier's input.
         projection_dim: width D of the shared space.
         text_temperature: temperature of the softmax over classes on the text side; in cosines.
-        image_power: exponent on the positive, centerd class logits on the image side.
+        image_power: exponent on the positive, centered class logits on the image side.
         provenance: packages and versions the weights come from.
     """
 

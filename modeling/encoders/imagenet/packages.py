@@ -53,7 +53,7 @@ def fill_image_half(tower: ImageNetVisionTower) -> None:
 
 
 def class_projection(classifier: Tensor, dim: int) -> Tensor:
-    """The main directions of the classifier's rows, centerd over classes: (1000, 1280) -> (1000, dim).
+    """The main directions of the classifier's rows, centered over classes: (1000, 1280) -> (1000, dim).
 
     Row c is class c's coordinates; rows of classes with like weights are near each other.
     """
