@@ -1,4 +1,4 @@
-"""The baselines that a model is measured against: each makes category embeddings in its own way, for the same encoder."""
+"""The baselines that a model is measured against: each has its own category embeddings, for the same encoder."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ class MethodFactory:
         return Method(name, embeddings, embeddings if name.endswith("-local") else None)
 
     def _learned_baseline(self, name: str) -> Method:
-        """A baseline as its paper has it, learned from the same sentences with the model's settings; kept once learned."""
+        """A baseline as in its paper, learned from the same sentences with the model's settings; kept once learned."""
         from ..training.arguments import TOKEN_FIELDS
         from ..training.train import train_prompts
 

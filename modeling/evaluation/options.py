@@ -25,7 +25,7 @@ METHODS = {
     "learned-global": "the model, global branch alone",
     "learned": "the model",
 }
-LEARNED_PEERS = {"flat": (16, 0, 0, 0), "category": (0, 0, 0, 16)}
+LEARNED_BASELINES = {"flat": (16, 0, 0, 0), "category": (0, 0, 0, 16)}
 
 
 def parse_methods(given: str, texts: Path | None = None) -> list[str]:
@@ -41,7 +41,7 @@ def parse_methods(given: str, texts: Path | None = None) -> list[str]:
     names = list(METHODS) if given == "all" else [name.strip() for name in given.split(",") if name.strip()]
     if unknown := [name for name in names if name not in METHODS] or ([] if names else [given]):
         raise InvalidInputError(f"No method {unknown[0]!r}. There are {', '.join(METHODS)}; or all of them: all.")
-    if texts is None and (learning := [name for name in LEARNED_PEERS if name in names]):
+    if texts is None and (learning := [name for name in LEARNED_BASELINES if name in names]):
         raise InvalidInputError(
             f"The method {learning[0]!r} learns from sentences. Pass the folder that `wordsight describe` wrote: "
             "--texts DIR; or name other methods."
