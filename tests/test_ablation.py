@@ -72,7 +72,7 @@ def test_a_second_run_learns_nothing_again(ablation):
 
 
 def test_table_by_hand():
-    """Spreads over seeds; that of the mean over data sets pairs the seeds."""
+    """Spreads over seeds; that of the mean over datasets pairs the seeds."""
     table = markdown_table({"a": {"x": [0.5, 0.52], "zero": [0.4]}, "b": {"x": [0.3, 0.26], "zero": [0.2]}})
     assert table.splitlines()[2:] == [
         f"| x | 51.0 ± {np.sqrt(2):.1f} | 28.0 ± {np.sqrt(8):.1f} | 39.5 ± {np.sqrt(0.5):.1f} |",

@@ -195,7 +195,7 @@ def markdown_table(measured: dict[str, dict[str, list[float]]]) -> str:
     lines = [f"| method | {' | '.join(names)} | mean |", "|---|" + "---|" * (len(names) + 1)]
     for row in next(iter(measured.values())):
         of_row = [measured[name][row] for name in names]
-        # The spread of the mean over data sets is that over seeds, data set by data set the same seed.
+        # The spread of the mean over datasets is that over seeds, dataset by dataset the same seed.
         cells = [*of_row, np.mean(of_row, axis=0).tolist()]
         shown = [
             f"{100 * np.mean(cell):.1f}" + (f" ± {100 * np.std(cell, ddof=1):.1f}" if len(cell) > 1 else "")

@@ -209,7 +209,7 @@ def _first(root: Path, *places: str) -> Path:
 
 
 def _read_datasets(path: Path, split: str | None) -> Read:
-    """A saved data set, an image folder with `metadata.jsonl`, or a data set on the Hub, with `image` and `labels`."""
+    """A saved dataset, an image folder with `metadata.jsonl`, or a dataset on the Hub, with `image` and `labels`."""
     from datasets import Dataset, load_dataset, load_from_disk
     from datasets import Image as ImageFeature
 

@@ -20,7 +20,7 @@ def ablate(
 ) -> None:
     """Learn and measure variants of the method: levels, token counts, groups, noise, sentences; several seeds each.
 
-    The file names data sets (texts, path, format), `base` settings (those of `wordsight train`, and tokens, groups:
+    The file names datasets (texts, path, format), `base` settings (those of `wordsight train`, and tokens, groups:
     llm, random or names, sentences, kinds), `variants` that change some of them, and `seeds`. An interrupted run goes
     on where it stopped: run the same command again.
 
