@@ -30,6 +30,9 @@ CASES = [
     ("predict {dir} {dir} --shards 2", "pass --out DIR"),
     ("predict {dir} {dir} --shards 2 --out {file}", "{file} is a file, and --out needs a folder"),
     ("push {dir}", "{dir}"),
+    ("train {dir}/none --out {dir}/out", "There are no texts '{dir}/none'"),
+    ("train {dir} --out {file}", "{file} is a file, and --out needs a folder"),
+    ("train {dir} --out {dir}/out --groups {dir}/none", "There is no file of groups '{dir}/none'"),
 ]
 
 
