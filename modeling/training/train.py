@@ -55,7 +55,8 @@ def train_prompts(
     Example:
         >>> from wordsight import PromptTrainingArguments, train_prompts
         >>> args = PromptTrainingArguments(output_dir="pets", num_train_epochs=2)
-        >>> model = train_prompts("my-texts", "pets", args=args)
+        >>> model = train_prompts("my-texts", "pets", args=args)  # doctest: +ELLIPSIS
+        Learning ... tokens (both branches) from ... sentences.
         >>> model.config.category_names
         ['cat', 'dog', 'car', 'cup']
     """
