@@ -223,17 +223,18 @@ class WordsightForMultiLabelImageClassification(WordsightInferenceModel):
             in_global, in_local = (F.normalize(e, dim=-1) for e in (self.global_embeddings, self.local_embeddings))
         scale, beta = self.config.logit_scale, self.config.local_temperature_text
         compounds = F.normalize(self.compound_embeddings, dim=-1) if self.config.compounds else in_global[:0]
-        # In float32, also under autocast: the loss is a sum over many small differences.
         text_embeds, token_embeds, in_global, in_local = (
             tensor.float() for tensor in (text_embeds, token_embeds, in_global, in_local)
         )
-        output = self._scored(
-            global_logits(text_embeds, in_global, scale),
-            token_logits(token_embeds, token_counts, in_local, scale, beta),
-            global_logits(text_embeds, compounds.to(text_embeds), scale),
-            labels,
-            num_items_in_batch,
-        )
+        # In float32, also in mixed precision: the loss is a sum over many small differences.
+        with torch.autocast(text_embeds.device.type, enabled=False):
+            output = self._scored(
+                global_logits(text_embeds, in_global, scale),
+                token_logits(token_embeds, token_counts, in_local, scale, beta),
+                global_logits(text_embeds, compounds.to(text_embeds), scale),
+                labels,
+                num_items_in_batch,
+            )
         return self._returned(output, return_dict)
 
     def push_to_hub(  # type: ignore[override]

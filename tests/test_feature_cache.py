@@ -17,7 +17,8 @@ from benchmarks.training import ReferenceLoop
 from wordsight import PromptTrainer, WordsightForMultiLabelImageClassification, load_text_encoder, train_prompts
 from wordsight.modeling.text_features import encode_sentences, tokenize
 from wordsight.modeling.training import features as feature_cache
-from wordsight.modeling.training.features import SentenceFeatures, cached_features, encoder_fingerprint, features_dir
+from wordsight.modeling.training.feature_store import SentenceFeatures
+from wordsight.modeling.training.features import cached_features, encoder_fingerprint, features_dir
 from wordsight.modeling.training.settings import arguments_of
 from wordsight.utils.errors import InvalidInputError, WordsightError
 

@@ -16,7 +16,7 @@ from wordsight.utils.errors import InvalidInputError, MissingDependencyError
 
 EPOCHS = 3
 # No tracker may call anybody: what tries has only a closed port to go to.
-ALONE = {"WANDB_MODE": "imagenet", "HF_HUB_OFFLINE": "1", "GRADIO_ANALYTICS_ENABLED": "False"}
+ALONE = {"WANDB_MODE": "offline", "HF_HUB_OFFLINE": "1", "GRADIO_ANALYTICS_ENABLED": "False"}
 ALONE |= dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), "http://127.0.0.1:9")
 
 

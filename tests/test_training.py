@@ -273,6 +273,17 @@ def test_half_precision(trained, texts_dir, tiny_clip_dir, tmp_path):
     torch.testing.assert_close(before, model.global_embeddings, atol=1e-5, rtol=1e-5)
 
 
+def test_logits_of_sentences_are_in_single_precision_under_autocast(untrained):
+    model = untrained()
+    unit = torch.nn.functional.normalize(torch.randn(9, model.config.projection_dim), dim=-1)
+    sentences = {"text_embeds": unit[:3], "token_embeds": unit, "token_counts": torch.tensor([2, 4, 3])}
+    expected = model(**sentences)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        output = model(**sentences)
+    torch.testing.assert_close(output.logits, expected.logits)
+    torch.testing.assert_close(output.local_logits, expected.local_logits)
+
+
 def test_early_stopping_and_the_best_checkpoint(texts_dir, untrained, tmp_path):
     """transformers' own callback; the model that is left is that of the best epoch."""
     args = settings(tmp_path, epochs=30, learning_rate=0.3)
@@ -552,3 +563,24 @@ def test_calibration_puts_one_half_between_present_and_absent():
     assert ((scores >= 0.5) == labels)[:, :2].mean() > 0.99
     assert threshold[0] == pytest.approx(1.75, abs=0.1) and threshold[1] == pytest.approx(2.75, abs=0.1)
     assert np.isfinite(threshold[2])  # never present: takes the fit over all
+
+
+def test_push_to_hub(published, texts_dir, tmp_path):
+    """One commit with the card, the log and what the language model said; no checkpoints, no pickles."""
+    from huggingface_hub import HfApi
+
+    from .conftest import HUB
+
+    token = HUB.tokens["write"]
+    model = WordsightForMultiLabelImageClassification.from_pretrained(published.folder)
+    args = PromptTrainingArguments(
+        str(tmp_path / "again"), num_train_epochs=1, hub_model_id="alice/again", hub_token=token
+    )
+    trainer = PromptTrainer(model=model, args=args, train_dataset=texts_dir)
+    trainer.train()
+    trainer.push_to_hub(commit_message="Learned again")
+    api = HfApi(token=token)
+    files = set(api.list_repo_files("alice/again"))
+    assert {"README.md", "config.json", "model.safetensors", "training_log.json", "knowledge.json"} <= files
+    assert not [name for name in files if name.endswith((".pt", ".pth", ".bin")) or "checkpoint" in name]
+    assert "Learned again" in [commit.title for commit in api.list_repo_commits("alice/again")]

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from .noise import FeatureNoise
 
 if TYPE_CHECKING:
-    from .features import SentenceFeatures
+    from .feature_store import SentenceFeatures
 
 
 class EpochRows(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,3 +34,43 @@ def write_side_files(folder: Path, log: dict[str, Any] | None, knowledge: Knowle
         knowledge.save(folder / KNOWLEDGE)
     if write_card := load_plugin("write_card"):
         write_card(folder)
+
+
+def training_log(
+    settings: dict[str, Any],
+    log_history: Sequence[dict[str, float]],
+    precisions: Mapping[str, float],
+    examples: dict[str, list[str]],
+) -> dict[str, Any]:
+    """The content of `training_log.json`.
+
+    Args:
+        settings: of the run.
+        log_history: what Trainer logged.
+        precisions: average precision on held-out sentences by category; nan where none mentions it.
+        examples: some sentences that mention each category.
+    """
+    return {
+        "training": settings,
+        "history": history(log_history),
+        "validation_ap": {name: float(value) for name, value in precisions.items() if value == value},
+        "example_sentences": examples,
+    }
+
+
+def history(log_history: Sequence[dict[str, float]]) -> list[dict[str, float]]:
+    """Trainer's log as one record for each evaluation: epoch, loss, learning_rate, validation_map.
+
+    Args:
+        log_history: entries of losses, and of evaluations, in order.
+    """
+    records, latest = [], {}
+    for entry in log_history:
+        if "loss" in entry:
+            latest = {name: entry[name] for name in ("loss", "learning_rate")}
+        elif "eval_map" in entry and latest:
+            epoch = round(entry["epoch"], 3)
+            records.append(
+                {"epoch": int(epoch) if epoch == int(epoch) else epoch, **latest, "validation_map": entry["eval_map"]}
+            )
+    return records

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from huggingface_hub.errors import StrictDataclassError
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -18,7 +16,6 @@ from transformers import EvalPrediction, Trainer, TrainerCallback
 from transformers.trainer import DEFAULT_PROGRESS_CALLBACK
 from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_utils import EvalLoopOutput, TrainOutput, denumpify_detensorize
-from transformers.utils import logging
 
 from wordsight.description_gen.dataset import Knowledge, knowledge_of, normalize_texts
 from wordsight.utils.cache import fingerprint
@@ -34,9 +31,11 @@ from .callbacks import RunSettings, StepProgress
 from .checkpoints import check_settings, checkpoints, drop, read_state
 from .data import check_sentences, example_sentences, hold_out, read_sentences, with_templates
 from .features import cached_features
+from .guards import quiet_transformers, tracker_errors
 from .noise import FeatureNoise
+from .prepare import apply_to_model
 from .settings import settings_of
-from .side_files import write_side_files
+from .side_files import training_log, write_side_files
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
@@ -95,7 +94,7 @@ class PromptTrainer(Trainer):
     ) -> None:
         text_encoder = model.load_text_encoder()
         args = (args or PromptTrainingArguments(output_dir="trainer_output")).for_encoder(text_encoder)
-        _apply_to_model(args, model)
+        apply_to_model(args, model)
         self.knowledge: Knowledge | None = None
         self.log_content: dict[str, Any] | None = None
         sentences, held_out = self._read(model, args, train_dataset, eval_dataset)
@@ -309,7 +308,10 @@ class PromptTrainer(Trainer):
         checkpoint = self._checkpoint(resume_from_checkpoint) if resume_from_checkpoint else None
         total = self.set_initial_training_values(self.args, self.get_train_dataloader())[-1]
         shown = self.is_world_process_zero() and not self.args.disable_tqdm
-        with progress_bar("Learning prompts", total, "step", enabled=shown) as bar, self._tracker_errors():
+        with (
+            progress_bar("Learning prompts", total, "step", enabled=shown) as bar,
+            tracker_errors(self.args.report_to or ()),
+        ):
             self._step_progress.bar = bar
             output = super().train(str(checkpoint) if checkpoint else None, trial, ignore_keys_for_eval)
         self._finish()
@@ -334,21 +336,6 @@ class PromptTrainer(Trainer):
         check_settings(checkpoint, RunSettings.saved(state), self._settings())
         return checkpoint
 
-    @contextlib.contextmanager
-    def _tracker_errors(self) -> Iterator[None]:
-        """Makes one line of what a tracker raises; each has errors of its own."""
-        try:
-            yield
-        except Exception as error:
-            name = type(error).__module__.partition(".")[0]
-            if name not in (self.args.report_to or ()):
-                raise
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise WordsightError(
-                f"{name} can't be started: {reason} Set it up (for wandb: `wandb login`, or WANDB_MODE=offline), or "
-                "omit it from report_to."
-            ) from error
-
     def _finish(self) -> None:
         """Finished embeddings of the prompts as they are now, thresholds, and the training log."""
         model, held_out = self.model, self.eval_dataset
@@ -367,15 +354,12 @@ class PromptTrainer(Trainer):
             "training_sentences": len(self.train_dataset),
             "validation_sentences": len(held_out),
         }
-        names = model.config.category_names
-        precisions = zip(names, average_precisions(similarities, held_out.labels).tolist(), strict=True)
-        self.log_content = {
-            "training": settings_of(self.args)
-            | {name: getattr(model.config, name) for name in ("prior_weight", "mean_shift")},
-            "history": history(self.state.log_history),
-            "validation_ap": {name: value for name, value in precisions if not np.isnan(value)},
-            "example_sentences": example_sentences(self.train_dataset, model.config.categories),
-        }
+        self.log_content = training_log(
+            settings_of(self.args) | {name: getattr(model.config, name) for name in ("prior_weight", "mean_shift")},
+            self.state.log_history,
+            dict(zip(model.config.category_names, average_precisions(similarities, held_out.labels), strict=True)),
+            example_sentences(self.train_dataset, model.config.categories),
+        )
 
     # ---- Saving ----
 
@@ -448,62 +432,3 @@ class PromptTrainer(Trainer):
             **kwargs,
         )
         return commit
-
-
-def _apply_to_model(args: PromptTrainingArguments, model: WordsightForMultiLabelImageClassification) -> None:
-    """Sets what the arguments say of the method in the model's configuration; new prompts where they ask for others."""
-    config = model.config
-    given = {name: getattr(args, name) for name in (*CONFIG_FIELDS, *TOKEN_FIELDS) if getattr(args, name) is not None}
-    changed = {name for name, value in given.items() if getattr(config, name) != value}
-    anew = sorted(changed.intersection(TOKEN_FIELDS))
-    trained = bool((config.provenance or {}).get("training_sentences"))
-    if trained and (anew or args.template is not None):
-        raise InvalidInputError(
-            f"{', '.join(anew or ['template'])} can't be changed: the model's prompts are trained already. Omit it, or "
-            "make a new model with WordsightForMultiLabelImageClassification.from_encoder."
-        )
-    try:
-        config.update(given)
-        config.validate()
-    except StrictDataclassError as error:
-        raise InvalidInputError(str(error).splitlines()[-1].strip()) from error
-    if anew or args.template is not None:
-        model.initialize_prompts(**{} if args.template is None else {"template": args.template}, seed=args.seed)
-    if not any(parameter.requires_grad for parameter in model.prompts.parameters()):
-        raise InvalidInputError(
-            "There is no prompt token to learn. Set one of num_shared_tokens, num_attribute_tokens, "
-            "num_cooccurrence_tokens and num_category_tokens above 0."
-        )
-    model.embedder.layout.resize_chunks(args.prompt_chunk_size)
-
-
-@contextlib.contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """Hides bars of files that take no time, and remarks on checkpoints that follow each other within a second."""
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()
-
-
-def history(log_history: Sequence[dict[str, float]]) -> list[dict[str, float]]:
-    """Trainer's log as one record for each evaluation: epoch, loss, learning_rate, validation_map.
-
-    Args:
-        log_history: entries of losses, and of evaluations, in order.
-    """
-    records, latest = [], {}
-    for entry in log_history:
-        if "loss" in entry:
-            latest = {name: entry[name] for name in ("loss", "learning_rate")}
-        elif "eval_map" in entry and latest:
-            epoch = round(entry["epoch"], 3)
-            records.append(
-                {"epoch": int(epoch) if epoch == int(epoch) else epoch, **latest, "validation_map": entry["eval_map"]}
-            )
-    return records
