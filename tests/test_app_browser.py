@@ -131,7 +131,7 @@ def test_threshold_top_k_and_code(page, screen, photos, tmp_path, monkeypatch):
     assert printed.getvalue().startswith("[{'label': 'cat'") and printed.getvalue().count("label") == 8
     look(page, screen, "code")
     threshold.fill("1")
-    expect(page.locator("#note")).to_contain_text("No label reaches the threshold 1.00. The best is cat")
+    expect(page.locator("#note")).to_contain_text("No label reaches the threshold 1.00. The best one is cat")
 
 
 def test_where_it_comes_from(page, screen):
@@ -152,7 +152,7 @@ def test_where_it_comes_from(page, screen):
 
 @pytest.mark.parametrize("screen", SCREENS[:1], ids=["1280-light"])
 def test_train_a_new_one_and_use_it(page, screen):
-    page.get_by_role("tab", name="Train a model").click()
+    page.get_by_role("tab", name="Train").click()
     page.get_by_role("button", name="Start").click()
     expect(page.locator("#status")).to_contain_text("category list is empty")
     page.get_by_label("Categories").fill("cat, kitten\nflower\nhouse")
@@ -173,7 +173,7 @@ def test_train_a_new_one_and_use_it(page, screen):
 
 @pytest.mark.parametrize("screen", SCREENS[1:2], ids=["390-dark"])
 def test_cancel(page, screen):
-    page.get_by_role("tab", name="Train a model").click()
+    page.get_by_role("tab", name="Train").click()
     page.get_by_label("Categories").fill("horse\nbridge\nlamp")
     page.get_by_role("button", name="Start").click()
     expect(page.locator("#status li.running")).to_be_visible()

@@ -51,7 +51,7 @@ def make_app(model: str, options: TrainingOptions | None = None, *, urls: bool =
                 LabelingTab(models.get, chosen, urls=urls, examples=example_photos(), trust=False)
             with gr.Tab("About the model", id="about") as second:
                 provenance = ProvenanceTab(models, chosen)
-            with gr.Tab("Train a model", id="train"):
+            with gr.Tab("Train", id="train"):
                 TrainingTab(models, chosen, tabs, options or TrainingOptions(), app.jobs)
         hidden: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal"}
         gr.on([second.select, chosen.change], provenance.show, chosen, provenance.outputs, **hidden)
