@@ -44,6 +44,7 @@ class CategoryEmbedder:
         self.text_encoder = text_encoder
         self._prior: Tensor | None = None
         self._reference: Tensor | None = None
+        self._compounds: Tensor | None = None
 
     def prompt_embeddings(self, prompts: HierarchicalPrompts) -> tuple[Tensor, Tensor]:
         """The prompts' own embeddings (K, D) of the global and of the local branch, with gradient."""
@@ -76,6 +77,14 @@ class CategoryEmbedder:
         if self._reference is None:
             self._reference = reference_mean(self.text_encoder)
         return shift_mean(self._prior, self._reference)
+
+    @torch.no_grad()
+    def compounds(self) -> Tensor:
+        """Embeddings (P, D) of the compound prompts, which nothing that is learned changes."""
+        if self._compounds is None:
+            texts = [compound_text(names) for names in self.config.compounds or ()]
+            self._compounds = pooled_features(texts, self.text_encoder)
+        return self._compounds
 
     @torch.no_grad()
     def __call__(self, prompts: HierarchicalPrompts) -> tuple[Tensor, Tensor]:

@@ -12,13 +12,12 @@ from torch import Tensor
 
 from wordsight.utils.plugins import load_plugin
 
-from .category_embeddings import CategoryEmbedder, compound_text
+from .category_embeddings import CategoryEmbedder
 from .encoders.loading import load_image_encoder
 from .encoders.text_loading import load_text_encoder
 from .modeling_inference import WordsightInferenceModel, WordsightOutput
 from .prompts import HierarchicalPrompts
 from .scoring import global_logits, token_logits
-from .text_features import pooled_features
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
@@ -179,8 +178,7 @@ class WordsightForMultiLabelImageClassification(WordsightInferenceModel):
         self.global_embeddings.copy_(in_global)
         self.local_embeddings.copy_(in_local)
         if self.config.compounds:
-            texts = [compound_text(names) for names in self.config.compounds]
-            self.compound_embeddings.copy_(pooled_features(texts, self.load_text_encoder()))
+            self.compound_embeddings.copy_(self.embedder.compounds())
 
     def forward(  # type: ignore[override]
         self,
