@@ -147,7 +147,7 @@ def test_options_without_what_they_need_are_refused(model_dir, tmp_path):
     with pytest.raises(InvalidInputError, match="No photo in"):
         find_photos([tmp_path])
     model = WordsightForMultiLabelImageClassification.from_pretrained(model_dir)
-    with pytest.raises(InvalidInputError, match="Unknown score standardization 'best'. Allowed are none"):
+    with pytest.raises(InvalidInputError, match=r"Unknown score standardization 'best'. Allowed are none"):
         calibrate(model, [], "best")
     (tmp_path / "broken.jpg").write_bytes(b"no photo")
     with pytest.raises(InvalidInputError, match="0 of 1 photos can be read"):
