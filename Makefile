@@ -22,7 +22,7 @@ bench: install  ## measure speed and memory against what else could be used; tab
 	@$(BIN)/python -m benchmarks $(PARTS)
 
 hub: install  ## a Hub on this machine, to try push and pull with
-	@$(BIN)/python -m tests.hub
+	@$(BIN)/python -m tests.fixtures.hub
 
 docs: install  ## the documentation as a site, in site/
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

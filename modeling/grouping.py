@@ -93,7 +93,8 @@ def attribute_groups(names: Sequence[str], embeddings: NDArray[np.float32], num_
         candidates = range(2, min(len(names) // 2, MAX_GROUPS) + 1)
         num_groups = max(candidates, key=lambda n: silhouette_score(embeddings, cluster(n), metric="cosine"))
     assignment = cluster(min(num_groups, len(names))) if len(names) > 1 else np.zeros(1, dtype=np.int64)
-    return _in_order([[names[i] for i in np.flatnonzero(assignment == g)] for g in np.unique(assignment)], names)
+    groups = [[name for name, at in zip(names, assignment, strict=True) if at == g] for g in np.unique(assignment)]
+    return _in_order(groups, names)
 
 
 def cooccurrence_graph(

@@ -5,7 +5,7 @@ import tempfile
 
 import pytest
 
-from tests.hub.server import LoopbackHub
+from tests.fixtures.hub.server import LoopbackHub
 
 # Before huggingface_hub reads its environment: no test may reach for a hub but for the one on loopback, nor use the
 # token or fill the caches of whoever runs the tests. That hub has no Xet storage.

@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 
 import wordsight
+from tests.fixtures.texts import CATEGORIES, write_texts
 from wordsight import plotting
 from wordsight.example_photos import load_photos
 from wordsight.modeling.training.train import train_prompts
-
-from .fixtures.texts import CATEGORIES, write_texts
 
 PAGES = Path(__file__).parents[1] / "docs/api"
 NAMES = [name for name in wordsight.__all__ if name != "__version__"]

@@ -16,11 +16,10 @@ import pytest
 from huggingface_hub import HfApi
 from PIL import Image
 
+from tests.fixtures.hub.access import TOKENS, User
+from tests.fixtures.pages import ROOT, commands, read_page, record, run_page, shape
 from wordsight.example_photos import load_photos
 from wordsight.modeling.training.arguments import ENCODER_DEFAULTS
-
-from .fixtures.pages import ROOT, commands, read_page, record, run_page, shape
-from .hub.access import TOKENS, User
 
 RECORD = bool(os.environ.get("WORDSIGHT_RECORD"))
 PAGES = [read_page(path) for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))]

@@ -9,13 +9,12 @@ from pathlib import Path
 import pytest
 from datasets import DatasetDict
 
+from tests.fixtures.llm import ScriptedLLM, good_answer
 from wordsight.description_gen import Category, generate_texts, load_texts
 from wordsight.description_gen.dataset import categories_of, knowledge_of, normalize_texts
 from wordsight.description_gen.llm.asking import run_async
 from wordsight.utils.cache import cache_dir
 from wordsight.utils.errors import InvalidInputError
-
-from ..fixtures.llm import ScriptedLLM, good_answer
 
 CATEGORIES = [Category("cat"), Category("cup", ("mug",)), Category("rocket")]
 NAMES = ["cat", "cup, mug", "rocket"]

@@ -5,11 +5,10 @@ import warnings
 
 import pytest
 
+from tests.fixtures.llm import ScriptedLLM, asked_for, good_answer
 from wordsight.description_gen import generate_texts
 from wordsight.description_gen.llm.client import LLMClient
 from wordsight.utils.errors import WordsightError
-
-from ..fixtures.llm import ScriptedLLM, asked_for, good_answer
 
 CATEGORIES = ["cat", "dog", "cup, mug"]
 THOUGHT = "Okay, the user wants a caption. Let me think about cats and where they sleep, and what else is there, so"

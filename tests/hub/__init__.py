@@ -1,1 +1,0 @@
-"""A small real Hub on loopback, for tests and for a person to play with (`make hub`)."""

@@ -8,11 +8,10 @@ from PIL import Image
 from skimage import data
 from transformers import pipeline
 
+from tests.fixtures.texts import CATEGORIES
 from wordsight import Category, WordsightForMultiLabelImageClassification
 from wordsight.modeling.category_embeddings import zero_shot_embeddings
 from wordsight.utils.errors import InvalidInputError
-
-from ..fixtures.texts import CATEGORIES
 
 NAMES = ["cat, kitten", "coffee cup", "rocket", "building"]
 from_encoder = WordsightForMultiLabelImageClassification.from_encoder

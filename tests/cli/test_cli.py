@@ -8,12 +8,11 @@ import sys
 import pytest
 from PIL import Image
 
+from tests.modeling.test_modeling import make_model
 from wordsight.demo import PHOTOS
 from wordsight.example_photos import load_photos
 from wordsight.modeling.encoders import load_image_encoder
 from wordsight.version import __version__
-
-from .test_modeling import make_model
 
 
 def wordsight(*arguments, **options):

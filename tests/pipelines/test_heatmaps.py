@@ -13,6 +13,8 @@ from PIL import Image
 from transformers.models.clip import CLIPImageProcessorPil
 from typer.testing import CliRunner
 
+from tests.fixtures.published import run_elsewhere
+from tests.modeling.test_modeling import make_model
 from wordsight import WordsightConfig, WordsightForMultiLabelImageClassification, load_image_encoder, load_text_encoder
 from wordsight.cli import app
 from wordsight.example_photos import load_photos
@@ -21,9 +23,6 @@ from wordsight.modeling.configuration_wordsight import TASK
 from wordsight.pipelines.heatmaps import draw_heatmap, seen_box
 from wordsight.pipelines.multi_label_image_classification import MultiLabelImageClassificationPipeline
 from wordsight.utils.errors import InvalidInputError
-
-from .fixtures.published import run_elsewhere
-from .test_modeling import make_model
 
 NAMES = ["cat", "flower", "car", "cup"]
 

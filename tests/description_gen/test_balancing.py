@@ -4,11 +4,10 @@ import warnings
 
 import pytest
 
+from tests.fixtures.proxy import FaultyProxy
 from wordsight.description_gen import Category, LLMServer, LLMServerError, default_llm_path, generate_texts, load_texts
 from wordsight.description_gen.llm import client as client_module
 from wordsight.utils.errors import InvalidInputError
-
-from .fixtures.proxy import FaultyProxy
 
 CATEGORIES = [Category("cat"), Category("dog"), Category("cup", ("mug",))]
 

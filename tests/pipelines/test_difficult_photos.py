@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from tests.modeling.test_modeling import make_model
 from wordsight.cli import app
 from wordsight.example_photos import load_photos
 from wordsight.modeling.configuration_wordsight import TASK
@@ -24,8 +25,6 @@ from wordsight.pipelines.image_io import decode_photo, open_input
 from wordsight.pipelines.image_loader import UNREADABLE, open_photo, photo_batches
 from wordsight.pipelines.multi_label_image_classification import MultiLabelImageClassificationPipeline
 from wordsight.utils.errors import InvalidInputError
-
-from .test_modeling import make_model
 
 
 @pytest.fixture(scope="module")

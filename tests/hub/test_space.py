@@ -13,15 +13,14 @@ from packaging.requirements import Requirement
 from PIL import Image
 from transformers import pipeline
 
+from tests.cli.test_cli import wordsight
+from tests.fixtures.app import free_port
+from tests.fixtures.bare import make_bare_python
+from tests.fixtures.published import ENCODER
+from tests.hub.test_push import TASK
 from wordsight.hub import Destination, HubError, push_space
 from wordsight.hub.space import app_source
 from wordsight.utils.errors import InvalidInputError
-
-from .fixtures.app import free_port
-from .fixtures.bare import make_bare_python
-from .fixtures.published import ENCODER
-from .test_cli import wordsight
-from .test_hub import TASK
 
 SPACE = "alice/pets-space"
 

@@ -13,13 +13,12 @@ from huggingface_hub import HfApi, ModelCard
 from safetensors.torch import load_file, save_file
 from transformers import pipeline
 
+from tests.fixtures.published import run_elsewhere
+from tests.hub.test_push import TASK
 from wordsight.hub import Destination, push_checkpoint
 from wordsight.hub.remote_code import CONFIG_ENTRIES, FILES, joined_source, remote_source
 from wordsight.modeling.training.arguments import PromptTrainingArguments
 from wordsight.modeling.training.train import train_prompts
-
-from .fixtures.published import run_elsewhere
-from .test_hub import TASK
 
 LABEL = """
 import json, sys

@@ -18,14 +18,13 @@ import pytest
 from huggingface_hub import HfApi
 from typer.testing import CliRunner
 
+from tests.fixtures.photos import write_photos
 from wordsight import PromptTrainingArguments, train_prompts
 from wordsight.cli import app
 from wordsight.pipelines import image_loader as photos_module
 from wordsight.pipelines.batch_inference import predict_shards
 from wordsight.pipelines.loading import load_pipeline
 from wordsight.utils.errors import InvalidInputError, WordsightError
-
-from .fixtures.photos import write_photos
 
 COUNT, SHARDS = 21, 4
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}

@@ -7,6 +7,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from tests.fixtures.photos import write_photos
 from wordsight import PromptTrainingArguments, WordsightForMultiLabelImageClassification, train_prompts
 from wordsight.cli import app
 from wordsight.modeling.category_embeddings import compound_text
@@ -15,8 +16,6 @@ from wordsight.modeling.standardization import standardize_scores
 from wordsight.pipelines.calibrate import calibrate, match_thresholds, score_photos
 from wordsight.pipelines.image_sources import find_photos
 from wordsight.utils.errors import InvalidInputError
-
-from .fixtures.photos import write_photos
 
 MEMBERS = [[0, 1, 3], [0, 2], [], [1, 2, 3, 4]]
 

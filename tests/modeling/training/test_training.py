@@ -16,6 +16,7 @@ from datasets import ClassLabel, Dataset, Features, List, Value
 from safetensors.torch import load_file
 from transformers import EarlyStoppingCallback, pipeline
 
+from tests.fixtures.texts import CATEGORIES, write_texts
 from wordsight import (
     PromptTrainer,
     PromptTrainingArguments,
@@ -30,8 +31,6 @@ from wordsight.modeling.training.checkpoints import checkpoints
 from wordsight.modeling.training.noise import FeatureNoise
 from wordsight.modeling.training.settings import arguments_of, settings_of
 from wordsight.utils.errors import InvalidInputError, WordsightError
-
-from .fixtures.texts import CATEGORIES, write_texts
 
 # 71 sentences: the last of five steps has seven.
 SETTINGS = {
@@ -569,7 +568,7 @@ def test_push_to_hub(published, texts_dir, tmp_path):
     """One commit with the card, the log and what the language model said; no checkpoints, no pickles."""
     from huggingface_hub import HfApi
 
-    from .conftest import HUB
+    from tests.conftest import HUB
 
     token = HUB.tokens["write"]
     model = WordsightForMultiLabelImageClassification.from_pretrained(published.folder)

@@ -7,6 +7,9 @@ import pytest
 from huggingface_hub import ModelCard, ModelCardData
 from PIL import Image
 
+from tests.cli.test_cli import wordsight
+from tests.fixtures.photos import write_photos
+from tests.modeling.test_checks import OLD
 from wordsight import WordsightForMultiLabelImageClassification
 from wordsight.hub import Destination, push_checkpoint
 from wordsight.hub.folder import write_card_and_pictures
@@ -14,10 +17,6 @@ from wordsight.model_cards import render_model_card
 from wordsight.model_cards.edits import for_push, keep_edits, sign
 from wordsight.pipelines.calibrate import calibrate_checkpoint
 from wordsight.utils.errors import InvalidInputError
-
-from .fixtures.photos import write_photos
-from .test_checks import OLD
-from .test_cli import wordsight
 
 FIRST = """---
 library_name: wordsight

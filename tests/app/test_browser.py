@@ -10,14 +10,13 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
+from tests.fixtures.app import LONG_NAME
 from wordsight.example_photos import load_photos
-
-from .fixtures.app import LONG_NAME
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 if CHROMIUM is None:
     pytest.skip("no Chromium for the browser tests; get it with: apt-get install chromium", allow_module_level=True)
-SCREENSHOTS = Path(__file__).parents[1] / "artifacts" / "screenshots"
+SCREENSHOTS = Path(__file__).parents[2] / "artifacts" / "screenshots"
 QUIET = ("--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update")
 SCREENS = [(1280, "light"), (390, "dark"), (1280, "dark"), (390, "light")]
 

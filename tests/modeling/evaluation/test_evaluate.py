@@ -12,6 +12,8 @@ from PIL import Image
 from sklearn.metrics import average_precision_score
 from typer.testing import CliRunner
 
+from tests.fixtures.photos import write_photos
+from tests.fixtures.texts import CATEGORIES
 from wordsight import WordsightForMultiLabelImageClassification, load_text_encoder, train_prompts
 from wordsight.cli import app
 from wordsight.modeling import metrics
@@ -26,9 +28,6 @@ from wordsight.pipelines.calibrate import score_photos
 from wordsight.pipelines.image_loader import photo_batches
 from wordsight.pipelines.image_sources import find_photos
 from wordsight.utils.errors import InvalidInputError
-
-from .fixtures.photos import write_photos
-from .fixtures.texts import CATEGORIES
 
 COUNT = 33  # odd, and no whole number of batches of 8
 

@@ -15,12 +15,11 @@ from gradio_client.exceptions import AppError
 from huggingface_hub.utils import httpx
 from PIL import Image
 
+from tests.fixtures.app import free_port
 from wordsight.cli import app as wordsight
 from wordsight.demo import PHOTOS
 from wordsight.example_photos import load_photos
 from wordsight.utils.errors import InvalidInputError
-
-from .fixtures.app import free_port
 
 
 @pytest.fixture(scope="module")

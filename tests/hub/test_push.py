@@ -23,6 +23,11 @@ from transformers import (
     pipeline,
 )
 
+from tests.cli.test_cli import wordsight
+from tests.fixtures.hub.faults import Fault
+from tests.fixtures.photos import write_photos
+from tests.fixtures.published import ENCODER, run_elsewhere
+from tests.fixtures.texts import write_texts
 from wordsight import WordsightConfig, WordsightForMultiLabelImageClassification
 from wordsight.description_gen import read_categories
 from wordsight.description_gen.dataset import published_as
@@ -30,12 +35,6 @@ from wordsight.hub import Destination, HubError, push_checkpoint, push_texts, up
 from wordsight.modeling.training.arguments import PromptTrainingArguments
 from wordsight.modeling.training.train import train_prompts
 from wordsight.utils.errors import InvalidInputError
-
-from .fixtures.photos import write_photos
-from .fixtures.published import ENCODER, run_elsewhere
-from .fixtures.texts import write_texts
-from .hub.faults import Fault
-from .test_cli import wordsight
 
 TASK = "multi-label-image-classification"
 LABEL = f"""

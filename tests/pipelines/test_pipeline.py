@@ -14,9 +14,8 @@ from PIL import Image
 from transformers import pipeline
 from transformers.pipelines.pt_utils import KeyDataset
 
+from tests.modeling.test_modeling import NAMES, make_model
 from wordsight.utils.errors import InvalidInputError
-
-from .test_modeling import NAMES, make_model
 
 
 @pytest.fixture(scope="module")

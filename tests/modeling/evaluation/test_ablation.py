@@ -8,12 +8,11 @@ import yaml
 from datasets import load_from_disk
 from typer.testing import CliRunner
 
+from tests.fixtures.photos import write_photos
+from tests.fixtures.texts import write_texts
 from wordsight.cli import app
 from wordsight.modeling.evaluation.ablation import markdown_table, read_ablation
 from wordsight.utils.errors import InvalidInputError
-
-from .fixtures.photos import write_photos
-from .fixtures.texts import write_texts
 
 
 @pytest.fixture(scope="module")

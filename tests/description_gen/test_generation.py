@@ -12,13 +12,12 @@ import numpy as np
 import pytest
 from datasets import load_from_disk
 
+from tests.fixtures.proxy import FaultyProxy
 from wordsight.description_gen import Category, Knowledge, SentenceLabeler, generate_texts, load_texts
 from wordsight.description_gen.captions import DescriptionPlan, clean_sentence, fold
 from wordsight.description_gen.questions import load_questions
 from wordsight.description_gen.store import AnswerStore
 from wordsight.utils.errors import InvalidInputError, WordsightError
-
-from .fixtures.proxy import FaultyProxy
 
 CATEGORIES = [Category("cat", ("kitten",)), Category("dog"), Category("car"), Category("cup", ("mug",))]
 FILE = "cat, kitten\ndog\ncar\ncup, mug\n"

@@ -7,6 +7,8 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
+from tests.fixtures.photos import write_photos
+from tests.fixtures.texts import CATEGORIES, write_texts
 from wordsight import WordsightForMultiLabelImageClassification, train_prompts
 from wordsight.cli import app
 from wordsight.description_gen import Category, Knowledge
@@ -14,9 +16,6 @@ from wordsight.modeling.training.extend import extend_model
 from wordsight.modeling.training.settings import arguments_of
 from wordsight.pipelines.calibrate import calibrate_checkpoint
 from wordsight.utils.errors import InvalidInputError
-
-from .fixtures.photos import write_photos
-from .fixtures.texts import CATEGORIES, write_texts
 
 NEW = [Category("horse", ("pony",)), Category("lorry")]
 GROUPS = {"attribute_groups": [["cat", "dog"], ["car", "cup"]], "cooccurrence_groups": [["cat", "cup"], ["car", "dog"]]}
