@@ -126,24 +126,31 @@ class DescriptionPlan:
         return group
 
 
-def clean_sentence(answer: str, complete: bool) -> str | None:
-    """The first sentence of an answer, or None when it is none: cut off, a refusal, far too short or long.
+def clean_sentence(answer: str, complete: bool) -> tuple[str, str | None]:
+    """The first sentence of an answer, and why it is to be dropped.
 
     Args:
         answer: what the model wrote.
         complete: whether it ended by itself, not at the token limit.
+
+    Returns:
+        The sentence, and the reason: "empty", "cut off", "refusal", "too short" or "too long"; None if it is usable.
     """
     lines = [line.strip() for line in answer.strip().splitlines() if line.strip()]
     if not lines:
-        return None
+        return "", "empty"
     parts = SENTENCE_END.split(LEAD_IN.sub("", lines[0]).strip())
     sentence = parts[0].strip().strip("\"'\u201c\u201d`* ")
     whole = complete or len(parts) > 1 or len(lines) > 1 or sentence.endswith((".", "!", "?", "\u3002"))
     # Scripts without spaces have words of about two characters.
     words = len(sentence.split()) + len(UNSPACED.findall(sentence)) // 2
-    if not whole or is_refusal(sentence) or not MIN_WORDS <= words <= MAX_WORDS:
-        return None
-    return sentence
+    reasons = {
+        "refusal": is_refusal(sentence),
+        "cut off": not whole,
+        "too short": words < MIN_WORDS,
+        "too long": words > MAX_WORDS,
+    }
+    return sentence, next((reason for reason, holds in reasons.items() if holds), None)
 
 
 def is_refusal(sentence: str) -> bool:

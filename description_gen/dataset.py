@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,7 @@ __all__ = [
     "KNOWLEDGE",
     "Knowledge",
     "categories_of",
+    "dropped_of",
     "knowledge_of",
     "label_texts",
     "load_texts",
@@ -37,9 +38,11 @@ __all__ = [
     "published_as",
     "train_validation_split",
     "with_categories",
+    "with_dropped",
     "with_knowledge",
 ]
 
+DROPPED = "dropped"  # in the metadata
 PUBLISHED = "hub.json"  # under which name sentences are on the Hub
 VALIDATION_SHARE = 0.1
 
@@ -64,7 +67,8 @@ def with_knowledge(dataset: Dataset, knowledge: Knowledge) -> Dataset:
         dataset: the dataset.
         knowledge: of the K categories, in the order of the labels.
     """
-    return with_metadata(dataset, knowledge.to_dict())
+    counts = dropped_of(dataset)
+    return with_metadata(dataset, knowledge.to_dict() | ({} if counts is None else {DROPPED: counts}))
 
 
 def knowledge_of(dataset: Dataset) -> Knowledge | None:
@@ -75,6 +79,25 @@ def knowledge_of(dataset: Dataset) -> Knowledge | None:
     """
     content = metadata_of(dataset)
     return Knowledge.from_dict(content) if content is not None and "model" in content else None
+
+
+def with_dropped(dataset: Dataset, dropped: Mapping[str, int]) -> Dataset:
+    """A copy of a dataset that knows how many sentences of the language model are not in it.
+
+    Args:
+        dataset: knows its categories.
+        dropped: why -> how many.
+    """
+    return with_metadata(dataset, {**(metadata_of(dataset) or {}), DROPPED: dict(dropped)})
+
+
+def dropped_of(dataset: Dataset) -> dict[str, int] | None:
+    """How many sentences were dropped, by reason; None where that was not counted, as before version 0.3.
+
+    Args:
+        dataset: from `generate_texts`, `load_texts`, or `load_dataset` with what `wordsight push-texts` published.
+    """
+    return (metadata_of(dataset) or {}).get(DROPPED)
 
 
 def load_texts(path: Path | str) -> tuple[Dataset, Knowledge]:

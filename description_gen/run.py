@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from wordsight.utils.progress import no_datasets_bars, progress_bar
 
 from .captions import PLAN_VERSION, DescriptionPlan, DescriptionRequest, clean_sentence, fold
 from .categories import Category
-from .dataset import PUBLISHED, Knowledge, load_texts, with_knowledge
+from .dataset import PUBLISHED, Knowledge, load_texts, with_dropped, with_knowledge
 from .interview import CoOccurrence, Interview
 from .labeling import SentenceLabeler
 from .llm.asking import ask_all
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 PROGRESS = ".progress"  # folder for answers and the server's log
 MAX_REQUESTS_PER_SENTENCE = 4
+Usable = tuple[list[dict[str, Any]], dict[str, int]]  # rows of sentences, and how many were dropped by reason
 FIRST_SHARE, LEAST_SHARE = 0.9, 0.25  # of usable sentences: expected before the first answer, and at the least
 
 
@@ -101,8 +103,8 @@ class Run:
                 settings.categories, settings.questions, client, store, settings.seed, settings.progress
             )
             knowledge = await interview.knowledge(settings.co_occurrence)
-            rows = await self._describe(DescriptionPlan(knowledge, settings.questions), client, store)
-        return self._save(rows, knowledge)
+            rows, dropped = await self._describe(DescriptionPlan(knowledge, settings.questions), client, store)
+        return self._save(rows, dropped, knowledge)
 
     def _finished(self, store: AnswerStore) -> Dataset | None:
         """What is there already, when it is of this run and has as many sentences as are wanted."""
@@ -114,7 +116,7 @@ class Run:
             return None
         return dataset if len(dataset) == self.settings.sentences else None
 
-    async def _describe(self, plan: DescriptionPlan, client: LLMClient, store: AnswerStore) -> list[dict[str, Any]]:
+    async def _describe(self, plan: DescriptionPlan, client: LLMClient, store: AnswerStore) -> Usable:
         """Asks until enough sentences are usable, a bounded number of times."""
         wanted, max_tokens = self.settings.sentences, self.settings.questions.descriptions.max_tokens
 
@@ -127,6 +129,7 @@ class Run:
 
         requests: list[DescriptionRequest] = []
         rows: list[dict[str, Any]] = []
+        dropped: dict[str, int] = {}
         first = self._enough(0, 0)
         done = sum(f"description/{number}" in store for number in range(first))  # by a run before this one
         with progress_bar("Writing sentences", first, "sentence", self.settings.progress, initial=done) as bar:
@@ -139,24 +142,30 @@ class Run:
                 bar.total = len(requests)
                 await ask_all(todo, ask, client.concurrency)
                 client.check_answers()
-                rows = self._usable(requests, store, plan.knowledge.model)
-        return rows[:wanted]
+                rows, dropped = self._usable(requests, store, plan.knowledge.model)
+        return rows, dropped
 
     def _enough(self, asked: int, usable: int) -> int:
         """How many requests in all will give as many sentences as are wanted, by the share that was usable so far."""
         share = max(usable / asked, LEAST_SHARE) if asked else FIRST_SHARE
         return asked + int(np.ceil((self.settings.sentences - usable) / share))
 
-    def _usable(self, requests: list[DescriptionRequest], store: AnswerStore, model: str) -> list[dict[str, Any]]:
-        """Sentences that mention a category, each once, in the order of the plan."""
-        rows, seen = [], set()
+    def _usable(self, requests: list[DescriptionRequest], store: AnswerStore, model: str) -> Usable:
+        """As many as are wanted of the sentences that mention a category, each once, in the order of the plan."""
+        rows: list[dict[str, Any]] = []
+        seen: set[str] = set()
+        dropped: Counter[str] = Counter()
         for request in requests:
+            if len(rows) == self.settings.sentences:
+                break
             answer = store.answers[request.key]
-            sentence = clean_sentence(answer["text"], answer["complete"])
-            if sentence is None or (folded := fold(sentence)) in seen:
-                continue
-            labels = self.labeler.label(sentence)
-            if not labels.any():
+            sentence, reason = clean_sentence(answer["text"], answer["complete"])
+            if reason is None and (folded := fold(sentence)) in seen:
+                reason = "duplicate"
+            if reason is None and not (labels := self.labeler.label(sentence)).any():
+                reason = "names no category"
+            if reason is not None:
+                dropped[reason] += 1
                 continue
             seen.add(folded)
             rows.append(
@@ -170,9 +179,9 @@ class Run:
                     "temperature": request.temperature,
                 }
             )
-        return rows
+        return rows, dict(dropped)
 
-    def _save(self, rows: list[dict[str, Any]], knowledge: Knowledge) -> Dataset:
+    def _save(self, rows: list[dict[str, Any]], dropped: dict[str, int], knowledge: Knowledge) -> Dataset:
         categories = self.settings.categories
         if len(rows) < 2:
             raise InvalidInputError(
@@ -190,7 +199,8 @@ class Run:
                 f"No sentence mentions {', '.join(silent)}. Add synonyms, or ask for more sentences.", stacklevel=2
             )
         with writing(self.out, AGAIN):
-            _save_dataset(with_knowledge(_dataset(rows, len(categories)), knowledge), self.out)
+            dataset = with_knowledge(_dataset(rows, len(categories)), knowledge)
+            _save_dataset(with_dropped(dataset, dropped), self.out)
             # Last: its presence says that the dataset beside it is whole.
             knowledge.save(self.out / KNOWLEDGE)
         return load_texts(self.out)[0]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from huggingface_hub import DatasetCard, DatasetCardData
 
-from wordsight.description_gen.dataset import with_categories
+from wordsight.description_gen.dataset import dropped_of, with_categories, with_dropped
 
 from .card import OWN_LICENSE, OWN_LLM
 from .rendering import cell, counted, render_card
@@ -28,6 +28,9 @@ def render_texts_card(dataset: Dataset, knowledge: Knowledge, repo_id: str) -> s
         repo_id: the dataset's id on the Hub.
     """
     counts = [sum(column) for column in zip(*dataset["labels"], strict=True)]
+    described = with_categories(dataset, knowledge.categories)
+    if (dropped := dropped_of(dataset)) is not None:
+        described = with_dropped(described, dropped)
     data = DatasetCardData(
         license=OWN_LICENSE if OWN_LLM in knowledge.model else None,
         task_categories=["text-classification", "image-classification"],
@@ -36,7 +39,7 @@ def render_texts_card(dataset: Dataset, knowledge: Knowledge, repo_id: str) -> s
         pretty_name=f"Sentences about {counted(len(knowledge.categories), 'category', 'categories')}",
         tags=["wordsight", "synthetic"],
         # `load_dataset` gives the description, and with it the categories, to whoever loads the dataset.
-        dataset_info={"description": with_categories(dataset, knowledge.categories).info.description},
+        dataset_info={"description": described.info.description},
         configs=[{"config_name": "default", "data_files": [{"split": "train", "path": "data/train-*.parquet"}]}],
     )
     return render_card(

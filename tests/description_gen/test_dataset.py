@@ -14,11 +14,13 @@ from huggingface_hub import HfApi
 from wordsight.description_gen import Category, Knowledge, SentenceLabeler, label_texts, load_texts
 from wordsight.description_gen.dataset import (
     categories_of,
+    dropped_of,
     knowledge_of,
     multi_hot,
     normalize_texts,
     train_validation_split,
     with_categories,
+    with_dropped,
     with_knowledge,
 )
 from wordsight.hub import Destination, push_texts
@@ -185,9 +187,11 @@ def test_sentences_on_the_hub_know_their_categories(hub, tmp_path, monkeypatch):
     token = hub.tokens["write"]
     monkeypatch.setenv("HF_TOKEN", token)
     texts, knowledge = load_texts(WRITTEN_BY_0_2_0)
-    shutil.copytree(WRITTEN_BY_0_2_0, tmp_path / "texts")
+    with_dropped(texts, {"refusal": 2}).save_to_disk(str(tmp_path / "texts"))
+    shutil.copy(WRITTEN_BY_0_2_0 / "knowledge.json", tmp_path / "texts")
     push_texts(tmp_path / "texts", Destination("alice/known-texts", token=token))
     loaded = load_dataset("alice/known-texts", split="train")
+    assert dropped_of(loaded) == {"refusal": 2}
     assert loaded.column_names == texts.column_names and loaded["text"][:] == texts["text"][:]
     assert categories_of(loaded) == knowledge.categories  # by the card
     # As 0.2.0 pushed them: no word of the categories in the card.

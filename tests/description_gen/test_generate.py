@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from datasets import DatasetDict
 
-from tests.fixtures.llm import ScriptedLLM, good_answer
+from tests.fixtures.llm import ScriptedLLM, asked_for, good_answer
 from wordsight.description_gen import Category, generate_texts, load_texts
-from wordsight.description_gen.dataset import categories_of, knowledge_of, normalize_texts
+from wordsight.description_gen.dataset import categories_of, dropped_of, knowledge_of, normalize_texts
 from wordsight.description_gen.llm.asking import run_async
 from wordsight.utils.cache import cache_dir
 from wordsight.utils.errors import InvalidInputError
@@ -126,3 +126,18 @@ def test_a_run_of_0_2_0_goes_on(tmp_path):
     assert sum(texts.num_rows.values()) == len(before) + 10
     assert asked <= 20
     assert load_texts(folder)[0]["text"][: len(before)] == before["text"][:]
+
+
+def test_what_is_dropped_is_counted_by_reason_and_stays_with_the_texts(tmp_path):
+    unusable = ["I'm sorry, I can't help with that.", "Cat.", "A photo of nothing at all.", "A photo of a cat.", ""]
+    written = [unusable[3], *unusable, unusable[1], *(f"A cat in room {number}." for number in range(40))]
+    answers = iter(written)
+
+    def answer(request):
+        return good_answer(request) if asked_for(request) is None else ({"content": next(answers)}, "stop")
+
+    with ScriptedLLM(answer) as server:
+        texts = generate(server, tmp_path, sentences=20, concurrency=1)
+    expected = {"refusal": 1, "too short": 2, "names no category": 1, "duplicate": 1, "empty": 1}
+    assert dropped_of(load_texts(tmp_path)[0]) == dropped_of(texts["validation"]) == expected
+    assert dropped_of(load_texts(WRITTEN_BY_0_2_0)[0]) is None

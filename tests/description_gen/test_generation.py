@@ -283,7 +283,23 @@ def test_requests_speak_of_synonyms_half_of_the_time():
     ],
 )
 def test_cleaning(answer, complete, sentence):
-    assert clean_sentence(answer, complete) == sentence
+    cleaned, reason = clean_sentence(answer, complete)
+    assert (cleaned if reason is None else None) == sentence
+
+
+@pytest.mark.parametrize(
+    ("answer", "complete", "reason"),
+    [
+        (" \n", True, "empty"),
+        ("A cat on a very", False, "cut off"),
+        ("I'm sorry, I can't", False, "refusal"),
+        ("Cat.", True, "too short"),
+        ("word " * 60, True, "too long"),
+        ("A cat on a sofa.", True, None),
+    ],
+)
+def test_why_a_sentence_is_dropped(answer, complete, reason):
+    assert clean_sentence(answer, complete)[1] == reason
 
 
 def test_folders_that_are_no_texts(generated, tmp_path):
