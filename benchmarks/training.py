@@ -47,7 +47,7 @@ class ReferenceLoop:
         self.prompts = HierarchicalPrompts(self.config)
         self.prompts.load_state_dict(trainer.model.prompts.state_dict())
         keys = soft_token_keys(self.config)
-        self.chunk = PromptLayout(self.config.category_names, keys, self.encoder).whole
+        self.chunk = PromptLayout(self.config.categories, keys, self.encoder).whole
         self.optimizer = torch.optim.AdamW(
             self.prompts.parameters(), lr=trainer.args.learning_rate, weight_decay=trainer.args.weight_decay
         )

@@ -86,7 +86,7 @@ class DescriptionPlan:
         names = tuple(self.names[index] for index in asked)
         scenes = self.knowledge.scenes.get(names[0]) or [DEFAULT_SCENE]
         scene = scenes[rng.integers(len(scenes))]
-        attributes = self.knowledge.attributes.get(names[0]) or [f"a typical {names[0]}"]
+        attributes = self.knowledge.attributes.get(names[0]) or [f"a typical {self.categories[asked[0]].in_full}"]
         attribute = attributes[rng.integers(len(attributes))]
         wording = self.spec.wordings[rng.integers(len(self.spec.wordings))]
         spoken = [self._spoken(index, rng) for index in asked]
@@ -107,8 +107,8 @@ class DescriptionPlan:
         """What a category is called in a request."""
         category = self.categories[index]
         if category.synonyms and rng.random() < SYNONYM_SHARE:
-            return category.synonyms[rng.integers(len(category.synonyms))]
-        return category.name
+            return category.in_full_as(category.synonyms[rng.integers(len(category.synonyms))])
+        return category.in_full
 
     def _group(self, anchor: int, rng: np.random.Generator) -> list[int]:
         """2 to 4 categories: the anchor, then others by how often they are seen with it, or evenly."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -13,7 +14,11 @@ from wordsight.utils.errors import InvalidInputError
 
 # Benchmarks' categories that ship with the package, under the names by which `--categories` takes them.
 CATEGORY_LISTS = {"voc2007": "voc2007.txt", "voc2012": "voc2007.txt", "coco": "coco.txt", "nuswide": "nuswide.txt"}
-MAX_NAME_LENGTH = 100  # characters; a longer line is a sentence, not a name
+MAX_NAME_LENGTH = 100  # characters of a name or a description; a longer line is a sentence, not a name
+# Commas of Latin, Chinese, Japanese and Arabic writing. A colon begins a description where a space follows, or where
+# it is a full-width one: "12:30" is a name.
+COMMA = re.compile("[,\uff0c\u3001\u060c]")
+COLON = re.compile(r":\s+|\s*\uff1a\s*")
 
 
 @dataclass(frozen=True)
@@ -23,41 +28,67 @@ class Category:
     Attributes:
         name: the category's name, used in prompts and as the label.
         synonyms: other names, by which sentences may mention it.
+        description: a few words that say what is meant where the name means several things; "" for none.
 
     Example:
         >>> from wordsight import Category
-        >>> Category("cup", ("mug",))
-        Category(name='cup', synonyms=('mug',))
-        >>> Category.parse("cup, mug").all_names
+        >>> Category("cup", ("mug",)).all_names
         ('cup', 'mug')
+        >>> Category.parse("crane, cranes: the bird")
+        Category(name='crane', synonyms=('cranes',), description='the bird')
     """
 
     name: str
     synonyms: tuple[str, ...] = ()
+    description: str = ""
 
     @property
     def all_names(self) -> tuple[str, ...]:
         """The name and the synonyms."""
         return (self.name, *self.synonyms)
 
+    @property
+    def in_full(self) -> str:
+        """As people and language models are told of it: "crane (the bird)"."""
+        return self.in_full_as(self.name)
+
+    def in_full_as(self, name: str) -> str:
+        """`in_full` by one of its synonyms."""
+        return f"{name} ({self.description})" if self.description else name
+
+    @property
+    def in_prompt(self) -> str:
+        """As text encoders are told of it: "crane, the bird" (CLIP, arXiv 2103.00020, section 3.1.4)."""
+        return self.in_prompt_as(self.name)
+
+    def in_prompt_as(self, name: str) -> str:
+        """`in_prompt` by one of its synonyms."""
+        return f"{name}, {self.description}" if self.description else name
+
     @classmethod
     def parse(cls, line: str) -> Self:
-        """A category from a line such as "cup, mug": the name, then its synonyms."""
-        name, *synonyms = (" ".join(part.split()) for part in line.split(","))
-        return cls(name, tuple(filter(None, synonyms)))
+        """A category from a line such as "crane, cranes: the bird": the name, its synonyms, a description.
+
+        Commas of Chinese, Japanese and Arabic writing part names, too. The description begins behind the first colon
+        that a space follows, or that is a full-width one ("\uff1a").
+        """
+        named, *described = COLON.split(line, maxsplit=1)
+        name, *synonyms = (" ".join(part.split()) for part in COMMA.split(named))
+        return cls(name, tuple(filter(None, synonyms)), " ".join(" ".join(described).split()))
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON files hold it."""
-        return {"name": self.name, "synonyms": list(self.synonyms)}
+        described = {"description": self.description} if self.description else {}
+        return {"name": self.name, "synonyms": list(self.synonyms), **described}
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Self:
-        """The reverse of `to_dict`."""
-        return cls(content["name"], tuple(content["synonyms"]))
+        """The reverse of `to_dict`; files of before version 0.3 hold no descriptions."""
+        return cls(content["name"], tuple(content["synonyms"]), content.get("description", ""))
 
 
 def as_categories(categories: Sequence[Category | str]) -> list[Category]:
-    """Categories from what a user passes: `Category` objects, or strings such as "cup, mug" (a name and its synonyms).
+    """Categories from what a user passes: `Category` objects, or strings (see `Category.parse`).
 
     Args:
         categories: the K categories.
@@ -66,8 +97,8 @@ def as_categories(categories: Sequence[Category | str]) -> list[Category]:
         InvalidInputError: they are not a list, or can't be used (see `check_categories`).
 
     Example:
-        >>> as_categories(["cat", "cup, mug"])
-        [Category(name='cat', synonyms=()), Category(name='cup', synonyms=('mug',))]
+        >>> [category.in_full for category in as_categories(["cat", "cup, mug", "crane: the bird"])]
+        ['cat', 'cup', 'crane (the bird)']
     """
     if isinstance(categories, str):
         raise InvalidInputError(
@@ -83,9 +114,10 @@ def as_categories(categories: Sequence[Category | str]) -> list[Category]:
 
 
 def read_categories(path: Path | str, known_synonyms: bool = True) -> list[Category]:
-    """Reads a file with one category a line, synonyms after it, comma-separated, or a list that ships with wordsight.
+    """Reads a file with one category a line, such as "crane, cranes: the bird", or a list that ships with wordsight.
 
-    Blank lines and lines that start with # don't count.
+    Synonyms come after a name, parted by commas, and a description, if the name is ambiguous, after a colon. Blank
+    lines and lines that start with # don't count.
 
     Args:
         path: the file, or one of `CATEGORY_LISTS` ("voc2007", "voc2012", "coco", "nuswide").
@@ -119,7 +151,8 @@ def with_known_synonyms(categories: Sequence[Category]) -> list[Category]:
     """Adds known synonyms to categories that have none: those of the shipped lists for the same name.
 
     Sentences about a person mostly say "man", "girl" or "players": without synonyms they would teach that no person is
-    there. A synonym that is another category's name or synonym is left out.
+    there. A synonym that is another category's name or synonym is left out; a category with a description gets none,
+    since it may mean another thing.
     """
     known: dict[str, list[str]] = {}
     for file in dict.fromkeys(CATEGORY_LISTS.values()):
@@ -128,7 +161,7 @@ def with_known_synonyms(categories: Sequence[Category]) -> list[Category]:
     taken = {name.casefold() for category in categories for name in category.all_names}
     completed = []
     for category in categories:
-        if not category.synonyms:
+        if not category.synonyms and not category.description:
             new = [name for name in known.get(category.name.casefold(), ()) if name.casefold() not in taken]
             category = replace(category, synonyms=tuple(dict.fromkeys(new)))
             taken.update(name.casefold() for name in new)
@@ -192,16 +225,21 @@ def check_categories(categories: Sequence[Category], places: Sequence[str] | Non
         place = places[index] if places else ""
         if not category.name.strip():
             raise InvalidInputError(f"{place}A category has no name. Put the name first, then its synonyms.")
+        _check_text(f"{place}The description", category.description)
         for name in category.all_names:
-            if len(name) > MAX_NAME_LENGTH:
-                raise InvalidInputError(
-                    f"{place}The name {name[:30] + '...'!r} has {len(name)} characters; at most {MAX_NAME_LENGTH} are "
-                    "allowed. Use a short name and leave the description to the language model."
-                )
-            if not name.isprintable():
-                raise InvalidInputError(f"{place}The name {name!r} holds a control character. Remove it.")
+            _check_text(f"{place}The name", name)
             key = name.casefold()
             if key in seen:
                 whose = "" if name == category.name == seen[key] else f" (of {seen[key]!r} and {category.name!r})"
                 raise InvalidInputError(f"{place}{name!r} is given twice{whose}. Each name may stand for one category.")
             seen[key] = category.name
+
+
+def _check_text(what: str, text: str) -> None:
+    if len(text) > MAX_NAME_LENGTH:
+        raise InvalidInputError(
+            f"{what} {text[:30] + '...'!r} has {len(text)} characters; at most {MAX_NAME_LENGTH} are allowed. Use few "
+            "words and leave the rest to the language model."
+        )
+    if not text.isprintable():
+        raise InvalidInputError(f"{what} {text!r} holds a control character. Remove it.")

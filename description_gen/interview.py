@@ -99,8 +99,9 @@ class Interview:
         others = [other for other in self.names if other != name]
         shuffled = [others[i] for i in np.random.default_rng([self.seed, number]).permutation(len(others))]
         shuffled = shuffled[:MAX_CANDIDATES]
+        in_full = {category.name: category.in_full for category in self.categories}
         answer = await self.client.chat_json(
-            question.messages(name=name, candidates=", ".join(shuffled)),
+            question.messages(name=in_full[name], candidates=", ".join(in_full[other] for other in shuffled)),
             seed=self.seed + number,
             temperature=question.temperature,
             max_tokens=question.max_tokens,
@@ -133,8 +134,8 @@ class Interview:
         """
         templates = self.questions.likelihood
         baseline = templates["baseline"]
-        continuations = [templates["continuation"].format(other=name) for name in self.names]
-        conditions = [templates["condition"].format(name=name) for name in self.names]
+        continuations = [templates["continuation"].format(other=category.in_full) for category in self.categories]
+        conditions = [templates["condition"].format(name=category.in_full) for category in self.categories]
         texts = [baseline, *conditions, *(baseline + c for c in continuations)]
         texts += [text + c for i, text in enumerate(conditions) for j, c in enumerate(continuations) if i != j]
         await self._score(list(dict.fromkeys(texts)))

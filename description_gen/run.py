@@ -62,7 +62,15 @@ class Settings:
     def identity(self, model: str) -> dict[str, Any]:
         """What must be the same for answers on disk to be used again."""
         return {
-            "categories": [[category.name, *category.synonyms] for category in self.categories],
+            "categories": [
+                # As earlier versions wrote it where there are no descriptions.
+                [
+                    category.name,
+                    *category.synonyms,
+                    *([{"description": said}] if (said := category.description) else []),
+                ]
+                for category in self.categories
+            ],
             "model": model,
             "seed": self.seed,
             "questions": self.questions.fingerprint,

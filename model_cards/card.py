@@ -176,7 +176,7 @@ def _category_rows(config: WordsightConfig) -> list[dict[str, Any]]:
     }
     return [
         {
-            "name": cell(category.name),
+            "name": cell(category.in_full),
             "synonyms": cell(", ".join(category.synonyms)),
             "attribute_group": _others(category.name, groups["attribute_groups"]),
             "cooccurrence_group": _others(category.name, groups["cooccurrence_groups"]),

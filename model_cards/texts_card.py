@@ -50,7 +50,7 @@ def render_texts_card(dataset: Dataset, knowledge: Knowledge, repo_id: str) -> s
         sentences=len(dataset),
         repo_id=repo_id,
         categories=[
-            {"name": cell(category.name), "synonyms": cell(", ".join(category.synonyms)), "sentences": count}
+            {"name": cell(category.in_full), "synonyms": cell(", ".join(category.synonyms)), "sentences": count}
             for category, count in zip(knowledge.categories, counts, strict=True)
         ],
     )

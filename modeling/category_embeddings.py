@@ -40,7 +40,7 @@ class CategoryEmbedder:
 
     def __init__(self, config: WordsightConfig, text_encoder: TextEncoder, chunk_size: int = 0) -> None:
         self.config = config
-        self.layout = PromptLayout(config.category_names, soft_token_keys(config), text_encoder, chunk_size)
+        self.layout = PromptLayout(config.categories, soft_token_keys(config), text_encoder, chunk_size)
         self.text_encoder = text_encoder
         self._prior: Tensor | None = None
         self._reference: Tensor | None = None
@@ -82,7 +82,8 @@ class CategoryEmbedder:
     def compounds(self) -> Tensor:
         """Embeddings (P, D) of the compound prompts, which nothing that is learned changes."""
         if self._compounds is None:
-            texts = [compound_text(names) for names in self.config.compounds or ()]
+            in_full = {category.name: category.in_full for category in self.config.categories}
+            texts = [compound_text([in_full[name] for name in names]) for names in self.config.compounds or ()]
             self._compounds = pooled_features(texts, self.text_encoder)
         return self._compounds
 
@@ -100,7 +101,7 @@ def zero_shot_embeddings(
     """Embeddings (K, D) of category names in templates; half of each is the name's, half that of all its names.
 
     Args:
-        categories: names and synonyms.
+        categories: names, synonyms and descriptions.
         text_encoder: the text encoder, on its device.
         templates: with "{}" for the name; several are averaged (CLIP, arXiv 2103.00020, section 3.1.4).
     """
@@ -110,8 +111,8 @@ def zero_shot_embeddings(
         pooled = pooled_features(texts, text_encoder)
         return F.normalize(pooled.view(len(names), len(templates), -1).mean(dim=1), dim=-1)
 
-    own = embed([category.name for category in categories])
-    of_all = embed([name for category in categories for name in category.all_names])
+    own = embed([category.in_prompt for category in categories])
+    of_all = embed([category.in_prompt_as(name) for category in categories for name in category.all_names])
     counts = [len(category.all_names) for category in categories]
     means = torch.stack([part.mean(dim=0) for part in of_all.split(counts)])
     return F.normalize(own + F.normalize(means, dim=-1), dim=-1)

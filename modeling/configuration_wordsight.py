@@ -37,6 +37,7 @@ class WordsightConfig(PreTrainedConfig):
         prompt_width: width d of the text encoder's input embeddings, and so of a prompt token.
         projection_dim: width D of the space that texts and images share.
         synonyms: category name -> other names of it.
+        descriptions: category name -> what is meant, where the name means several things.
         num_shared_tokens: tokens shared by all categories.
         num_attribute_tokens: tokens of each attribute group.
         num_cooccurrence_tokens: tokens of each co-occurrence group.
@@ -81,6 +82,7 @@ class WordsightConfig(PreTrainedConfig):
     prompt_width: int = 512
     projection_dim: int = 512
     synonyms: dict[str, list[str]] | None = None
+    descriptions: dict[str, str] | None = None
     num_shared_tokens: int = 4
     num_attribute_tokens: int = 4
     num_cooccurrence_tokens: int = 4
@@ -140,6 +142,8 @@ class WordsightConfig(PreTrainedConfig):
             self.cooccurrence_groups = [self.category_names]
         if self.synonyms is None:
             self.synonyms = {}
+        if self.descriptions is None:
+            self.descriptions = {}
         if self.compounds is None:
             self.compounds = []
         if self.score_scale is None:
@@ -159,9 +163,9 @@ class WordsightConfig(PreTrainedConfig):
 
     @property
     def categories(self) -> list[Category]:
-        """The K categories with their synonyms, in the order of the logits."""
-        synonyms = self.synonyms or {}
-        return [Category(name, tuple(synonyms.get(name, ()))) for name in self.category_names]
+        """The K categories with their synonyms and descriptions, in the order of the logits."""
+        synonyms, said = self.synonyms or {}, self.descriptions or {}
+        return [Category(name, tuple(synonyms.get(name, ())), said.get(name, "")) for name in self.category_names]
 
     @property
     def num_prompt_tokens(self) -> int:

@@ -142,7 +142,7 @@ def attribute_embeddings(
 ) -> NDArray[np.float32]:
     """Embeddings (K, D) of what each category looks like: its name and its attribute answers as one text."""
     answers = knowledge.attributes if knowledge else {}
-    texts = [". ".join([category.name, *answers.get(category.name, [])]) for category in categories]
+    texts = [". ".join([category.in_prompt, *answers.get(category.name, [])]) for category in categories]
     embeddings: NDArray[np.float32] = pooled_features(texts, encoder).numpy()
     return embeddings
 

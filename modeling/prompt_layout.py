@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -13,6 +14,8 @@ from torch.utils.checkpoint import checkpoint
 from wordsight.utils.errors import InvalidInputError
 
 if TYPE_CHECKING:
+    from wordsight.description_gen.categories import Category
+
     from .encoders.base import TextEncoder
 
 # Stands at the soft tokens' positions in `input_ids`. Its own embedding never counts; it must only not be the EOS by
@@ -81,7 +84,7 @@ class PromptLayout:
     """The K prompts of one branch, for one encoder.
 
     Args:
-        names: the K categories' names.
+        categories: the K categories.
         soft_keys: (K, M), equal numbers where prompts share a soft token (see `soft_token_keys`).
         encoder: the text encoder, for its tokenizer and its limit.
         chunk_size: prompts that go through the text encoder at once while gradients are kept; what is in between is
@@ -91,11 +94,14 @@ class PromptLayout:
         InvalidInputError: a category's prompt is longer than the encoder takes.
     """
 
-    def __init__(self, names: list[str], soft_keys: Tensor, encoder: TextEncoder, chunk_size: int = 0) -> None:
+    def __init__(
+        self, categories: Sequence[Category], soft_keys: Tensor, encoder: TextEncoder, chunk_size: int = 0
+    ) -> None:
         tokenizer, num_soft_tokens = encoder.tokenizer, soft_keys.shape[1]
         rows: list[list[int]] = []
         prefixes: list[int] = []
-        for name in names:
+        for category in categories:
+            name = category.in_prompt
             encoded = tokenizer(name, return_special_tokens_mask=True)
             ids, special = encoded["input_ids"], encoded["special_tokens_mask"]
             if 0 not in special:
@@ -105,7 +111,8 @@ class PromptLayout:
             if length > encoder.max_length:
                 raise InvalidInputError(
                     f"Category {name!r} is {len(ids)} tokens long; with {num_soft_tokens} prompt tokens that makes "
-                    f"{length}, and the encoder takes {encoder.max_length}. Use a shorter name or fewer prompt tokens."
+                    f"{length}, and the encoder takes {encoder.max_length}. Use a shorter name or "
+                    "description, or fewer prompt tokens."
                 )
             rows.append(ids[:prefix] + [PLACEHOLDER_ID] * num_soft_tokens + ids[prefix:])
             prefixes.append(prefix)

@@ -68,6 +68,7 @@ def untrained_config(
     defaults: dict[str, Any] = {
         "id2label": dict(enumerate(category.name for category in categories)),
         "synonyms": {category.name: list(category.synonyms) for category in categories if category.synonyms},
+        "descriptions": {category.name: category.description for category in categories if category.description},
         "prompt_width": text_encoder.width,
         "projection_dim": text_encoder.projection_dim,
         "compounds": [[categories[k].name for k in members] for members in choose_compounds(labels)],
@@ -101,7 +102,7 @@ def fit_thresholds(
         sentences: texts and labels (N, K), of which a sample is taken. None makes sentences that name some categories.
         seed: of the sample.
     """
-    texts, labels = sentences if sentences is not None else _naming_sentences(model.config.category_names, seed)
+    texts, labels = sentences if sentences is not None else _naming_sentences(model.config.categories, seed)
     most = min(MAX_SENTENCES, max(MIN_SENTENCES, SENTENCES_PER_CATEGORY * labels.shape[1]))
     rows = np.sort(np.random.default_rng(seed).permutation(len(texts))[:most])
     encoder, was_training = model.load_text_encoder(), model.training
@@ -119,14 +120,14 @@ def fit_thresholds(
     model.set_calibration(*fit_calibration(similarities, labels[rows]))
 
 
-def _naming_sentences(names: Sequence[str], seed: int) -> tuple[list[str], NDArray[np.int8]]:
+def _naming_sentences(categories: Sequence[Category], seed: int) -> tuple[list[str], NDArray[np.int8]]:
     """Sentences that name 1 to 3 categories each, and their labels, as photos show several things at once."""
     rng = np.random.default_rng(seed)
-    count = min(MAX_SENTENCES, max(MIN_SENTENCES, SENTENCES_PER_CATEGORY * len(names)))
-    texts, labels = [], np.zeros((count, len(names)), np.int8)
+    count = min(MAX_SENTENCES, max(MIN_SENTENCES, SENTENCES_PER_CATEGORY * len(categories)))
+    texts, labels = [], np.zeros((count, len(categories)), np.int8)
     for row in range(count):
-        members = rng.permutation(len(names))[: 1 + row % MAX_NAMED]
-        texts.append(compound_text([names[k] for k in members]))
+        members = rng.permutation(len(categories))[: 1 + row % MAX_NAMED]
+        texts.append(compound_text([categories[k].in_full for k in members]))
         labels[row, members] = 1
     return texts, labels
 

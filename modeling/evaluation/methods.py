@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from wordsight.description_gen.categories import Category
 from wordsight.utils.cache import fingerprint
 from wordsight.utils.errors import InvalidInputError
 
@@ -114,8 +113,8 @@ class MethodFactory:
         return Method(name, named, named)
 
     def _names(self, templates: int) -> Tensor:
-        """Zero-shot embeddings (K, D) of the names alone: one template or CLIP's 80."""
-        categories = [Category(name) for name in self.model.config.category_names]
+        """Zero-shot embeddings (K, D) of the names, without synonyms: one template or CLIP's 80."""
+        categories = [replace(category, synonyms=()) for category in self.model.config.categories]
         if templates == 1:
             return zero_shot_embeddings(categories, self.text_encoder)
         return zero_shot_embeddings(categories, self.text_encoder, clip_templates())

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 def template_sentences(categories: Sequence[Category], template: str = "a photo of a {}.") -> list[tuple[str, int]]:
     """One sentence for each name and synonym, with the category it is about."""
     return [
-        (template.format(name), index)
+        (template.format(category.in_prompt_as(name)), index)
         for index, category in enumerate(categories)
-        for name in (category.name, *category.synonyms)
+        for name in category.all_names
     ]
 
 

@@ -200,6 +200,7 @@ def extended_config(
             "id2label": dict(enumerate(names)),
             "label2id": None,
             "synonyms": {category.name: list(category.synonyms) for category in categories if category.synonyms},
+            "descriptions": {category.name: category.description for category in categories if category.description},
             "compounds": [*(old.compounds or []), *fresh],
             "calibration_photos": 0,
             "score_scale": None,

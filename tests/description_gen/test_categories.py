@@ -1,12 +1,13 @@
 """Category files and labeling."""
 
+import json
 import warnings
 
 import numpy as np
 import pytest
 
 from wordsight.description_gen import Category, SentenceLabeler, check_categories, read_categories
-from wordsight.description_gen.categories import shipped_categories
+from wordsight.description_gen.categories import as_categories, shipped_categories
 from wordsight.utils.errors import InvalidInputError
 
 
@@ -41,6 +42,46 @@ def test_file_with_synonyms_comments_and_blank_lines(tmp_path):
 def test_bad_files_name_the_line_and_the_remedy(tmp_path, text, message):
     with pytest.raises(InvalidInputError, match=message):
         read_categories(write(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("line", "category"),
+    [
+        ("crane: the bird", Category("crane", (), "the bird")),
+        (
+            "crane, cranes : the bird, not the machine: ever",
+            Category("crane", ("cranes",), "the bird, not the machine: ever"),
+        ),
+        ("鹤，丹顶鹤、仙鹤：一种鸟", Category("鹤", ("丹顶鹤", "仙鹤"), "一种鸟")),
+        ("كركي، كراكي: طائر", Category("كركي", ("كراكي",), "طائر")),
+        ("12:30, half past", Category("12:30", ("half past",))),
+        ("crane:", Category("crane:")),
+        ("crane: ", Category("crane")),
+    ],
+)
+def test_a_description_comes_after_a_colon(tmp_path, line, category):
+    assert read_categories(write(tmp_path, line), known_synonyms=False) == [category]
+    assert as_categories([line]) == [category]
+    assert Category.from_dict(json.loads(json.dumps(category.to_dict()))) == category
+
+
+def test_descriptions_are_checked_like_names(tmp_path):
+    with pytest.raises(InvalidInputError, match=r"line 1: A category has no name"):
+        read_categories(write(tmp_path, ": the bird\n"))
+    with pytest.raises(InvalidInputError, match=r"line 2: The description 'x+\.\.\.' has 101 characters; at most 100"):
+        read_categories(write(tmp_path, "cat\ncrane: " + "x" * 101))
+
+
+def test_a_category_with_a_description_gets_no_known_synonyms(tmp_path):
+    """Those of the shipped lists are of the usual meaning."""
+    mouse, dog = read_categories(write(tmp_path, "mouse: the animal\ndog\n"))
+    assert mouse == Category("mouse", (), "the animal")
+    assert "puppy" in dog.synonyms
+
+
+def test_files_without_descriptions_are_as_they_were():
+    assert Category("cup", ("mug",)).to_dict() == {"name": "cup", "synonyms": ["mug"]}
+    assert Category.from_dict({"name": "cup", "synonyms": ["mug"]}) == Category("cup", ("mug",))
 
 
 def test_missing_file(tmp_path):

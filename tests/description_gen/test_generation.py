@@ -272,8 +272,8 @@ def test_requests_speak_of_synonyms_half_of_the_time():
         ("Mi dispiace, non posso scrivere questo.", True, None),
         ("Desculpe, mas não posso ajudar com isso.", True, None),
         ("Het spijt me, ik kan dat niet beschrijven.", True, None),
-        ("对不起，我无法为这张照片写标题。", True, None),  # noqa: RUF001
-        ("抱歉，作为一个人工智能，我看不到照片。", True, None),  # noqa: RUF001
+        ("对不起，我无法为这张照片写标题。", True, None),
+        ("抱歉，作为一个人工智能，我看不到照片。", True, None),
         ("申し訳ありませんが、写真の説明はできません。", True, None),
         ("公園のベンチのそばを犬が走っている。", True, "公園のベンチのそばを犬が走っている。"),
         ("Ein Hund kann nicht über den Zaun springen.", True, "Ein Hund kann nicht über den Zaun springen."),

@@ -11,7 +11,13 @@ from huggingface_hub.errors import StrictDataclassError
 from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModel, AutoModelForImageClassification, CLIPModel
 
-from wordsight import WordsightConfig, WordsightForMultiLabelImageClassification, load_image_encoder, load_text_encoder
+from wordsight import (
+    Category,
+    WordsightConfig,
+    WordsightForMultiLabelImageClassification,
+    load_image_encoder,
+    load_text_encoder,
+)
 from wordsight.modeling.prompt_layout import PromptLayout
 from wordsight.modeling.prompts import HierarchicalPrompts, soft_token_keys
 from wordsight.utils.errors import InvalidInputError
@@ -119,7 +125,7 @@ def test_chunked_prompts_give_the_same_embeddings_and_gradients(text_encoder, ch
     for size in (0, chunk_size):
         prompts = HierarchicalPrompts(config).global_branch
         prompts.initialize(text_encoder.embedding, [], torch.Generator().manual_seed(0))
-        layout = PromptLayout(config.category_names, soft_token_keys(config), text_encoder, size)
+        layout = PromptLayout(config.categories, soft_token_keys(config), text_encoder, size)
         assert len(layout.chunks) == (-(-len(NAMES) // size) if size else 1)
         embeddings = layout.encode(text_encoder, prompts())
         direction = torch.randn(embeddings.shape, generator=torch.Generator().manual_seed(1))
@@ -134,7 +140,7 @@ def test_any_level_can_be_off(text_encoder, counts):
     fields = ("num_shared_tokens", "num_attribute_tokens", "num_cooccurrence_tokens", "num_category_tokens")
     config = make_config(text_encoder, **dict(zip(fields, counts, strict=True)))
     prompts = HierarchicalPrompts(config)
-    layout = PromptLayout(config.category_names, soft_token_keys(config), text_encoder)
+    layout = PromptLayout(config.categories, soft_token_keys(config), text_encoder)
     assert prompts.global_branch().shape == (4, sum(counts), text_encoder.width)
     assert layout.encode(text_encoder, prompts.global_branch()).shape == (4, config.projection_dim)
     assert len(list(prompts.parameters())) == 2 * sum(count > 0 for count in counts)
@@ -144,7 +150,7 @@ def test_gradients_reach_exactly_the_prompt_tokens(text_encoder):
     config = make_config(text_encoder)
     prompts = HierarchicalPrompts(config)
     prompts.global_branch.initialize(text_encoder.embedding, [], torch.Generator().manual_seed(0))
-    layout = PromptLayout(config.category_names, soft_token_keys(config), text_encoder)
+    layout = PromptLayout(config.categories, soft_token_keys(config), text_encoder)
     embeddings = layout.encode(text_encoder, prompts.global_branch())
     direction = torch.randn(embeddings.shape[-1], generator=torch.Generator().manual_seed(1))
     (embeddings[0] @ direction).backward()  # of the cat alone
@@ -252,8 +258,8 @@ def test_model_without_encoder_says_so():
 
 def test_name_of_too_many_tokens(text_encoder):
     name = "very " * 600 + "long"
-    with pytest.raises(InvalidInputError, match=r"very very.*tokens long.*shorter name or fewer prompt tokens"):
-        PromptLayout([name], torch.arange(16).unsqueeze(0), text_encoder)
+    with pytest.raises(InvalidInputError, match=r"very very.*tokens long.*shorter name or description, or fewer"):
+        PromptLayout([Category(name)], torch.arange(16).unsqueeze(0), text_encoder)
 
 
 def test_import_is_light_and_registers_everything():

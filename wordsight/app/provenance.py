@@ -133,6 +133,8 @@ def summary(model: str, provenance: Provenance) -> str:
 def about(category: str, provenance: Provenance) -> str:
     """What the language model said of a category, and some of the sentences that mention it, as Markdown."""
     lines = []
+    if description := (provenance.config.descriptions or {}).get(category):
+        lines.append(f"**Meaning:** {plain(description)}")
     if synonyms := (provenance.config.synonyms or {}).get(category):
         lines.append(f"**Synonyms:** {_listed(synonyms)}")
     if knowledge := provenance.knowledge:

@@ -62,7 +62,7 @@ class TrainingRequest:
     def load(cls, path: Path) -> TrainingRequest:
         """Reads what `save` wrote."""
         content = json.loads(path.read_text(encoding="utf-8"))
-        categories = tuple(Category(c["name"], tuple(c["synonyms"])) for c in content.pop("categories"))
+        categories = tuple(map(Category.from_dict, content.pop("categories")))
         return cls(categories, **content)
 
 

@@ -21,7 +21,7 @@ from .training_job import Remark, Trained, TrainingJob, TrainingRequest
 Update = dict[Any, Any]
 WAIT = 0.5  # seconds until the queue is looked at again
 MOST_WAITING = 8  # trainings, the one that runs included
-PLACEHOLDER = "cat, kitten\ndog, puppy\nbicycle, bike"
+PLACEHOLDER = "cat, kitten\ndog, puppy\nbicycle, bike\ncrane: the bird"
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class TrainingTab:
             with gr.Column(min_width=300):
                 self.names = gr.Textbox(
                     label="Categories",
-                    info="One per line; synonyms after it, separated by commas.",
+                    info="One per line; synonyms after it, separated by commas; its meaning, if ambiguous, after a colon.",
                     lines=8,
                     max_lines=20,
                     placeholder=PLACEHOLDER,

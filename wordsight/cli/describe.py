@@ -53,6 +53,8 @@ def describe(
     Example: wordsight describe --categories pets.txt --out my-texts --sentences 2000
 
     where pets.txt holds lines like: cat, kitten, tabby
+
+    A colon and a space begin what an ambiguous name means: crane, cranes: the bird
     """
     check_out_folder(out)
     from wordsight.description_gen import generate_texts, read_categories

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from PIL import Image
 from transformers import AutoTokenizer, BertConfig, BertModel, CLIPModel, SiglipModel
 
+from wordsight import Category
 from wordsight.modeling.encoders import TextEncoder, load_image_encoder, load_text_encoder
 from wordsight.modeling.prompt_layout import PromptChunk, PromptLayout
 from wordsight.utils.errors import InvalidInputError
@@ -123,7 +124,7 @@ def test_clip_prompts_that_begin_alike_give_what_transformers_gives(tiny_clip_di
     encoder = load_text_encoder(str(tiny_clip_dir))
     names = ["cat", "a cow", "dog", "wine glass", "cat flap"]
     keys = torch.tensor([[0, 1, 2, 10], [0, 1, 2, 11], [0, 1, 3, 12], [0, 1, 3, 13], [0, 1, 2, 14]])
-    (chunk,) = PromptLayout(names, keys, encoder).chunks
+    (chunk,) = PromptLayout([*map(Category, names)], keys, encoder).chunks
     tree = chunk.prefix_tree
     lengths = chunk.attention_mask.sum(dim=1).tolist()
     # One SOS, 2 tokens of all, 2 of a group; and what is each prompt's own: its token, its name, EOS.
