@@ -17,7 +17,7 @@ from wordsight.modeling.encoders import load_image_encoder, load_text_encoder
 from wordsight.utils.errors import InvalidInputError
 from wordsight.version import __version__
 
-OLD = Path(__file__).parents[2] / "data" / "checkpoint-format-1"
+OLD = Path(__file__).parents[1] / "data" / "checkpoint-format-1"
 # What wordsight 0.1.0 made of `grid()` with the checkpoint that it wrote.
 OLD_LOGITS = [-0.5543605089187622, -0.7360996007919312, -0.21765993535518646, -0.13741125166416168]
 

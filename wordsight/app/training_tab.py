@@ -126,7 +126,7 @@ class TrainingTab:
             with gr.Column(min_width=300):
                 self.names = gr.Textbox(
                     label="Categories",
-                    info="One per line; synonyms after it, separated by commas; its meaning, if ambiguous, after a colon.",
+                    info="One per line; synonyms after it, after commas; its meaning, if ambiguous, after a colon.",
                     lines=8,
                     max_lines=20,
                     placeholder=PLACEHOLDER,
