@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import psutil
 
 from benchmarks.measure import ratios, spread
-from wordsight.description_gen import Category, Knowledge, LLMServer, default_llm_path
+from wordsight.description_gen import Category, Knowledge, LLMServer, language_model
 from wordsight.description_gen.captions import DescriptionPlan, DescriptionRequest
 from wordsight.description_gen.llm.asking import ask_all
 from wordsight.description_gen.llm.client import CONCURRENCY, LLMClient
@@ -90,7 +90,7 @@ def run(repeats: int = 3, prompts: int = 384) -> dict[str, Any]:
         the server's over the offline engine's, round by round.
     """
     rounds = [requests(prompts, first=number * prompts) for number in range(repeats + 1)]
-    model = default_llm_path()
+    model = Path(language_model("smollm2-135m"))
     batches: dict[str, list[Batch]] = {"server": [], "offline": []}
     ours, theirs = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(target=_serve_offline, args=(theirs, model))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .dataset import Knowledge, label_texts, load_texts
     from .generate import generate_texts
     from .labeling import SentenceLabeler
-    from .llm.default_llm import default_llm_path
+    from .llm.language_model import language_model
     from .llm.server import LLMServer, LLMServerError
 
 _EXPORTS = {
@@ -24,9 +24,9 @@ _EXPORTS = {
     "SentenceLabeler": "labeling",
     "as_categories": "categories",
     "check_categories": "categories",
-    "default_llm_path": "llm.default_llm",
     "generate_texts": "generate",
     "label_texts": "dataset",
+    "language_model": "llm.language_model",
     "load_texts": "dataset",
     "read_categories": "categories",
 }
@@ -39,9 +39,9 @@ __all__ = [
     "SentenceLabeler",
     "as_categories",
     "check_categories",
-    "default_llm_path",
     "generate_texts",
     "label_texts",
+    "language_model",
     "load_texts",
     "read_categories",
 ]

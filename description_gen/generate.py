@@ -15,11 +15,13 @@ from .categories import Category, as_categories
 from .dataset import train_validation_split
 from .interview import CoOccurrence
 from .llm.asking import run_async
+from .llm.catalog import catalog_model
 from .llm.client import CONCURRENCY
-from .llm.default_llm import default_llm_path
-from .llm.server import LLMServer
+from .llm.language_model import language_model
+from .llm.server import LLMServer, model_name
 from .questions import load_questions
-from .run import PROGRESS, Run, Settings, drop
+from .run import PROGRESS, Run, Settings, answers_path, drop
+from .store import recorded_settings
 
 if TYPE_CHECKING:
     from datasets import DatasetDict
@@ -52,7 +54,9 @@ def generate_texts(
         categories: the K categories, as `Category` or as strings ("cup, mug": a name and its synonyms).
         out: folder for the sentences and `knowledge.json`; by default one in wordsight's cache, the same for the same
             categories, model and seed. `load_texts` reads it.
-        llm: Hub id or folder of an instruct model to serve with vLLM; by default SmolLM2-135M from PyPI.
+        llm: an instruct model to serve with vLLM: "smollm2-135m", "qwen2.5-0.5b" or "qwen2.5-1.5b", which come from
+            PyPI, a Hub id or a folder. By default the environment variable WORDSIGHT_LLM, else "qwen2.5-0.5b", or
+            "smollm2-135m" when that can't be downloaded.
         base_url: address of an OpenAI-compatible server that is running, used instead; or of several with the same
             model, which share the requests. When one stops answering, the others go on with a warning.
         tensor_parallel_size: devices over which wordsight's own server splits the model.
@@ -61,7 +65,7 @@ def generate_texts(
         seed: seed of questions, sampling and split.
         concurrency: requests under way at once on each server.
         co_occurrence: how to find which categories are seen together: by the model's "answers", by "likelihood" or by
-            the mean of "both"; "auto" takes both for the small default model and the answers of a larger one.
+            the mean of "both"; "auto" takes both for the small models from PyPI and the answers of a larger one.
         overwrite: whether to remove what is in `out` first.
         quiet: whether to hide progress bars.
 
@@ -84,18 +88,19 @@ def generate_texts(
     known = as_categories(categories)
     base_urls = [base_url] if isinstance(base_url, str) else list(base_url or ())
     _check(llm, base_urls, (tensor_parallel_size, data_parallel_size))
+    model = "" if base_urls else str(language_model(llm or (None if overwrite else earlier_model(out)), not quiet))
     if co_occurrence == "auto":
-        small = llm is None and not base_urls and len(known) <= MAX_SCORED_CATEGORIES
+        small = catalog_model(model_name(model)) is not None and len(known) <= MAX_SCORED_CATEGORIES
         co_occurrence = "both" if small else "answers"
     if sentences is None:
         sentences = max(MIN_SENTENCES, SENTENCES_PER_CATEGORY * len(known))
     settings = Settings(known, load_questions(), sentences, seed, concurrency, co_occurrence, not quiet)
-    out = _cached(settings, str(llm), base_urls) if out is None else Path(out)
+    out = _cached(settings, model_name(model), base_urls) if out is None else Path(out)
     run = Run(settings, out)
     if overwrite:
         drop(out)
     servers: Sequence[str] | LLMServer = base_urls or LLMServer(
-        llm or default_llm_path(),
+        model,
         tensor_parallel_size=tensor_parallel_size,
         data_parallel_size=data_parallel_size,
         log_path=out / PROGRESS / "server.log",
@@ -114,9 +119,20 @@ def _check(llm: str | Path | None, base_urls: list[str], parallel_sizes: tuple[i
         )
 
 
-def _cached(settings: Settings, llm: str, base_urls: list[str]) -> Path:
+def earlier_model(out: Path | str | None) -> str | None:
+    """The model of the catalog that wrote what is in a folder: where no model is named, it goes on there.
+
+    Args:
+        out: the folder.
+    """
+    found = None if out is None else recorded_settings(answers_path(Path(out)))
+    model = catalog_model(found["model"]) if found else None
+    return model.name if model else None
+
+
+def _cached(settings: Settings, model: str, base_urls: list[str]) -> Path:
     """The folder in the cache for what is asked, whatever the number of sentences."""
-    asked = settings.identity(llm) | {"base_urls": sorted(base_urls)}
+    asked = settings.identity(model) | {"base_urls": sorted(base_urls)}
     names = "-".join(category.name for category in settings.categories[:3])
     readable = re.sub(r"[^\w.-]+", "-", names)[:40]
     return cache_dir() / "texts" / f"{readable}-{fingerprint(json.dumps(asked, sort_keys=True).encode())}"

@@ -102,7 +102,7 @@ class Run:
                 client = LLMClient(servers, concurrency=settings.concurrency)
             await stack.enter_async_context(client)
             identity = settings.identity(await client.model())
-            store = stack.enter_context(AnswerStore(self.out / PROGRESS / "answers.jsonl", identity))
+            store = stack.enter_context(AnswerStore(answers_path(self.out), identity))
             if (done := self._finished(store)) is not None:
                 return done
             if isinstance(servers, LLMServer):
@@ -212,6 +212,11 @@ class Run:
             # Last: its presence says that the dataset beside it is whole.
             knowledge.save(self.out / KNOWLEDGE)
         return load_texts(self.out)[0]
+
+
+def answers_path(out: Path) -> Path:
+    """The file with the answers of a run into a folder."""
+    return out / PROGRESS / "answers.jsonl"
 
 
 def _dataset(rows: list[dict[str, Any]], num_categories: int) -> Dataset:

@@ -13,6 +13,20 @@ from wordsight.utils.errors import InvalidInputError, WordsightError, write_erro
 AGAIN = "run the same command again; the answers so far are kept"
 
 
+def recorded_settings(path: Path) -> dict[str, Any] | None:
+    """The settings of the answers in a file; None where there is no such file, or none that is whole.
+
+    Args:
+        path: the file.
+    """
+    try:
+        with path.open("rb") as file:
+            settings: dict[str, Any] = json.loads(file.readline())["settings"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return settings
+
+
 class AnswerStore:
     """An append-only file of JSON lines: settings first, then one answer a line under its question's key.
 

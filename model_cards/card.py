@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from wordsight.description_gen import Knowledge
+from wordsight.description_gen.llm.catalog import catalog_model
 from wordsight.utils.errors import InvalidInputError, shortened
 from wordsight.utils.files import (
     CARD,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 TAGS = ("wordsight", "multi-label", "multi-label-image-classification", "prompt-learning", "zero-shot")
 METRICS = {"mAP": ("map", None), "CF1@3": ("top", "cf1"), "OF1@3": ("top", "of1")}
 # wordsight's own parts are all Apache-2.0; of other encoders and language models only the user can know.
-OWN_LICENSE, OWN_LLM, IMAGENET = "apache-2.0", "SmolLM2", "imagenet"
+OWN_LICENSE, IMAGENET = "apache-2.0", "imagenet"
 
 
 def write_model_card(folder: Path) -> Path:
@@ -127,10 +128,10 @@ def _metadata(
     config: WordsightConfig, name: str, datasets: Sequence[str], evaluations: Sequence[dict[str, Any]]
 ) -> ModelCardData:
     """What stands at the top of the card, for the Hub."""
-    is_own = config.encoder == IMAGENET and OWN_LLM in str((config.provenance or {}).get("language_model"))
+    llm = license_of((config.provenance or {}).get("language_model"))
     on_hub = _is_on_hub(config)
     return ModelCardData(
-        license=OWN_LICENSE if is_own else None,
+        license=OWN_LICENSE if config.encoder == IMAGENET and llm == OWN_LICENSE else None,
         # By this and the tag, transformers' `pipeline(model=...)` and the Hub's "Use this model" know how to load it.
         library_name="transformers",
         pipeline_tag="image-classification",
@@ -142,6 +143,16 @@ def _metadata(
         model_name=name if evaluations else None,
         eval_results=[result for evaluation in evaluations for result in _eval_results(evaluation)] or None,
     )
+
+
+def license_of(llm: str | None) -> str | None:
+    """The license of a language model that wordsight knows; None of others.
+
+    Args:
+        llm: the model's name in the data.
+    """
+    model = catalog_model(llm) if llm else None
+    return model.license if model else None
 
 
 def _is_on_hub(config: WordsightConfig) -> bool:

@@ -8,7 +8,7 @@ from huggingface_hub import DatasetCard, DatasetCardData
 
 from wordsight.description_gen.dataset import dropped_of, with_categories, with_dropped
 
-from .card import OWN_LICENSE, OWN_LLM
+from .card import license_of
 from .rendering import cell, counted, render_card
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def render_texts_card(dataset: Dataset, knowledge: Knowledge, repo_id: str) -> s
     if (dropped := dropped_of(dataset)) is not None:
         described = with_dropped(described, dropped)
     data = DatasetCardData(
-        license=OWN_LICENSE if OWN_LLM in knowledge.model else None,
+        license=license_of(knowledge.model),
         task_categories=["text-classification", "image-classification"],
         task_ids=["multi-label-image-classification", "multi-label-classification"],
         size_categories=next((size for limit, size in SIZES if len(dataset) < limit), "n>1M"),

