@@ -19,8 +19,8 @@ os.environ |= {
     "HF_DATASETS_CACHE": f"{SCRATCH.name}/datasets",
     "HF_TOKEN_PATH": f"{SCRATCH.name}/token",
 }
-# Most tests need some language model, not a good one.
-os.environ["WORDSIGHT_LLM"] = "smollm2-135m"
+if not os.environ.get("WORDSIGHT_RECORD"):  # tests need some language model, not a good one
+    os.environ["WORDSIGHT_LLM"] = "smollm2-135m"
 for name in ("HF_TOKEN", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
     os.environ.pop(name, None)
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

@@ -18,8 +18,8 @@ def demo(
 ) -> None:
     """The main job from end to end, with nothing but what PyPI packages ship.
 
-    SmolLM2 on a local vLLM describes 20 everyday categories, prompts are learned for the ImageNet encoder, and six
-    photos that scikit-image and scikit-learn ship are labeled. A second run reuses what is there.
+    Qwen2.5-Coder-0.5B on a local vLLM describes 20 everyday categories, prompts are learned for the ImageNet encoder,
+    and six photos that scikit-image and scikit-learn ship are labeled. A second run reuses what is there.
 
     Example: wordsight demo --out demo-output
     """
