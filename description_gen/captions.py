@@ -11,9 +11,9 @@ import numpy as np
 import yaml
 
 from .dataset import Knowledge
-from .labeling import UNSPACED
 from .llm.client import Message
 from .questions import Questions
+from .word_forms import UNSPACED
 
 MAX_WORDS = 40
 MIN_WORDS = 3

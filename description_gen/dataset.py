@@ -204,22 +204,27 @@ def normalize_texts(
 
 
 def label_texts(
-    dataset: Dataset | DatasetDict | Sequence[str], categories: Sequence[Category | str]
+    dataset: Dataset | DatasetDict | Sequence[str],
+    categories: Sequence[Category | str],
+    *,
+    language: str | None = None,
 ) -> Dataset | DatasetDict:
     """Labels your own texts by the categories that they mention.
 
-    Names and synonyms are found whatever their number, case and hyphens. A text that mentions no category gets labels
-    that are all 0.
+    Names and synonyms are found whatever their number, case and hyphens, in any language (see `SentenceLabeler`). A
+    text that mentions no category gets labels that are all 0.
 
     Args:
         dataset: a `Dataset` or `DatasetDict` with a column `text`, or a list of strings.
         categories: the K categories, as `Category` or as strings ("cup, mug": a name and its synonyms).
+        language: of the names: "en", "de", "zh", ...; by default found from them.
 
     Returns:
         The same with a column `labels` (multi-hot, K) that knows the categories; one that was there is replaced.
 
     Raises:
-        InvalidInputError: there is no column `text`, a text is empty, or no text mentions any category.
+        InvalidInputError: there is no column `text`, a text is empty, the language is not known, or no text mentions
+            any category.
 
     Example:
         >>> from wordsight import label_texts
@@ -230,10 +235,10 @@ def label_texts(
 
     known = as_categories(categories)
     if isinstance(dataset, DatasetDict):
-        parts = {name: _labeled(part, known, f"The split {name!r}") for name, part in dataset.items()}
+        parts = {name: _labeled(part, known, f"The split {name!r}", language) for name, part in dataset.items()}
     else:
         whole = dataset if isinstance(dataset, Dataset) else Dataset.from_dict({TEXT: list(dataset)})
-        parts = {"": _labeled(whole, known, "The dataset")}
+        parts = {"": _labeled(whole, known, "The dataset", language)}
     counts = np.sum([np.sum(multi_hot(part, known), axis=0) for part in parts.values()], axis=0)
     silent = [category.name for category, count in zip(known, counts, strict=True) if not count]
     if len(silent) == len(known):
@@ -247,12 +252,12 @@ def label_texts(
     return DatasetDict(parts) if isinstance(dataset, DatasetDict) else parts[""]
 
 
-def _labeled(dataset: Dataset, categories: list[Category], place: str) -> Dataset:
+def _labeled(dataset: Dataset, categories: list[Category], place: str, language: str | None) -> Dataset:
     from datasets import List, Value
 
     from .labeling import SentenceLabeler
 
-    labels = SentenceLabeler(categories).label_batch(check_texts(dataset, place))
+    labels = SentenceLabeler(categories, language).label_batch(check_texts(dataset, place))
     if LABELS in dataset.column_names:
         dataset = dataset.remove_columns(LABELS)
     feature = List(Value("int8"), length=len(categories))

@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from importlib.resources import files
 
 import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from wordsight.utils.errors import InvalidInputError, MissingDependencyError
+from wordsight.utils.errors import InvalidInputError
 
 from .categories import Category
+from .languages import ENGLISH, check_language, detect_language
+from .unspaced import UnspacedNames
+from .word_forms import UNSPACED, Forms, WordForms, normalize
 
-try:
-    import simplemma
-except ImportError as error:
-    raise MissingDependencyError("Labeling texts needs simplemma. Run `pip install 'wordsight[generate]'`.") from error
-
-WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)?")
-POSSESSIVE = re.compile(r"['\u2019]s?$")
-# Scripts that are written without spaces: names in them are found as they stand.
-UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
-# Words whose lemma would make a thing of an act: "building" and "trained" are no build and no train.
-VERBAL = ("ing", "ed")
 NOT_A_CATEGORY = -1
 Words = tuple[str, ...]
 
@@ -37,12 +28,12 @@ class _Name:
     """What is looked for in a sentence.
 
     Attributes:
-        lemmas: its words, as singulars.
+        forms: of each of its words, by any of which it is found.
         index: the category's number.
-        written: where several categories have these lemmas ("glass", "glasses"), the words as each is written.
+        written: where several categories have the same lemmas ("glass", "glasses"), the words as each is written.
     """
 
-    lemmas: Words
+    forms: tuple[Forms, ...]
     index: int
     written: dict[Words, int]
 
@@ -50,13 +41,18 @@ class _Name:
 class SentenceLabeler:
     """Finds category names and synonyms in sentences: longest match first, whatever the number, case and hyphens.
 
-    Names that are forms of one word ("glass" and "glasses") are found as they are written.
+    Words are compared by their lemmas in languages that simplemma knows, without their particles in Korean, without
+    articles and prepositions that are written with them in Arabic and French; in German, Dutch and Korean a compound
+    counts by its last part ("Hauskatze" is a "Katze"). Names in Chinese, Japanese or Thai are found as they are
+    written. Names that are forms of one word ("glass" and "glasses") are found as they are written, too.
 
     Args:
         categories: the K categories.
+        language: of the names, as one of `LANGUAGES`; by default found from them.
 
     Raises:
-        InvalidInputError: two categories have names that differ in nothing but case, hyphens and spaces.
+        InvalidInputError: two categories have names that differ in nothing but case, hyphens and spaces, or the
+            language is not known.
 
     Example:
         >>> labeler = SentenceLabeler([Category("dog"), Category("wine glass"), Category("cup", ("mug",))])
@@ -64,41 +60,57 @@ class SentenceLabeler:
         [1, 1, 0]
     """
 
-    def __init__(self, categories: Sequence[Category]) -> None:
+    def __init__(self, categories: Sequence[Category], language: str | None = None) -> None:
         self.num_categories = len(categories)
+        self.language = check_language(language) or detect_language(categories)
+        self._forms = WordForms(self.language)
         self._by_first: dict[str, list[_Name]] = {}
-        self._unspaced: list[tuple[str, int]] = []
-        for name in _names(categories):
-            self._by_first.setdefault(name.lemmas[0], []).append(name)
+        for name in _names(categories, self._forms, _compounds(self.language)):
+            for form in name.forms[0]:
+                self._by_first.setdefault(form, []).append(name)
         for candidates in self._by_first.values():
-            candidates.sort(key=lambda candidate: -len(candidate.lemmas))
-        for index, category in enumerate(categories):
-            self._unspaced += [(name, index) for name in category.all_names if UNSPACED.search(name)]
-        self._unspaced.sort(key=lambda pair: -len(pair[0]))
+            candidates.sort(key=lambda candidate: -len(candidate.forms))
+        self._firsts = frozenset(self._by_first)
+        self._unspaced = UnspacedNames(_unspaced_names(categories))
 
     def label(self, sentence: str) -> NDArray[np.int8]:
         """Multi-hot (K,) of the categories that the sentence mentions."""
         labels = np.zeros(self.num_categories, dtype=np.int8)
-        if self._unspaced and UNSPACED.search(sentence):
-            for name, index in self._unspaced:
-                if name in sentence:
-                    labels[index] = 1
-                    sentence = sentence.replace(name, " ")
-        written = words(sentence)
-        lemmas = [_lemma(word) for word in written]
-        position = 0
-        while position < len(lemmas):
-            for candidate in self._by_first.get(lemmas[position], ()):
-                end = position + len(candidate.lemmas)
-                if tuple(lemmas[position:end]) == candidate.lemmas:
-                    index = candidate.written.get(tuple(written[position:end]), candidate.index)
-                    if index != NOT_A_CATEGORY:
-                        labels[index] = 1
-                    position = end
-                    break
-            else:
-                position += 1
+        if not sentence.isascii() and UNSPACED.search(sentence):
+            found, sentence = self._unspaced.find(normalize(sentence).casefold())
+            labels[[index for index in found if index != NOT_A_CATEGORY]] = 1
+            sentence = UNSPACED.sub(" ", sentence)  # "两只dogs"
+        written = self._forms.split(sentence)
+        forms = [*map(self._forms.of_word, written)]
+        end = 0
+        for position, own in enumerate(forms):
+            if position < end or self._firsts.isdisjoint(own) or not (name := self._longest(forms, position)):
+                continue
+            end = position + len(name.forms)
+            index = name.index
+            if name.written:
+                index = name.written.get(tuple(map(self._forms.lower, written[position:end])), index)
+            if index != NOT_A_CATEGORY:
+                labels[index] = 1
         return labels
+
+    def _longest(self, forms: list[Forms], position: int) -> _Name | None:
+        """The longest name that begins at a position; of equally long ones that by the surest form."""
+        longest: _Name | None = None
+        for form in forms[position]:
+            for candidate in self._by_first.get(form, ()):
+                if longest is not None and len(candidate.forms) <= len(longest.forms):
+                    break
+                if len(candidate.forms) == 1:
+                    longest = candidate
+                    break
+                rest = forms[position + 1 : position + len(candidate.forms)]
+                if len(rest) == len(candidate.forms) - 1 and all(
+                    not set(own).isdisjoint(theirs) for own, theirs in zip(candidate.forms[1:], rest, strict=True)
+                ):
+                    longest = candidate
+                    break
+        return longest
 
     def label_batch(self, sentences: Iterable[str]) -> NDArray[np.int8]:
         """Multi-hot (N, K) of N sentences."""
@@ -106,39 +118,42 @@ class SentenceLabeler:
         return np.stack(rows) if rows else np.zeros((0, self.num_categories), dtype=np.int8)
 
 
-def words(text: str) -> list[str]:
-    """A text's words in lower case; possessives and hyphens are gone."""
-    return [POSSESSIVE.sub("", word) for word in WORD.findall(text.casefold())]
-
-
-@lru_cache(maxsize=1 << 16)
-def _lemma(word: str) -> str:
-    return word if word.endswith(VERBAL) else simplemma.lemmatize(word, lang="en").casefold()
-
-
-def _names(categories: Sequence[Category]) -> list[_Name]:
+def _names(categories: Sequence[Category], forms: WordForms, compounds: Sequence[str]) -> list[_Name]:
     """All names and synonyms, and the compounds that are none; says of names that share their lemmas."""
     found: dict[Words, dict[Words, tuple[int, str]]] = {}
+    of_lemmas: dict[Words, tuple[Forms, ...]] = {}
+
+    def parts(name: str) -> tuple[Words, Words]:
+        """A name's words as they are written, and their lemmas."""
+        split = forms.split(name)
+        in_forms = tuple(map(forms.of_name, split))
+        lemmas = tuple(own[0] for own in in_forms)
+        of_lemmas[lemmas] = tuple(
+            tuple(dict.fromkeys(known + own))
+            for known, own in zip(of_lemmas.get(lemmas, ((),) * len(lemmas)), in_forms, strict=True)
+        )
+        return tuple(map(forms.lower, split)), lemmas
+
     for index, category in enumerate(categories):
         for name in category.all_names:
-            written = tuple(words(name))
-            forms = found.setdefault(tuple(map(_lemma, written)), {})
-            other, other_name = forms.setdefault(written, (index, name))
+            written, lemmas = parts(name)
+            same = found.setdefault(lemmas, {})
+            other, other_name = same.setdefault(written, (index, name))
             if written and other != index:
                 raise InvalidInputError(
                     f"{other_name!r} (of {categories[other].name!r}) and {name!r} (of {category.name!r}) can't be told "
                     "apart in a sentence. Remove one, or use other words."
                 )
     found.pop((), None)  # names without a letter or digit
-    for compound in _compounds():
-        written = tuple(words(compound))
-        found.setdefault(tuple(map(_lemma, written)), {written: (NOT_A_CATEGORY, compound)})
+    for compound in compounds:
+        written, lemmas = parts(compound)
+        found.setdefault(lemmas, {written: (NOT_A_CATEGORY, compound)})
     names = []
-    for lemmas, forms in found.items():
-        indices = {written: index for written, (index, _) in forms.items()}
+    for lemmas, same in found.items():
+        indices = {written: index for written, (index, _) in same.items()}
         several = len(set(indices.values())) > 1
         if several:
-            quoted = " and ".join(repr(name) for _, name in forms.values())
+            quoted = " and ".join(repr(name) for _, name in same.values())
             warnings.warn(
                 f"{quoted} are forms of one word, in different categories: a sentence is labeled by the form that it "
                 "uses. If they mean the same, make one a synonym of the other.",
@@ -146,11 +161,30 @@ def _names(categories: Sequence[Category]) -> list[_Name]:
             )
         # A form that no category has ("glass's" of "glasses") counts for the one named by the lemma itself.
         index = indices.get(lemmas, next(iter(indices.values())))
-        names.append(_Name(lemmas, index, indices if several else {}))
+        names.append(_Name(of_lemmas[lemmas], index, indices if several else {}))
     return names
 
 
+def _unspaced_names(categories: Sequence[Category]) -> dict[str, int]:
+    """Names in scripts without spaces, and the compounds that hold one and are none."""
+    names: dict[str, int] = {}
+    for index, category in enumerate(categories):
+        for name in filter(UNSPACED.search, map(normalize, category.all_names)):
+            names.setdefault(name.casefold(), index)
+    compounds = [normalize(compound) for code in ("zh", "ja", "th") for compound in _all_compounds()[code]]
+    held = {compound: NOT_A_CATEGORY for compound in compounds if any(name in compound for name in names)}
+    return held | names
+
+
+def _compounds(language: str) -> list[str]:
+    """Compounds of words, in English and in a language."""
+    known = _all_compounds()
+    return [*known[ENGLISH], *(known.get(language, []) if language != ENGLISH else [])]
+
+
 @cache
-def _compounds() -> list[str]:
-    compounds: list[str] = yaml.safe_load((files(__package__) / "compounds.yaml").read_text(encoding="utf-8"))
+def _all_compounds() -> dict[str, list[str]]:
+    compounds: dict[str, list[str]] = yaml.safe_load(
+        (files(__package__) / "compounds.yaml").read_text(encoding="utf-8")
+    )
     return compounds
