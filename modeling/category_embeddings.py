@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
@@ -42,9 +43,17 @@ class CategoryEmbedder:
         self.config = config
         self.layout = PromptLayout(config.categories, soft_token_keys(config), text_encoder, chunk_size)
         self.text_encoder = text_encoder
-        self._prior: Tensor | None = None
-        self._reference: Tensor | None = None
-        self._compounds: Tensor | None = None
+
+    @cached_property
+    @torch.no_grad()
+    def zero_shot(self) -> Tensor:
+        """Embeddings (K, D) of the categories' names and synonyms (see `zero_shot_embeddings`)."""
+        return zero_shot_embeddings(self.config.categories, self.text_encoder)
+
+    @cached_property
+    @torch.no_grad()
+    def _reference(self) -> Tensor:
+        return reference_mean(self.text_encoder)
 
     def prompt_embeddings(self, prompts: HierarchicalPrompts) -> tuple[Tensor, Tensor]:
         """The prompts' own embeddings (K, D) of the global and of the local branch, with gradient."""
@@ -58,34 +67,23 @@ class CategoryEmbedder:
         """The prompts' embeddings (K, D) of one branch to what photos are compared with."""
         finished = prompt_embeddings
         if self.config.prior_weight:
-            if self._prior is None:
-                self._prior = zero_shot_embeddings(self.config.categories, self.text_encoder)
-            finished = F.normalize(finished + self.config.prior_weight * self._prior.to(finished), dim=-1)
+            finished = F.normalize(finished + self.config.prior_weight * self.zero_shot.to(finished), dim=-1)
         if self.config.mean_shift:
-            if self._reference is None:
-                self._reference = reference_mean(self.text_encoder)
             finished = shift_mean(finished, self._reference.to(finished))
         return finished
 
     @torch.no_grad()
     def names_only(self) -> Tensor:
         """Embeddings (K, D) without any prompt: the zero-shot embeddings of names and synonyms, finished likewise."""
-        if self._prior is None:
-            self._prior = zero_shot_embeddings(self.config.categories, self.text_encoder)
-        if not self.config.mean_shift:
-            return self._prior
-        if self._reference is None:
-            self._reference = reference_mean(self.text_encoder)
-        return shift_mean(self._prior, self._reference)
+        return shift_mean(self.zero_shot, self._reference) if self.config.mean_shift else self.zero_shot
 
+    @cached_property
     @torch.no_grad()
     def compounds(self) -> Tensor:
         """Embeddings (P, D) of the compound prompts, which nothing that is learned changes."""
-        if self._compounds is None:
-            in_full = {category.name: category.in_full for category in self.config.categories}
-            texts = [compound_text([in_full[name] for name in names]) for names in self.config.compounds or ()]
-            self._compounds = pooled_features(texts, self.text_encoder)
-        return self._compounds
+        in_full = {category.name: category.in_full for category in self.config.categories}
+        texts = [compound_text([in_full[name] for name in names]) for names in self.config.compounds or ()]
+        return pooled_features(texts, self.text_encoder)
 
     @torch.no_grad()
     def __call__(self, prompts: HierarchicalPrompts) -> tuple[Tensor, Tensor]:

@@ -178,7 +178,7 @@ class WordsightForMultiLabelImageClassification(WordsightInferenceModel):
         self.global_embeddings.copy_(in_global)
         self.local_embeddings.copy_(in_local)
         if self.config.compounds:
-            self.compound_embeddings.copy_(self.embedder.compounds())
+            self.compound_embeddings.copy_(self.embedder.compounds)
 
     def forward(  # type: ignore[override]
         self,

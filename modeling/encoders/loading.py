@@ -48,10 +48,10 @@ def load_image_encoder(name: str, patch_embeddings: Literal["value", "plain"] = 
     """
     kwargs = given(kwargs)
     if name in IMAGENET_NAMES:
-        with quiet_loading():
+        with quiet_transformers():
             return ImageNetImageEncoder.from_packages(dtype=kwargs.get("dtype"))
     family = family_of(name, name, IMAGE_ENCODERS, kwargs)
-    with quiet_loading(), no_code_of(name):
+    with quiet_transformers(), no_code_of(name):
         encoder: ImageEncoder = IMAGE_ENCODERS[family].from_pretrained(
             name, patch_embeddings=patch_embeddings, **kwargs
         )
@@ -59,8 +59,8 @@ def load_image_encoder(name: str, patch_embeddings: Literal["value", "plain"] = 
 
 
 @contextmanager
-def quiet_loading() -> Iterator[None]:
-    """Hides transformers' report of the other half's weights, which are left out on purpose."""
+def quiet_transformers() -> Iterator[None]:
+    """Hides transformers' bars, and its reports, as of weights left out on purpose; bars of downloads stay."""
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     hub_has_bars = not are_progress_bars_disabled()
     logging.set_verbosity_error()

@@ -10,7 +10,7 @@ from .base import TextEncoder
 from .clip import CLIPTextEncoder
 from .imagenet.build import cached_imagenet_encoder
 from .imagenet.encoders import ImageNetTextEncoder
-from .loading import IMAGENET_NAMES, IMAGENET_TYPE, family_of, given, no_code_of, quiet_loading
+from .loading import IMAGENET_NAMES, IMAGENET_TYPE, family_of, given, no_code_of, quiet_transformers
 from .siglip import SiglipTextEncoder
 
 TEXT_ENCODERS: dict[str, Any] = {
@@ -41,6 +41,6 @@ def load_text_encoder(name: str, **kwargs: Any) -> TextEncoder:
         path = str(cached_imagenet_encoder())
         kwargs.pop("revision", None)
     family = family_of(name, path, TEXT_ENCODERS, kwargs)
-    with library_step(f"Loading the encoder {name}"), quiet_loading(), no_code_of(name):
+    with library_step(f"Loading the encoder {name}"), quiet_transformers(), no_code_of(name):
         encoder: TextEncoder = TEXT_ENCODERS[family].from_pretrained(path, **kwargs)
     return encoder

@@ -1,4 +1,4 @@
-"""Keeps libraries' remarks and errors to what a user can act on."""
+"""Keeps libraries' errors to what a user can act on."""
 
 from __future__ import annotations
 
@@ -6,23 +6,7 @@ import contextlib
 from collections.abc import Iterable, Iterator
 from traceback import walk_tb
 
-from transformers.utils import logging
-
 from wordsight.utils.errors import WordsightError
-
-
-@contextlib.contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """Hides bars of files that take no time, and remarks on checkpoints that follow each other within a second."""
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()
 
 
 @contextlib.contextmanager

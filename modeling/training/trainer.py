@@ -23,6 +23,7 @@ from wordsight.utils.errors import InvalidInputError, WordsightError, writing
 from wordsight.utils.progress import progress_bar
 
 from ..calibration import fit_calibration
+from ..encoders.loading import quiet_transformers
 from ..metrics import average_precisions, mean_average_precision
 from ..modeling_wordsight import WordsightForMultiLabelImageClassification
 from .arguments import CONFIG_FIELDS, TOKEN_FIELDS, PromptTrainingArguments
@@ -31,7 +32,7 @@ from .callbacks import RunSettings, StepProgress
 from .checkpoints import check_settings, checkpoints, drop, read_state
 from .data import check_sentences, example_sentences, hold_out, read_sentences, with_templates
 from .features import cached_features
-from .guards import quiet_transformers, tracker_errors
+from .guards import tracker_errors
 from .noise import FeatureNoise
 from .prepare import apply_to_model
 from .settings import settings_of

@@ -138,7 +138,8 @@ def _print_line(bar: _ToldBar) -> None:
 
 def has_terminal() -> bool:
     """Whether bars can be drawn: on a terminal, or in a notebook."""
-    return "ipykernel" in sys.modules or (sys.stderr is not None and sys.stderr.isatty())
+    in_a_notebook = any(base.__module__ == "tqdm.notebook" for base in drawn_tqdm.__mro__)
+    return in_a_notebook or (sys.stderr is not None and sys.stderr.isatty())
 
 
 def is_quiet() -> bool:
