@@ -20,6 +20,7 @@ from .calibration import fit_calibration
 from .category_embeddings import compound_text
 from .configuration_wordsight import WordsightConfig
 from .grouping import GroupsGiven, find_groups
+from .readable_names import warn_of_unreadable_names
 from .score_statistics import choose_compounds
 from .text_features import encode_sentences, tokenize
 
@@ -64,6 +65,7 @@ def untrained_config(
         labels = np.asarray(dataset["labels"], dtype=np.int8).reshape(len(dataset), -1)
         sentences = list(dataset["text"]), labels
     check_categories(categories)
+    warn_of_unreadable_names(categories, text_encoder)
     found = find_groups(categories, text_encoder, knowledge, labels, groups, seed)
     defaults: dict[str, Any] = {
         "id2label": dict(enumerate(category.name for category in categories)),

@@ -31,6 +31,7 @@ from ..encoders import TextEncoder
 from ..grouping import attribute_embeddings, cooccurrence_graph
 from ..loading import load_model
 from ..modeling_wordsight import WordsightForMultiLabelImageClassification
+from ..readable_names import warn_of_unreadable_names
 from ..score_statistics import choose_compounds
 from .checkpoints import drop
 from .settings import SETTINGS, arguments_of
@@ -106,6 +107,7 @@ def extend_model(
     settings |= {"mixed_precision": mixed_precision or settings.get("mixed_precision")}
     args = arguments_of(settings, out)
     text_encoder = old.load_text_encoder()
+    warn_of_unreadable_names(categories[len(known) :], text_encoder)
     config = extended_config(old.config, categories, knowledge, labels, text_encoder)
     model = WordsightForMultiLabelImageClassification(config, old.image_encoder, text_encoder)
     model.initialize_prompts(template or "", seed=seed)
