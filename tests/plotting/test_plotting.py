@@ -8,14 +8,16 @@ import warnings
 import networkx as nx
 import numpy as np
 import pytest
+from fontTools.fontBuilder import FontBuilder
+from fontTools.pens.ttGlyphPen import TTGlyphPen
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.text import Text
 from PIL import Image
 
 from wordsight import plotting as plot
 from wordsight.description_gen import read_categories
 from wordsight.example_photos import load_photos
 from wordsight.modeling.grouping import cooccurrence_groups
+from wordsight.plotting import figures
 from wordsight.plotting.figures import fitted, make_figure
 from wordsight.utils.errors import InvalidInputError, MissingDependencyError
 
@@ -31,11 +33,16 @@ STRANGE = [
 
 
 def rendered(figure):
-    """The figure as an image; a warning is an error."""
+    """The figure as an image; a warning is an error, but for what depends on the fonts of this machine."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        canvas = FigureCanvasAgg(figure)
-        canvas.draw()
+        warnings.filterwarnings("ignore", "No font on this machine")
+        return drawn(figure)
+
+
+def drawn(figure):
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
     return Image.fromarray(np.asarray(canvas.buffer_rgba()))
 
 
@@ -268,7 +275,8 @@ def test_characters_are_taken_from_a_font_that_has_them():
     from matplotlib.ft2font import FT2Font
 
     own = set(FT2Font(findfont("DejaVu Sans")).get_charmap())
-    others = {entry.name: set(FT2Font(entry.fname).get_charmap()) for entry in fontManager.ttflist}
+    fonts = [entry for entry in fontManager.ttflist if not entry.name.startswith("Last Resort")]
+    others = {entry.name: set(FT2Font(entry.fname).get_charmap()) for entry in fonts}
     character = next(chr(code) for codes in others.values() for code in sorted(codes - own) if chr(code).isprintable())
     figure = make_figure(2, 2)
     text = figure.text(0.5, 0.5, f"a{character}")
@@ -277,11 +285,61 @@ def test_characters_are_taken_from_a_font_that_has_them():
     assert families[0] == "DejaVu Sans" and any(ord(character) in others[name] for name in families[1:])
 
 
-def test_missing_characters_raise_no_flood():
-    figure = make_figure(2, 2)
-    figure.text(0.5, 0.5, "".join(map(chr, range(0x4E00, 0x4E40))))
-    rendered(figure)
-    assert len(figure.findobj(Text)) == 1
+def test_missing_characters_are_said_once_with_what_to_install():
+    private = "".join(map(chr, range(0xE500, 0xE520)))  # of no script
+    with pytest.warns(UserWarning) as said:
+        for _ in range(2):
+            figure = make_figure(2, 2)
+            figure.text(0.5, 0.7, private)
+            figure.text(0.5, 0.3, private)
+            drawn(figure)
+    assert len(said) == 1 and "apt install fonts-noto-cjk" in str(said[0].message)
+
+
+def test_a_font_that_has_chinese_is_found_and_used(tmp_path, monkeypatch):
+    """Installed after matplotlib wrote its list of fonts, and beside the font of boxes that matplotlib brings."""
+    from matplotlib import font_manager
+
+    path = tmp_path / "chinese.ttf"
+    save_font(path, "Made For Tests", "猫狗")
+    system = font_manager.findSystemFonts
+    monkeypatch.setattr(font_manager, "findSystemFonts", lambda *given, **named: [*system(*given, **named), str(path)])
+    monkeypatch.setattr(font_manager.fontManager, "ttflist", [*font_manager.fontManager.ttflist])
+    for remembered in (figures._find_new_fonts, figures._families):
+        remembered.cache_clear()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure = make_figure(2, 2)
+        text = figure.text(0.1, 0.5, "猫 cat 狗")
+        picture = np.asarray(drawn(figure).convert("L"))
+        assert text.get_fontfamily() == ["DejaVu Sans", "Made For Tests"]
+        text.set_text("鸟 cat 鸟")
+        with pytest.raises(UserWarning, match="No font on this machine has 鸟: pictures show boxes for it"):
+            drawn(figure)
+    black = (picture < 10).sum(axis=0)
+    assert black[black >= 7].sum() > 2 * 8 * 7, "two black squares"
+    figures._families.cache_clear()
+
+
+def save_font(path, family, characters):
+    """Saves a font whose letters are all black squares."""
+    pen = TTGlyphPen(None)
+    pen.moveTo((0, 0))
+    for corner in ((0, 700), (700, 700), (700, 0)):
+        pen.lineTo(corner)
+    pen.closePath()
+    square = pen.glyph()
+    names = [".notdef", *(f"uni{ord(c):04X}" for c in characters)]
+    builder = FontBuilder(1000, isTTF=True)
+    builder.setupGlyphOrder(names)
+    builder.setupCharacterMap({ord(c): name for c, name in zip(characters, names[1:], strict=True)})
+    builder.setupGlyf(dict.fromkeys(names, square))
+    builder.setupHorizontalMetrics(dict.fromkeys(names, (800, 0)))
+    builder.setupHorizontalHeader(ascent=800, descent=-200)
+    builder.setupNameTable({"familyName": family, "styleName": "Regular"})
+    builder.setupOS2()
+    builder.setupPost()
+    builder.save(path)
 
 
 def test_without_matplotlib(monkeypatch, photo, labels):
