@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .labeling import SentenceLabeler
     from .llm.language_model import language_model
     from .llm.server import LLMServer, LLMServerError
+    from .summary import TextsSummary, texts_summary
 
 _EXPORTS = {
     "Category": "categories",
@@ -22,6 +23,7 @@ _EXPORTS = {
     "LLMServer": "llm.server",
     "LLMServerError": "llm.server",
     "SentenceLabeler": "labeling",
+    "TextsSummary": "summary",
     "as_categories": "categories",
     "check_categories": "categories",
     "generate_texts": "generate",
@@ -29,6 +31,7 @@ _EXPORTS = {
     "language_model": "llm.language_model",
     "load_texts": "dataset",
     "read_categories": "categories",
+    "texts_summary": "summary",
 }
 
 __all__ = [
@@ -37,6 +40,7 @@ __all__ = [
     "LLMServer",
     "LLMServerError",
     "SentenceLabeler",
+    "TextsSummary",
     "as_categories",
     "check_categories",
     "generate_texts",
@@ -44,6 +48,7 @@ __all__ = [
     "language_model",
     "load_texts",
     "read_categories",
+    "texts_summary",
 ]
 
 

@@ -13,7 +13,7 @@ import yaml
 from .dataset import Knowledge
 from .llm.client import Message
 from .questions import Questions
-from .word_forms import UNSPACED
+from .tokens import UNSPACED
 
 MAX_WORDS = 40
 MIN_WORDS = 3

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,18 @@ from wordsight.utils.files import KNOWLEDGE
 
 from .categories import Category, as_categories
 from .knowledge import Knowledge
-from .label_column import LABELS, TEXT, categories_of, check_texts, metadata_of, multi_hot, names_in, with_metadata
+from .label_column import (
+    LABELS,
+    TEXT,
+    categories_of,
+    check_texts,
+    dropped_of,
+    metadata_of,
+    multi_hot,
+    names_in,
+    with_dropped,
+    with_metadata,
+)
 from .sources import open_source
 
 if TYPE_CHECKING:
@@ -36,13 +47,13 @@ __all__ = [
     "normalize_texts",
     "note_published",
     "published_as",
+    "read_texts",
     "train_validation_split",
     "with_categories",
     "with_dropped",
     "with_knowledge",
 ]
 
-DROPPED = "dropped"  # in the metadata
 PUBLISHED = "hub.json"  # under which name sentences are on the Hub
 VALIDATION_SHARE = 0.1
 
@@ -68,7 +79,8 @@ def with_knowledge(dataset: Dataset, knowledge: Knowledge) -> Dataset:
         knowledge: of the K categories, in the order of the labels.
     """
     counts = dropped_of(dataset)
-    return with_metadata(dataset, knowledge.to_dict() | ({} if counts is None else {DROPPED: counts}))
+    known = with_metadata(dataset, knowledge.to_dict())
+    return known if counts is None else with_dropped(known, counts)
 
 
 def knowledge_of(dataset: Dataset) -> Knowledge | None:
@@ -79,25 +91,6 @@ def knowledge_of(dataset: Dataset) -> Knowledge | None:
     """
     content = metadata_of(dataset)
     return Knowledge.from_dict(content) if content is not None and "model" in content else None
-
-
-def with_dropped(dataset: Dataset, dropped: Mapping[str, int]) -> Dataset:
-    """A copy of a dataset that knows how many sentences of the language model are not in it.
-
-    Args:
-        dataset: knows its categories.
-        dropped: why -> how many.
-    """
-    return with_metadata(dataset, {**(metadata_of(dataset) or {}), DROPPED: dict(dropped)})
-
-
-def dropped_of(dataset: Dataset) -> dict[str, int] | None:
-    """How many sentences were dropped, by reason; None where that was not counted, as before version 0.3.
-
-    Args:
-        dataset: from `generate_texts`, `load_texts`, or `load_dataset` with what `wordsight push-texts` published.
-    """
-    return (metadata_of(dataset) or {}).get(DROPPED)
 
 
 def load_texts(path: Path | str) -> tuple[Dataset, Knowledge]:
@@ -144,6 +137,27 @@ def load_texts(path: Path | str) -> tuple[Dataset, Knowledge]:
     return with_knowledge(dataset, knowledge), knowledge
 
 
+def read_texts(source: Dataset | DatasetDict | Path | str, split: str = "train") -> tuple[str, Dataset]:
+    """Reads texts from wherever they are, with all their columns and what a language model said of their categories.
+
+    Args:
+        source: see `normalize_texts`.
+        split: the split to take where there are several.
+
+    Returns:
+        How messages call the source, and the dataset.
+
+    Raises:
+        InvalidInputError: the source can't be read.
+    """
+    place, dataset, knowledge_path = open_source(source, split)
+    if knowledge_path is not None and knowledge_of(dataset) is None:
+        beside = Knowledge.load(knowledge_path)
+        if categories_of(dataset) in (None, beside.categories):
+            dataset = with_knowledge(dataset, beside)
+    return place, dataset
+
+
 def normalize_texts(
     source: Dataset | DatasetDict | Path | str,
     categories: Sequence[Category | str] | None = None,
@@ -177,11 +191,7 @@ def normalize_texts(
     """
     from datasets import Dataset, Features, List, Value
 
-    place, dataset, knowledge_path = open_source(source, split)
-    if knowledge_path is not None and knowledge_of(dataset) is None:
-        beside = Knowledge.load(knowledge_path)
-        if categories_of(dataset) in (None, beside.categories):
-            dataset = with_knowledge(dataset, beside)
+    place, dataset = read_texts(source, split)
     texts = check_texts(dataset, place)
     if LABELS not in dataset.column_names:
         raise InvalidInputError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from datasets import ClassLabel, Dataset
 
 TEXT, LABELS = "text", "labels"
+DROPPED = "dropped"  # in the metadata
 KINDS = (
     "multi-hot lists (0 or 1 for each category), Sequence(ClassLabel), lists of category names, or one ClassLabel or "
     "name a row"
@@ -72,6 +73,25 @@ def categories_of(dataset: Dataset) -> list[Category] | None:
         return [Category(name) for name in label.names]
     content = metadata_of(dataset)
     return None if content is None else [Category.from_dict(category) for category in content["categories"]]
+
+
+def with_dropped(dataset: Dataset, dropped: Mapping[str, int]) -> Dataset:
+    """A copy of a dataset that knows how many sentences of the language model are not in it.
+
+    Args:
+        dataset: knows its categories.
+        dropped: why -> how many.
+    """
+    return with_metadata(dataset, {**(metadata_of(dataset) or {}), DROPPED: dict(dropped)})
+
+
+def dropped_of(dataset: Dataset) -> dict[str, int] | None:
+    """How many sentences were dropped, by reason; None where that was not counted, as before version 0.3.
+
+    Args:
+        dataset: from `generate_texts`, `load_texts`, or `load_dataset` with what `wordsight push-texts` published.
+    """
+    return (metadata_of(dataset) or {}).get(DROPPED)
 
 
 def _inner(dataset: Dataset) -> tuple[Any, bool]:

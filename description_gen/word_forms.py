@@ -10,6 +10,7 @@ from functools import cache, lru_cache
 from wordsight.utils.errors import MissingDependencyError
 
 from .languages import ENGLISH, script_language, script_of
+from .tokens import MARKS, UNSPACED
 
 try:
     import simplemma
@@ -18,13 +19,9 @@ except ImportError as error:
     raise MissingDependencyError("Labeling texts needs simplemma. Run `pip install 'wordsight[generate]'`.") from error
 
 Forms = tuple[str, ...]
-# Vowel signs and diacritics belong to the letter before them, and joiners to the word.
-MARKS = "".join(chr(c) for c in range(0x300, 0x1E00) if unicodedata.category(chr(c)).startswith("M")) + "\u200c\u200d"
 LETTERS = rf"[^\W_]+(?:[{MARKS}]+[^\W_]*)*"
 WORD = re.compile(rf"{LETTERS}(?:['\u2019]{LETTERS})?")
 POSSESSIVE = re.compile(r"['\u2019]s?$")
-# Scripts that are written without spaces: names in them are found as they stand.
-UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
 # Words whose lemma would make a thing of an act: "building" and "trained" are no build and no train.
 VERBAL = ("ing", "ed")
 # The last part of a compound says what it is: a Hauskatze is a Katze. Parts are of so many letters at least, lest an

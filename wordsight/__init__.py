@@ -17,7 +17,16 @@ from wordsight.registration import register_models, register_with_transformers
 from wordsight.version import __version__
 
 if TYPE_CHECKING:
-    from wordsight.description_gen import Category, Knowledge, generate_texts, label_texts, load_texts, read_categories
+    from wordsight.description_gen import (
+        Category,
+        Knowledge,
+        TextsSummary,
+        generate_texts,
+        label_texts,
+        load_texts,
+        read_categories,
+        texts_summary,
+    )
     from wordsight.modeling.configuration_wordsight import WordsightConfig
     from wordsight.modeling.encoders import load_image_encoder, load_text_encoder
     from wordsight.modeling.modeling_wordsight import WordsightForMultiLabelImageClassification, WordsightOutput
@@ -37,6 +46,7 @@ _EXPORTS = {
     "MultiLabelImageClassificationPipeline": "wordsight.pipelines.multi_label_image_classification",
     "PromptTrainer": "wordsight.modeling.training.trainer",
     "PromptTrainingArguments": "wordsight.modeling.training.arguments",
+    "TextsSummary": "wordsight.description_gen",
     "WordsightConfig": "wordsight.modeling.configuration_wordsight",
     "WordsightError": "wordsight.utils.errors",
     "WordsightForMultiLabelImageClassification": "wordsight.modeling.modeling_wordsight",
@@ -50,6 +60,7 @@ _EXPORTS = {
     "load_texts": "wordsight.description_gen",
     "predict_shards": "wordsight.pipelines.batch_inference",
     "read_categories": "wordsight.description_gen",
+    "texts_summary": "wordsight.description_gen",
     "train_prompts": "wordsight.modeling.training.train",
 }
 
@@ -60,6 +71,7 @@ __all__ = [
     "MultiLabelImageClassificationPipeline",
     "PromptTrainer",
     "PromptTrainingArguments",
+    "TextsSummary",
     "WordsightConfig",
     "WordsightError",
     "WordsightForMultiLabelImageClassification",
@@ -74,6 +86,7 @@ __all__ = [
     "load_texts",
     "predict_shards",
     "read_categories",
+    "texts_summary",
     "train_prompts",
 ]
 

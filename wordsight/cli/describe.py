@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from .options import check_out_folder
+from .texts_table import print_summary
 
 
 def describe(
@@ -52,7 +53,8 @@ def describe(
 ) -> None:
     """Ask an LLM to write photo captions about the categories.
 
-    If it is interrupted, run the same command again: it continues where it stopped.
+    If it is interrupted, run the same command again: it continues where it stopped. `wordsight show` prints the table
+    at the end again.
 
     Example: wordsight describe --categories pets.txt --out my-texts --sentences 2000
 
@@ -61,7 +63,7 @@ def describe(
     A colon and a space begin what an ambiguous name means: crane, cranes: the bird
     """
     check_out_folder(out)
-    from wordsight.description_gen import generate_texts, read_categories
+    from wordsight.description_gen import generate_texts, read_categories, texts_summary
 
     texts = generate_texts(
         read_categories(categories, known_synonyms),
@@ -75,4 +77,5 @@ def describe(
         concurrency=concurrency,
         overwrite=overwrite,
     )
+    print_summary(texts_summary(texts), str(out))
     typer.echo(f"{sum(texts.num_rows.values())} sentences in {out}")

@@ -27,6 +27,7 @@ from .extend import extend
 from .groups import groups
 from .predict import predict
 from .push import push, push_texts
+from .show import show
 from .train import train
 
 
@@ -52,6 +53,7 @@ encoder_app = typer.Typer(
 encoder_app.command(cls=Command)(build)
 for command in (
     describe,
+    show,
     train,
     predict,
     evaluate,

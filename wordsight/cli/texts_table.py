@@ -1,0 +1,80 @@
+"""The summary of labeled sentences, as a table and lines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Column, Table
+
+from .evaluate import FILE_WIDTH
+
+if TYPE_CHECKING:
+    from wordsight.description_gen.summary import CategorySummary, TextsSummary
+
+MOST_ROWS = 24  # of categories, unless all are asked for
+SCENES, CO_OCCURRING = 2, 3  # in a row
+
+
+def print_summary(summary: TextsSummary, texts: str, all_categories: bool = False) -> None:
+    """Prints the table, one line a category, and figures of all sentences below.
+
+    Args:
+        summary: what to print.
+        texts: how `wordsight show` is told which texts these are.
+        all_categories: whether each of more than 24 categories has a line; else those with the fewest sentences have.
+    """
+    console = Console()
+    if not console.is_terminal:
+        console.width = FILE_WIDTH
+    shown = summary.categories
+    title = f"{summary.sentences} sentences" + (f" by {summary.model}" if summary.model else "")
+    if left_out := 0 if all_categories else max(len(shown) - MOST_ROWS, 0):
+        shown = sorted(shown, key=lambda category: category.sentences)[:MOST_ROWS]
+        title += f": the {MOST_ROWS} of {len(summary.categories)} categories with the fewest"
+    console.print(_table(shown, title))
+    if left_out:
+        console.print(f"For the other {left_out}: wordsight show {texts} --all", highlight=False)
+    for line in _figures(summary):
+        console.print(line, highlight=False, soft_wrap=True)
+
+
+def _table(categories: Sequence[CategorySummary], title: str) -> Table:
+    """A line a category; of captions without a language model's answers, what is known of them."""
+    answers = any(category.co_occurrence for category in categories)
+    columns = [
+        Column("category", no_wrap=True, max_width=20),
+        Column("sentences", no_wrap=True, justify="right"),
+        Column("names all asked", no_wrap=True, justify="right"),
+        Column("scenes", no_wrap=True, ratio=1),
+        Column("seen with" if answers else "in sentences with", no_wrap=True, ratio=1),
+    ]
+    table = Table(*columns, title=title, expand=True)
+    for category in categories:
+        seen = category.co_occurrence if answers else category.in_sentences
+        table.add_row(
+            category.name,
+            str(category.sentences),
+            percent(category.naming_all),
+            ", ".join(category.scenes[:SCENES]),
+            ", ".join(
+                f"{name} {weight:{'.2f' if answers else 'd'}}" for name, weight in [*seen.items()][:CO_OCCURRING]
+            ),
+        )
+    return table
+
+
+def _figures(summary: TextsSummary) -> list[str]:
+    reasons = sorted((summary.dropped or {}).items(), key=lambda pair: -pair[1])
+    dropped = ", ".join(f"{reason} {percent(share)}" for reason, share in reasons) or "none"
+    return [
+        f"Name all that was asked: {percent(summary.naming_all)}",
+        f"Distinct-2: {summary.distinct_2:.2f}   Near-duplicates: {percent(summary.repeats)}",
+        f"Dropped: {dropped if summary.dropped is not None else 'not counted'}",
+    ]
+
+
+def percent(share: float | None) -> str:
+    """A share in percent; a hyphen where there is none."""
+    return "-" if share is None else f"{100 * share:.0f}%" if not 0 < share < 0.01 else f"{100 * share:.1f}%"
