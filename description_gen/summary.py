@@ -86,6 +86,24 @@ class TextsSummary:
         """All of it, as can be written as JSON."""
         return asdict(self)
 
+    @property
+    def dropped_in_words(self) -> str:
+        """The reasons with their shares, the most frequent first."""
+        if self.dropped is None:
+            return "not counted"
+        reasons = sorted(self.dropped.items(), key=lambda pair: -pair[1])
+        return ", ".join(f"{reason} {percent(share)}" for reason, share in reasons) or "nothing"
+
+
+def percent(share: float | None) -> str:
+    """A share in percent; a hyphen where there is none.
+
+    Example:
+        >>> percent(0.874), percent(0.002), percent(None)
+        ('87%', '0.2%', '-')
+    """
+    return "-" if share is None else f"{100 * share:.{1 if 0 < share < 0.01 else 0}f}%"
+
 
 def texts_summary(texts: Dataset | DatasetDict) -> TextsSummary:
     """What is in a dataset of labeled sentences, and how good it is.

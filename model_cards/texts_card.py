@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 from huggingface_hub import DatasetCard, DatasetCardData
 
-from wordsight.description_gen.dataset import dropped_of, with_categories, with_dropped
+from wordsight.description_gen.dataset import dropped_of, with_categories, with_dropped, with_knowledge
+from wordsight.description_gen.summary import percent, texts_summary
+from wordsight.utils.files import TEXTS_PICTURES
 
 from .card import license_of
 from .rendering import cell, counted, render_card
@@ -16,18 +18,20 @@ if TYPE_CHECKING:
 
     from wordsight.description_gen import Knowledge
 
+SHOWN = 3  # scenes and co-occurring categories in a row
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
 
-def render_texts_card(dataset: Dataset, knowledge: Knowledge, repo_id: str) -> str:
+def render_texts_card(dataset: Dataset, knowledge: Knowledge, repo_id: str, pictures: bool = False) -> str:
     """The card, signed (see `edits.py`).
 
     Args:
         dataset: the sentences, with `labels` (multi-hot, K).
         knowledge: what the language model said of the K categories.
         repo_id: the dataset's id on the Hub.
+        pictures: whether those of `TEXTS_PICTURES` are pushed with it.
     """
-    counts = [sum(column) for column in zip(*dataset["labels"], strict=True)]
+    summary = texts_summary(with_knowledge(dataset, knowledge))
     described = with_categories(dataset, knowledge.categories)
     if (dropped := dropped_of(dataset)) is not None:
         described = with_dropped(described, dropped)
@@ -49,8 +53,18 @@ def render_texts_card(dataset: Dataset, knowledge: Knowledge, repo_id: str) -> s
         knowledge=knowledge,
         sentences=len(dataset),
         repo_id=repo_id,
+        summary=summary,
+        percent=percent,
+        pictures=TEXTS_PICTURES if pictures else (),
         categories=[
-            {"name": cell(category.in_full), "synonyms": cell(", ".join(category.synonyms)), "sentences": count}
-            for category, count in zip(knowledge.categories, counts, strict=True)
+            {
+                "name": cell(category.in_full),
+                "synonyms": cell(", ".join(category.synonyms)),
+                "sentences": found.sentences,
+                "naming_all": percent(found.naming_all),
+                "scenes": cell(", ".join(found.scenes[:SHOWN])),
+                "seen_with": cell(", ".join([*found.co_occurrence][:SHOWN])),
+            }
+            for category, found in zip(knowledge.categories, summary.categories, strict=True)
         ],
     )

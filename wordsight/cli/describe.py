@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from .options import check_out_folder
-from .texts_table import print_summary
 
 
 def describe(
@@ -77,5 +76,7 @@ def describe(
         concurrency=concurrency,
         overwrite=overwrite,
     )
+    from .texts_table import print_summary
+
     print_summary(texts_summary(texts), str(out))
     typer.echo(f"{sum(texts.num_rows.values())} sentences in {out}")

@@ -13,7 +13,6 @@ from wordsight.utils.errors import writing
 from wordsight.utils.progress import load_libraries
 
 from .options import check_out_file, check_texts
-from .texts_table import print_summary
 
 
 def show(
@@ -50,6 +49,8 @@ def show(
     if as_json:
         typer.echo(json.dumps(summary.to_dict() | {"examples": chosen}, indent=2, ensure_ascii=False))
     else:
+        from .texts_table import print_summary
+
         print_summary(summary, texts, all_categories)
         for sentence in chosen:
             typer.echo(f"- {sentence}")

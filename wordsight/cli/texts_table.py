@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Column, Table
 
-from .evaluate import FILE_WIDTH
+from wordsight.description_gen.summary import CategorySummary, TextsSummary, percent
 
-if TYPE_CHECKING:
-    from wordsight.description_gen.summary import CategorySummary, TextsSummary
+FILE_WIDTH = 110  # characters of the table, where no terminal sets them
 
 MOST_ROWS = 24  # of categories, unless all are asked for
 SCENES, CO_OCCURRING = 2, 3  # in a row
@@ -46,9 +44,9 @@ def _table(categories: Sequence[CategorySummary], title: str) -> Table:
     columns = [
         Column("category", no_wrap=True, max_width=20),
         Column("sentences", no_wrap=True, justify="right"),
-        Column("names all asked", no_wrap=True, justify="right"),
-        Column("scenes", no_wrap=True, ratio=1),
-        Column("seen with" if answers else "in sentences with", no_wrap=True, ratio=1),
+        Column("names\nall asked", no_wrap=True, justify="right"),
+        Column("scenes", no_wrap=True, ratio=2),
+        Column("seen with" if answers else "in sentences with", no_wrap=True, ratio=3),
     ]
     table = Table(*columns, title=title, expand=True)
     for category in categories:
@@ -66,15 +64,8 @@ def _table(categories: Sequence[CategorySummary], title: str) -> Table:
 
 
 def _figures(summary: TextsSummary) -> list[str]:
-    reasons = sorted((summary.dropped or {}).items(), key=lambda pair: -pair[1])
-    dropped = ", ".join(f"{reason} {percent(share)}" for reason, share in reasons) or "none"
     return [
         f"Name all that was asked: {percent(summary.naming_all)}",
         f"Distinct-2: {summary.distinct_2:.2f}   Near-duplicates: {percent(summary.repeats)}",
-        f"Dropped: {dropped if summary.dropped is not None else 'not counted'}",
+        f"Dropped: {summary.dropped_in_words}",
     ]
-
-
-def percent(share: float | None) -> str:
-    """A share in percent; a hyphen where there is none."""
-    return "-" if share is None else f"{100 * share:.0f}%" if not 0 < share < 0.01 else f"{100 * share:.1f}%"

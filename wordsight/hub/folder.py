@@ -5,10 +5,21 @@ from __future__ import annotations
 import os
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from wordsight.model_cards import write_model_card
 from wordsight.utils.errors import MissingDependencyError
-from wordsight.utils.files import CATEGORIES_PICTURE, CURVE_PICTURE, TRAINING_LOG, read_evaluations, read_json
+from wordsight.utils.files import (
+    CATEGORIES_PICTURE,
+    CURVE_PICTURE,
+    TEXTS_PICTURES,
+    TRAINING_LOG,
+    read_evaluations,
+    read_json,
+)
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 PICTURE_DPI = 80  # a picture of some 20 kB, beside a model of some hundred
 
@@ -56,3 +67,29 @@ def draw_pictures(folder: Path) -> None:
             figure.savefig(folder / CATEGORIES_PICTURE, dpi=PICTURE_DPI)
     except MissingDependencyError as error:
         warnings.warn(f"The model card has no pictures. {error}", stacklevel=2)
+
+
+def draw_texts_pictures(dataset: Dataset, folder: Path) -> list[Path]:
+    """Draws which categories of sentences are seen together, if any are and what it takes is installed.
+
+    Args:
+        dataset: sentences that know their categories.
+        folder: where the pictures go.
+
+    Returns:
+        Their paths: those of `TEXTS_PICTURES`, or none.
+    """
+    from wordsight.plotting import plot_cooccurrence_graph, plot_cooccurrence_matrix
+    from wordsight.plotting.cooccurrence import seen_together
+
+    paths = [folder / name for name in TEXTS_PICTURES]
+    try:
+        graph, communities = seen_together(dataset)
+        if not graph.number_of_edges():
+            return []
+        for plot, path in zip((plot_cooccurrence_matrix, plot_cooccurrence_graph), paths, strict=True):
+            plot(graph, communities).savefig(path, dpi=PICTURE_DPI)
+    except MissingDependencyError as error:
+        warnings.warn(f"The texts' card has no pictures. {error}", stacklevel=2)
+        return []
+    return paths

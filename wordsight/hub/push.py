@@ -22,11 +22,11 @@ from wordsight.modeling.checks import is_hub_name
 from wordsight.modeling.configuration_wordsight import WordsightConfig
 from wordsight.modeling.modeling_wordsight import WordsightForMultiLabelImageClassification
 from wordsight.utils.errors import InvalidInputError
-from wordsight.utils.files import CARD, KNOWLEDGE, SIDE_FILES, copy_side_files
+from wordsight.utils.files import CARD, KNOWLEDGE, SIDE_FILES, TEXTS_PICTURES, copy_side_files
 from wordsight.utils.progress import no_datasets_bars
 
 from .errors import explained
-from .folder import draw_pictures
+from .folder import draw_pictures, draw_texts_pictures
 from .remote_code import CONFIG_ENTRIES, write_remote_code
 from .side_files import IMAGE_PROCESSOR, fetch_side_files, stale_side_files
 from .upload import Destination, Upload, push_files, retry
@@ -133,7 +133,7 @@ def push_texts(
     license: str | None = None,  # noqa: A002, the metadata's own name for it
     commit_message: str | None = None,
 ) -> CommitInfo:
-    """Pushes sentences to a dataset repository, as parquet with a card, and notes its name beside them.
+    """Pushes sentences to a dataset repository, as parquet with card and pictures, and notes its name beside them.
 
     Cards of models that are trained on the folder from now on link to it.
 
@@ -153,14 +153,16 @@ def push_texts(
         parquet = Path(temporary) / "train.parquet"
         with no_datasets_bars():
             dataset.to_parquet(parquet)
+        pictures = {path.name: path for path in draw_texts_pictures(dataset, Path(temporary))}
 
         def render(repo_id: str, _linked: list[str]) -> str:
-            return render_texts_card(dataset, knowledge, repo_id)
+            return render_texts_card(dataset, knowledge, repo_id, bool(pictures))
 
         upload = Upload(
-            {"data/train-00000-of-00001.parquet": parquet, KNOWLEDGE: folder / KNOWLEDGE},
+            {"data/train-00000-of-00001.parquet": parquet, KNOWLEDGE: folder / KNOWLEDGE} | pictures,
             card_maker(render, None, {"license": license}),
             commit_message or DEFAULT_MESSAGE.format("sentences"),
+            find_stale=lambda _there, _download: TEXTS_PICTURES,
         )
         commit = push_files(upload, replace(to, repo_type="dataset"))
     note_published(folder, commit.repo_url.repo_id)

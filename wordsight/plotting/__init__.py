@@ -13,6 +13,7 @@ Each function takes plain data and gives a `matplotlib.figure.Figure` (`overlay`
 All of them raise `MissingDependencyError` where matplotlib is not installed: `pip install 'wordsight[plot]'`.
 """
 
+from .cooccurrence import plot_cooccurrence_matrix, plot_texts
 from .groups import plot_cooccurrence_graph, plot_group_dendrogram, plot_groups
 from .labels import plot_heatmaps, plot_labels
 from .overlay import overlay
@@ -22,9 +23,11 @@ __all__ = [
     "overlay",
     "plot_average_precision",
     "plot_cooccurrence_graph",
+    "plot_cooccurrence_matrix",
     "plot_group_dendrogram",
     "plot_groups",
     "plot_heatmaps",
     "plot_labels",
+    "plot_texts",
     "plot_training_curves",
 ]

@@ -45,7 +45,7 @@ def plot_cooccurrence_graph(graph: nx.Graph, communities: Sequence[Sequence[str]
         communities: groups of its categories (`wordsight.modeling.grouping.cooccurrence_groups`).
     """
     figure = make_figure(GRAPH_WIDTH, max(6.0, 0.12 * len(graph)))
-    _draw_graph(figure.subplots(), graph, communities)
+    draw_graph(figure.subplots(), graph, communities)
     return figure
 
 
@@ -60,7 +60,7 @@ def plot_groups(
     figure = make_figure(7 + GRAPH_WIDTH, max(6.0, 0.18 * len(names)))
     left, right = figure.subplots(1, 2, width_ratios=(7, GRAPH_WIDTH))
     _draw_dendrogram(left, names, np.asarray(embeddings), num_attribute_groups)
-    _draw_graph(right, graph, communities)
+    draw_graph(right, graph, communities)
     return figure
 
 
@@ -88,7 +88,8 @@ def _draw_dendrogram(axes: Axes, names: Sequence[str], embeddings: Any, num_grou
     axes.spines[["top", "left", "right"]].set_visible(False)
 
 
-def _draw_graph(axes: Axes, graph: nx.Graph, communities: Sequence[Sequence[str]]) -> None:
+def draw_graph(axes: Axes, graph: nx.Graph, communities: Sequence[Sequence[str]]) -> None:
+    """Draws what `plot_cooccurrence_graph` shows, into axes that are `GRAPH_WIDTH` wide."""
     import networkx as nx
     from matplotlib import colormaps
 

@@ -13,6 +13,7 @@ TRAINING_LOG = "training_log.json"
 KNOWLEDGE = "knowledge.json"
 EVALUATION = "evaluation.json"
 CURVE_PICTURE, CATEGORIES_PICTURE = "training_curve.png", "categories.png"
+TEXTS_PICTURES = ("co_occurrence.png", "groups.png")  # beside published sentences: heat map, and graph
 SIDE_FILES = (CARD, TRAINING_LOG, KNOWLEDGE, EVALUATION, CURVE_PICTURE, CATEGORIES_PICTURE)
 
 
