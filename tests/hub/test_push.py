@@ -208,7 +208,9 @@ def test_texts_and_the_model_that_links_them(api, hub, tmp_path, texts_dir):
     assert set(api.list_repo_files("alice/pet-texts", repo_type="dataset")) == {
         ".gitattributes",
         "README.md",
+        "co_occurrence.png",
         "data/train-00000-of-00001.parquet",
+        "groups.png",
         "knowledge.json",
     }
     assert published_as(texts) == {"dataset": "alice/pet-texts"}

@@ -14,10 +14,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 from wordsight import plotting as plot
-from wordsight.description_gen import read_categories
+from wordsight.description_gen import label_texts, read_categories
 from wordsight.example_photos import load_photos
 from wordsight.modeling.grouping import cooccurrence_groups
 from wordsight.plotting import figures
+from wordsight.plotting.cooccurrence import seen_together
 from wordsight.plotting.figures import fitted, make_figure
 from wordsight.utils.errors import InvalidInputError, MissingDependencyError
 
@@ -260,6 +261,42 @@ def test_cooccurrence_graph(count):
     assert all(box.x0 >= -1 and box.x1 <= figure.bbox.x1 + 1 for box in found)
     (nodes,) = [part for part in axes.collections if len(part.get_offsets()) == count and part.get_sizes().size]
     assert len(np.unique(nodes.get_facecolors(), axis=0)) == len(communities)
+
+
+@pytest.mark.parametrize("count", [1, 3, 80])
+def test_cooccurrence_matrix(count):
+    names = names_of(count)
+    graph = company(names)
+    communities = cooccurrence_groups(graph)
+    figure = plot.plot_cooccurrence_matrix(graph, communities)
+    rendered(figure)
+    axes, _ = figure.axes
+    order = [name for group in communities for name in group]
+    assert [label.get_text() for label in axes.get_yticklabels()] == [fitted(name, 24, 1) for name in order]
+    assert_legible(axes, names, figure)
+    found = sorted(boxes(axes.get_xticklabels(), figure), key=lambda box: box.x0)
+    assert all(box.y1 <= figure.bbox.y1 + 1 and box.x1 <= figure.bbox.x1 + 1 for box in found)
+    assert all(left.x1 <= right.x0 + 0.2 * left.width for left, right in itertools.pairwise(found))
+    weights = axes.images[0].get_array()
+    for row, column in itertools.combinations(range(count), 2):
+        expected = graph.get_edge_data(order[row], order[column], {"weight": 0.0})["weight"]
+        assert weights[row, column] == weights[column, row] == expected
+    assert [patch.get_width() for patch in axes.patches] == [len(group) for group in communities]
+
+
+def test_texts_are_drawn_by_what_is_in_them():
+    texts = label_texts(["A cat and a dog.", "A dog and a cat.", "A cup and a spoon."], ["cat", "cup", "dog", "spoon"])
+    graph, communities = seen_together(texts)
+    assert communities == [["cat", "dog"], ["cup", "spoon"]]
+    assert {frozenset(edge) for edge in graph.edges} == {frozenset(group) for group in communities}
+    assert graph.edges["dog", "cat"]["weight"] == pytest.approx(1.0)
+    figure = plot.plot_texts(texts)
+    rendered(figure)
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["cat", "dog", "cup", "spoon"]
+    assert figure.axes[1].get_title() == "Communities seen together: 2"
+    apart, groups = seen_together(label_texts(["A cat.", "A dog."], ["cat", "dog"]))
+    assert not apart.edges and groups == [["cat", "dog"]]
+    rendered(plot.plot_texts(label_texts(["A cat."], ["cat"])))
 
 
 def test_groups_stand_side_by_side():
