@@ -72,6 +72,14 @@ class TextsSummary:
             "Syntactic Clustering of the Web"). In sentences of twelve words about one word differs.
         dropped: why -> share of what the language model wrote that was dropped for it; None where that was not counted.
         categories: a summary of each, in the order of the labels.
+
+    Example:
+        >>> from wordsight import TextsSummary, load_texts, texts_summary
+        >>> summary = texts_summary(load_texts("my-texts")[0])
+        >>> isinstance(summary, TextsSummary), summary.sentences == len(load_texts("my-texts")[0])
+        (True, True)
+        >>> summary.to_dict()["categories"][0]["co_occurrence"]
+        {'dog': 0.9}
     """
 
     sentences: int

@@ -12,6 +12,9 @@ from wordsight import __version__
 ROOT = Path(__file__).parents[1]
 # Not those of mkdocs, whose pages its own strict build checks.
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", ".github/pull_request_template.md")]
+FOLDERS = [path.name for path in ROOT.iterdir() if (path / "__init__.py").is_file()]
+FOLDERS += [".ci", ".github", "ablations", "docs", "examples", "requirements"]
+CITED = re.compile(rf"(?<![\w./-])(?:{'|'.join(map(re.escape, FOLDERS))})/[\w./-]*\w")
 FORMS = [path for path in (ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml") if path.name != "config.yml"]
 
 
@@ -50,6 +53,24 @@ def test_citation_and_changelog_agree_with_the_version():
 def test_links_name_files_that_are_there(page):
     targets = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8"))
     assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def texts_of_the_repository():
+    """Path -> content of all that a person may read, but for what earlier versions wrote."""
+    folders = [path for name in FOLDERS for path in (ROOT / name).rglob("*") if ROOT / "tests/data" not in path.parents]
+    for path in [*folders, *ROOT.iterdir()]:
+        if path.name == "Makefile" or path.suffix in {".ipynb", ".md", ".py", ".sh", ".toml", ".txt", ".yaml", ".yml"}:
+            yield path, path.read_text(encoding="utf-8")
+
+
+def test_nothing_cites_a_file_that_the_repository_lacks():
+    texts = dict(texts_of_the_repository())
+    cited = {(path, found) for path, text in texts.items() for found in CITED.findall(text)}
+    assert len(texts) > 200 and len(cited) > 50
+    assert [f"{path}: {found}" for path, found in sorted(cited) if not (ROOT / found).exists()] == []
+    # Pages for those who build this, which are elsewhere.
+    elsewhere = [f"{name}.md" for name in ("METHOD", "DESIGN", "STYLE")]
+    assert [f"{path}: {name}" for path, text in texts.items() for name in elsewhere if name in text] == []
 
 
 def test_pre_commit_runs_what_make_quality_runs():

@@ -55,7 +55,7 @@ def pipeline() -> Figure:
     figure, axes = canvas(100, 40)
     axes.text(1, 37.4, "once, with no photo", fontsize=9, color=QUIET, style="italic")
     box(axes, 1, 24, 13, 10, "category\nnames", DATA)
-    box(axes, 20, 24, 15, 10, "language model:\nlooks, scenes,\ncompany", FROZEN)
+    box(axes, 20, 24, 15, 10, "language model:\nattributes, scenes,\nco-occurrence", FROZEN)
     box(axes, 41, 24, 15, 10, "sentences,\nlabeled by what\nthey mention", DATA)
     box(axes, 62, 24, 15, 10, "text encoder", FROZEN)
     box(axes, 83, 24, 16, 10, "prompt tokens,\nby a ranking loss", LEARNED)

@@ -11,8 +11,9 @@ from tests.fixtures.photos import write_photos
 from wordsight import PromptTrainingArguments, WordsightForMultiLabelImageClassification, train_prompts
 from wordsight.cli import app
 from wordsight.modeling.category_embeddings import compound_text
+from wordsight.modeling.evaluation.options import STANDARDIZATIONS
 from wordsight.modeling.score_statistics import choose_compounds, fit_statistics
-from wordsight.modeling.standardization import standardize_scores
+from wordsight.modeling.standardization import SCORE_STANDARDIZATIONS, standardize_scores
 from wordsight.pipelines.calibrate import calibrate, match_thresholds, score_photos
 from wordsight.pipelines.image_sources import find_photos
 from wordsight.utils.errors import InvalidInputError
@@ -155,3 +156,7 @@ def test_options_without_what_they_need_are_refused(model_dir, tmp_path):
     with pytest.raises(Exception, match="run `wordsight calibrate`"):
         model.config.validate()
     assert config["score_standardization"] == "none"
+
+
+def test_the_names_that_commands_check_before_torch_is_loaded_are_those_of_the_model():
+    assert STANDARDIZATIONS == SCORE_STANDARDIZATIONS

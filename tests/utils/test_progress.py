@@ -31,6 +31,9 @@ with progress_bar("Writing [bold]sentences", 40, "sentence") as bar:
     print("a result")
 with progress_bar("Starting a server"):
     time.sleep(0.2)
+with progress_bar("Slow", 2, "step") as bar:
+    time.sleep(1.5)
+    bar.update()
 """
 
 
@@ -92,6 +95,15 @@ def test_lines_in_a_log(capsys, monkeypatch):
     assert re.fullmatch(r"Writing sentences: 100% 30/30 \[00:0\d<00:00, +[\d.]+ sentences/s, loss 0\.5\]", finished)
 
 
+@pytest.mark.parametrize(("seconds", "rate"), [(0.02, r"\d\d\.\d\d steps/s"), (1.2, r"1\.2\d s/step")])
+def test_rates_read_well_whether_fast_or_slow(capsys, seconds, rate):
+    with progress_bar("Learning prompts", 3, "step") as bar:
+        for _ in range(1 if seconds > 1 else 3):
+            time.sleep(seconds)
+            bar.update()
+    assert re.search(rf"<[\d:?]+, +{rate}\]\n$", capsys.readouterr().err)
+
+
 def test_steps_of_unknown_length_in_a_log(capsys):
     with progress_bar("Labeling photos", unit="photo") as bar:
         bar.update(3)
@@ -134,6 +146,7 @@ def test_a_bar_on_a_terminal():
     last = next(line for line in re.split(r"[\r\n]+", shown) if "40/40" in line)
     assert re.match(r"Writing \[bold\]sentences: 100%\|█+\| 40/40 \[00:0\d<00:00, +[\d.]+ sentences/s\]", last), last
     assert re.search(r"Starting a server: 00:00", shown)
+    assert re.search(r"Slow: +50%\|[^|]+\| 1/2 \[00:01<00:01, +1\.5\d s/step\]", shown)
 
 
 def test_who_listens_hears_starts_ends_and_little_between(capsys):

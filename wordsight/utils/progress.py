@@ -66,7 +66,21 @@ def listening(callback: Listener) -> Iterator[None]:
         _listener = before
 
 
-class _ToldBar(tqdm):
+class _Worded:
+    """What bars that are drawn and those that are not have in common."""
+
+    @staticmethod
+    def format_meter(*args: Any, unit: str = "it", **options: Any) -> str:
+        """As tqdm has it, but "8.59 s/step" in place of "8.59s/ steps"."""
+        line = tqdm.format_meter(*args, unit=unit, **options)
+        return line.replace(f"s/{unit}", f" s/{unit.strip().removesuffix('s')}")
+
+
+class _DrawnBar(_Worded, drawn_tqdm):
+    """A bar on a terminal or in a notebook."""
+
+
+class _ToldBar(_Worded, tqdm):
     """A bar that is not drawn: a function is called with it instead."""
 
     def __init__(self, tell: Callable[[_ToldBar], None], **options: Any) -> None:
@@ -109,7 +123,7 @@ def progress_bar(
         bar = _ToldBar(lambda bar: listener(_progress_of(bar, unit)), mininterval=CALL_INTERVAL, **options)
     elif enabled and not is_quiet() and has_terminal():
         options |= {} if counted else {"bar_format": STEP}
-        bar = drawn_tqdm(leave=counted, dynamic_ncols=True, disable=False, **options)
+        bar = _DrawnBar(leave=counted, dynamic_ncols=True, disable=False, **options)
     elif enabled and not is_quiet() and counted:
         bar = _ToldBar(_print_line, mininterval=LOG_INTERVAL, **options)
     else:
@@ -132,7 +146,7 @@ def _progress_of(bar: _ToldBar, unit: str) -> Progress:
 def _print_line(bar: _ToldBar) -> None:
     """A line of a log: tqdm's, without the drawn bar; none at the start."""
     if bar.n > bar.initial:
-        line = tqdm.format_meter(**bar.format_dict | {"ncols": 0})
+        line = bar.format_meter(**bar.format_dict | {"ncols": 0})
         print(line, file=sys.stderr, flush=True)
 
 

@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 from PIL import Image
+from torch.nn.modules.module import register_module_forward_hook
 from typer.testing import CliRunner
 
 from tests.fixtures.photos import write_photos
@@ -98,6 +99,26 @@ def test_an_extended_model_can_be_extended(extended, tmp_path):
     texts = write_texts(tmp_path / "texts", [Category("tree")], sentences)
     again = extend_model(extended[1], texts, tmp_path / "model", epochs=1)
     assert again.config.category_names[-2:] == ["lorry", "tree"]
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("no", torch.float32), ("bf16", torch.bfloat16)])
+def test_the_text_encoder_computes_in_the_precision_that_is_asked_for(model_dir, new_texts, tmp_path, precision, dtype):
+    computed = set()
+
+    def note(module, inputs, output):
+        if isinstance(module, torch.nn.Linear) and output.requires_grad:  # on the way of the prompts
+            computed.add(output.dtype)
+
+    hook = register_module_forward_hook(note)
+    try:
+        model = extend_model(model_dir, new_texts, tmp_path / "model", epochs=1, mixed_precision=precision)
+    finally:
+        hook.remove()
+    assert computed == {dtype}
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+    assert (
+        json.loads((tmp_path / "model" / "training_log.json").read_text())["training"]["mixed_precision"] == precision
+    )
 
 
 def test_refusals(model_dir, new_texts, texts_dir, tmp_path):
