@@ -38,7 +38,9 @@ def test_version():
     assert wordsight("--version").stdout.strip() == __version__
 
 
-@pytest.mark.parametrize("command", [("describe",), ("train",), ("predict",), ("encoder", "build"), ("demo",)])
+@pytest.mark.parametrize(
+    "command", [("describe",), ("show",), ("train",), ("predict",), ("encoder", "build"), ("demo",)]
+)
 def test_help_teaches_with_an_example_and_is_light(command):
     code = (
         "import sys; from wordsight.cli import app; app(sys.argv[1:], standalone_mode=False); "
