@@ -146,9 +146,6 @@ def read_texts(source: Dataset | DatasetDict | Path | str, split: str = "train")
 
     Returns:
         How messages call the source, and the dataset.
-
-    Raises:
-        InvalidInputError: the source can't be read.
     """
     place, dataset, knowledge_path = open_source(source, split)
     if knowledge_path is not None and knowledge_of(dataset) is None:

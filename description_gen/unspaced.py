@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from .word_forms import MARKS
+from .tokens import MARKS
 
 HAN, HIRAGANA, KATAKANA = "\u3400-\u9fff\uf900-\ufaff", "\u3041-\u309f", "\u30a1-\u30fa\u30fc-\u30ff"
 # Particles and endings behind which a word in hiragana can begin; behind other letters it is part of a longer one.

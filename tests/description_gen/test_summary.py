@@ -10,8 +10,8 @@ from datasets import Dataset, DatasetDict
 from wordsight import label_texts, load_texts, texts_summary
 from wordsight.description_gen import Category, Knowledge
 from wordsight.description_gen.dataset import train_validation_split, with_dropped, with_knowledge
-from wordsight.description_gen.scripts import tokens
 from wordsight.description_gen.summary import TOP, count_repeats, distinct_2, percent
+from wordsight.description_gen.tokens import tokens
 from wordsight.utils.errors import InvalidInputError
 
 WRITTEN_BY_0_2_0 = Path(__file__).parent.parent / "data" / "texts-0.2.0"
