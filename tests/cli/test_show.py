@@ -11,8 +11,10 @@ from PIL import Image
 
 from tests.cli.test_cli import wordsight
 from tests.fixtures.llm import ScriptedLLM, good_answer
+from wordsight.cli.texts_table import print_summary
 from wordsight.description_gen import Category, Knowledge, load_texts, read_categories, texts_summary
 from wordsight.description_gen.dataset import with_dropped, with_knowledge
+from wordsight.description_gen.summary import CategorySummary, TextsSummary
 from wordsight.hub import Destination, push_texts
 
 WRITTEN_BY_0_2_0 = Path(__file__).parent.parent / "data" / "texts-0.2.0"
@@ -98,3 +100,12 @@ def test_describe_ends_with_the_table(names, tmp_path):
     assert [row[:2] for row in rows(result.stdout)] == [[c.name, str(c.sentences)] for c in summary.categories]
     assert f"Dropped: {summary.dropped_in_words}" in result.stdout
     assert result.stdout.endswith(f"{len(dataset)} sentences in {texts}\n")
+
+
+def test_names_and_answers_are_shown_as_they_are(capsys):
+    """Brackets and colons are no markup: a language model may write any."""
+    category = CategorySummary("cat [old]", 1, 1, 1.0, ["a room [/x] :cat:"], {"dog [red]": 0.5}, {})
+    print_summary(TextsSummary(1, "model[/b]", 1.0, 0.5, 0.0, None, [category]), "texts")
+    output = capsys.readouterr().out
+    assert rows(output) == [["cat [old]", "1", "100%", "a room [/x] :cat:", "dog [red] 0.50"]]
+    assert "model[/b]" in output

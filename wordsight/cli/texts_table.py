@@ -23,7 +23,7 @@ def print_summary(summary: TextsSummary, texts: str, all_categories: bool = Fals
         texts: how `wordsight show` is told which texts these are.
         all_categories: whether each of more than 24 categories has a line; else those with the fewest sentences have.
     """
-    console = Console()
+    console = Console(markup=False, emoji=False)  # names and answers are shown as they are: "[/x]", ":cat:"
     if not console.is_terminal:
         console.width = FILE_WIDTH
     shown = summary.categories
