@@ -12,6 +12,7 @@ help:  ## show this
 install:  ## make .venv with everything in it
 	@bash requirements/install.sh $(PYTHON)
 
+demo: export PREFETCH_LLM = 1
 demo: install  ## from category names to labelled photos, with no model hub
 	@$(BIN)/wordsight demo --out demo-output
 

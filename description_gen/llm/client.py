@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import warnings
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from wordsight.utils.errors import InvalidInputError, MissingDependencyError
 
-from .answers import NO_THINKING, Answer, AnswerCheck
+from .answers import NO_THINKING, Answer
+from .asker import Asker, Message
 from .server import LLMServerError
+from .server_features import FEATURES, Feature, guesses, reduced
 
 try:
     import openai
@@ -21,45 +23,64 @@ try:
 except ImportError as error:
     raise MissingDependencyError("Asking an LLM needs openai. Run `pip install 'wordsight[generate]'`.") from error
 
-Message = dict[str, str]
+__all__ = ["CONCURRENCY", "LLMClient", "Message"]
+
 R = TypeVar("R")
 
 RETRIES = 5  # with exponential back-off from 0.5 s to 8 s, by the openai package
 # As many as vLLM's server batches at once on a CPU by default; fewer can't fill its batches.
 CONCURRENCY = 128  # requests under way at once on each server
 TIMEOUT = 300.0  # seconds for one answer, waiting in the server's queue included
+REFUSALS = (openai.BadRequestError, openai.UnprocessableEntityError)
+
+
+class NoPromptScoresError(LLMServerError):
+    """A server does not tell how likely a text is."""
 
 
 class _Server:
     """One address: its connections, how many requests are under way, and whether it still answers."""
 
-    def __init__(self, base_url: str, api_key: str, concurrency: int) -> None:
-        self.base_url = base_url
+    def __init__(self, base_url: str, api_key: str, concurrency: int, say: Callable[[str], None]) -> None:
+        self.base_url, self.say = base_url, say
         self.openai = AsyncOpenAI(base_url=base_url, api_key=api_key, max_retries=RETRIES, timeout=TIMEOUT)
         self.slots = asyncio.Semaphore(concurrency)
         self.under_way = 0  # those that wait for a slot included
         self.answers = True
-        self.takes_template_kwargs = True  # until it refuses them
+        self.lacking: list[Feature] = []  # what it has refused
+        self.finding_out = asyncio.Lock()
 
     async def chat(self, **arguments: Any) -> Any:
-        """One chat completion with thinking turned off, or left as it is where the server refuses to be told."""
-        if self.takes_template_kwargs:
-            try:
-                return await self.openai.chat.completions.create(**arguments, extra_body=NO_THINKING)
-            except (openai.BadRequestError, openai.UnprocessableEntityError):
-                answer = await self.openai.chat.completions.create(**arguments)  # raises if that was not the reason
-            if self.takes_template_kwargs:  # of many requests at once, one says so
-                self.takes_template_kwargs = False
-                warnings.warn(
-                    f"{self.base_url} does not take chat_template_kwargs, by which thinking is turned off; going on "
-                    "without. If the model reasons before it answers, start the server with thinking off.",
-                    stacklevel=2,
-                )
-            return answer
-        return await self.openai.chat.completions.create(**arguments)
+        """One chat completion with thinking turned off, and without what the server does not take."""
+        known = [*self.lacking]
+        arguments["extra_body"] = NO_THINKING
+        try:
+            return await self._create(arguments, known)
+        except REFUSALS as error:
+            refusal = error
+        async with self.finding_out:  # of many requests at once, one does
+            if len(self.lacking) > len(known):
+                known = [*self.lacking]
+                with suppress(*REFUSALS):
+                    return await self._create(arguments, known)
+            for guess in guesses(arguments, known):
+                with suppress(*REFUSALS):
+                    answer = await self._create(arguments, [*known, *guess])
+                    self._leave_out(guess)
+                    return answer
+        raise refusal
+
+    async def _create(self, arguments: dict[str, Any], lacking: list[Feature]) -> Any:
+        return await self.openai.chat.completions.create(**reduced(arguments, lacking))
+
+    def _leave_out(self, features: list[Feature]) -> None:
+        self.lacking += features
+        for feature in FEATURES:
+            if feature in features:
+                self.say(f"{self.base_url} {feature.remark}")
 
 
-class LLMClient:
+class LLMClient(Asker):
     """An asynchronous client for one model, on one server or on several that share the requests.
 
     Each request goes to the server with the fewest under way. A server that stops answering is named in a warning, and
@@ -85,14 +106,15 @@ class LLMClient:
         concurrency: int = CONCURRENCY,
         send_seeds: bool = False,
     ) -> None:
+        super().__init__()
         key = api_key or os.environ.get("WORDSIGHT_API_KEY") or os.environ.get("OPENAI_API_KEY") or "none"
         # Each address once: a server given twice would get twice its share.
         addresses = [base_url] if isinstance(base_url, str) else list(dict.fromkeys(base_url))
         if not addresses:
             raise InvalidInputError("No server is named. Pass at least one base_url.")
-        self._servers = [_Server(address, key, concurrency) for address in addresses]
+        self._servers = [_Server(address, key, concurrency, self._say_once) for address in addresses]
         self._per_server, self._model, self._send_seeds = concurrency, model, send_seeds
-        self._checks = {"json": AnswerCheck(), "text": AnswerCheck()}
+        self._scores_prompts: bool | None = None
         # One line a request on INFO is no help among thousands.
         logging.getLogger("httpx").setLevel(logging.WARNING)
 
@@ -106,10 +128,8 @@ class LLMClient:
         """How many requests all servers that still answer take at once."""
         return self._per_server * len(self._living())
 
-    async def __aenter__(self) -> LLMClient:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
+    async def close(self) -> None:
+        """Closes all connections."""
         for server in self._servers:
             await server.openai.close()
 
@@ -165,44 +185,40 @@ class LLMClient:
                 model=model, messages=messages, temperature=temperature, max_tokens=max_tokens, **extra
             )
         )
-        answer = Answer.from_choice(completion.choices[0])
-        self._checks["text" if schema is None else "json"].add(answer, self.base_url)
-        return answer
+        return self._count(Answer.from_choice(completion.choices[0]), schema)
 
-    async def chat_json(self, messages: list[Message], *, attempts: int = 3, seed: int, **options: Any) -> Any | None:
-        """One answer as JSON; asked again with another seed when it is none, and None after the last attempt."""
-        for attempt in range(attempts):
-            answer = await self.chat(messages, seed=seed + attempt, **options)
+    async def scores_prompts(self) -> bool:
+        """Whether the servers tell how likely a text is; where not, a warning says what is off."""
+        if self._scores_prompts is None:
             try:
-                return json.loads(answer.text)
-            except ValueError:
-                continue
-        return None
-
-    def check_answers(self) -> None:
-        """Sees whether most answers so far are of use.
-
-        Raises:
-            WordsightError: they are not; says why and what to do.
-        """
-        for check in self._checks.values():
-            check.check(self.base_url)
+                await self.log_probability("A photo of a cat")
+                self._scores_prompts = True
+            except NoPromptScoresError as error:
+                self._scores_prompts = False
+                self._say_once(f"{error} What needs likelihoods is off: co-occurrence goes by the answers alone.")
+        return self._scores_prompts
 
     async def log_probability(self, text: str) -> float:
         """Natural logarithm of the probability of a text's tokens after the first.
 
         Raises:
-            LLMServerError: the server can't score prompts (vLLM can).
+            NoPromptScoresError: the server can't score prompts (vLLM can).
+            LLMServerError: no server answers any more.
         """
         model = await self.model()
-        answer = await self._guard(
-            lambda server: server.openai.completions.create(
-                model=model, prompt=text, max_tokens=1, temperature=0.0, extra_body={"prompt_logprobs": 0}
-            )
-        )
-        positions = getattr(answer.choices[0], "prompt_logprobs", None)
+
+        async def score(server: _Server) -> Any:
+            try:
+                return await server.openai.completions.create(
+                    model=model, prompt=text, max_tokens=1, temperature=0.0, extra_body={"prompt_logprobs": 0}
+                )
+            except (*REFUSALS, openai.NotFoundError):
+                return None
+
+        answer = await self._guard(score)
+        positions = getattr(answer.choices[0], "prompt_logprobs", None) if answer else None
         if positions is None:
-            raise LLMServerError(f"{self.base_url} does not score prompts (prompt_logprobs).")
+            raise NoPromptScoresError(f"{self.base_url} does not score prompts (prompt_logprobs).")
         # Beside the token itself (at prompt_logprobs=0, it alone) nothing is asked for; the first has no score.
         return sum(next(iter(position.values()))["logprob"] for position in positions if position)
 

