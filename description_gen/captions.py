@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -12,21 +13,21 @@ import yaml
 
 from .dataset import Knowledge
 from .llm.client import Message
+from .plausibility import FILLERS
 from .questions import Questions
 from .tokens import UNSPACED
 
 MAX_WORDS = 40
 MIN_WORDS = 3
 SIZES = (2, 3, 4)
-SIZE_PROBABILITIES = (0.5, 0.3, 0.2)
-# Half of a group's members are drawn evenly: sentences about categories that are rarely seen together keep a
-# category's prompt from standing for what it is usually seen with.
-EVEN_SHARE = 0.5
+SIZE_PROBABILITIES = (0.6, 0.3, 0.1)
+UNLIKELY_SHARE = 0.1
 # Half of the time a category goes by one of its synonyms: sentences vary more, and an ambiguous name ("remote") is
 # asked for in the sense that is meant ("remote control").
 SYNONYM_SHARE = 0.5
-PLAN_VERSION = 2  # counts up when the same number would make another request
-DEFAULT_SCENE = "outdoors"
+PLAN_VERSION = 3  # counts up when the same number would make another request
+ALTERNATIVES = re.compile(r"(\w+) or (\w+)")  # of which a photo shows one
+DETAILS = 2  # of a sentence about one category
 SENTENCE_END = re.compile(r"(?<=[.!?])[\"'\u201d]?\s")
 LEAD_IN = re.compile(r"^(?:caption|answer|description|photo|sentence)\s*:\s*", re.IGNORECASE)
 APOSTROPHES = str.maketrans(dict.fromkeys("\u2018\u2019\u02bc\uff07\u00b4`", "'"))
@@ -64,10 +65,11 @@ class DescriptionPlan:
     Args:
         knowledge: what the model said of the categories.
         questions: the questions.
+        unlikely_share: how many of a group's members are drawn evenly, not by how often they are seen together.
     """
 
-    def __init__(self, knowledge: Knowledge, questions: Questions) -> None:
-        self.knowledge, self.spec = knowledge, questions.descriptions
+    def __init__(self, knowledge: Knowledge, questions: Questions, unlikely_share: float = UNLIKELY_SHARE) -> None:
+        self.knowledge, self.spec, self.unlikely_share = knowledge, questions.descriptions, unlikely_share
         self.categories = knowledge.categories
         self.names = [category.name for category in knowledge.categories]
         number = {name: index for index, name in enumerate(self.names)}
@@ -83,25 +85,36 @@ class DescriptionPlan:
         anchor = (number // 2) % len(self.names)
         several = number % 2 == 1 and len(self.names) > 1
         asked = self._group(anchor, rng) if several else [anchor]
-        names = tuple(self.names[index] for index in asked)
-        scenes = self.knowledge.scenes.get(names[0]) or [DEFAULT_SCENE]
-        scene = scenes[rng.integers(len(scenes))]
-        attributes = self.knowledge.attributes.get(names[0]) or [f"a typical {self.categories[asked[0]].in_full}"]
-        attribute = attributes[rng.integers(len(attributes))]
         wording = self.spec.wordings[rng.integers(len(self.spec.wordings))]
-        spoken = [self._spoken(index, rng) for index in asked]
-        if several:
-            prefix, content = wording.multiple, self.spec.multiple.format(objects=", ".join(spoken), scene=scene)
-        else:
-            prefix, content = wording.single, self.spec.single.format(name=spoken[0], attribute=attribute, scene=scene)
+        content = self._about_several(asked, rng) if several else self._about_one(anchor, rng)
         return DescriptionRequest(
             number=number,
             kind="multiple" if several else "single",
-            asked=names,
-            messages=[*prefix, {"role": "user", "content": content}],
+            asked=tuple(self.names[index] for index in asked),
+            messages=[*(wording.multiple if several else wording.single), {"role": "user", "content": content}],
             temperature=self.spec.temperatures[rng.integers(len(self.spec.temperatures))],
             seed=int(rng.integers(2**31)),
         )
+
+    def _about_one(self, category: int, rng: np.random.Generator) -> str:
+        """The category, with two of: an attribute, a scene, a companion."""
+        name, known = self.names[category], self.knowledge
+        found = {"looks": known.attributes, "place": known.scenes, "companion": known.companions}
+        parts = [self.spec.parts["single"].format(name=self._spoken(category, rng))]
+        available = [detail for detail in found if found[detail].get(name)]
+        for index in sorted(rng.permutation(len(available))[:DETAILS]):
+            detail = available[index]
+            choices = found[detail][name]
+            choice = choices[rng.integers(len(choices))]
+            parts.append(self.spec.parts[detail].format(_one_of(choice, rng)))
+        return ". ".join(parts)
+
+    def _about_several(self, group: Sequence[int], rng: np.random.Generator) -> str:
+        """The categories, and a scene that suits as many of them as possible."""
+        parts = [self.spec.parts["multiple"].format(names=", ".join(self._spoken(index, rng) for index in group))]
+        if scenes := common_scenes([self.knowledge.scenes.get(self.names[index], []) for index in group]):
+            parts.append(self.spec.parts["place"].format(scenes[rng.integers(len(scenes))]))
+        return ". ".join(parts)
 
     def _spoken(self, index: int, rng: np.random.Generator) -> str:
         """What a category is called in a request."""
@@ -111,19 +124,49 @@ class DescriptionPlan:
         return category.in_full
 
     def _group(self, anchor: int, rng: np.random.Generator) -> list[int]:
-        """2 to 4 categories: the anchor, then others by how often they are seen with it, or evenly."""
+        """2 to 4 categories: the anchor, then others by how often they are seen with it and with each other.
+
+        Fewer where too few are ever seen with it, but at least 2.
+        """
         size = min(int(rng.choice(SIZES, p=SIZE_PROBABILITIES)), len(self.names))
         group = [anchor]
         while len(group) < size:
-            weights = np.ones(len(self.names))
-            if rng.random() >= EVEN_SHARE and self.co_occurrence[anchor].any():
-                weights = self.co_occurrence[anchor].copy()
+            together = self.co_occurrence[anchor] * self.co_occurrence[group].mean(axis=0)
+            unlikely = rng.random() < self.unlikely_share
+            weights = np.ones(len(self.names)) if unlikely else together
             weights[group] = 0
             if not weights.any():
+                if len(group) > 1:
+                    break
                 weights = np.ones(len(self.names))
                 weights[group] = 0
             group.append(int(rng.choice(len(self.names), p=weights / weights.sum())))
         return group
+
+
+def common_scenes(scenes: Sequence[Sequence[str]]) -> list[str]:
+    """The scenes that suit most members of a group, by the words that members' scenes share; else the first one's.
+
+    Args:
+        scenes: each member's scenes, the first member's first.
+
+    Example:
+        >>> common_scenes([["a sofa", "a kitchen table"], ["a kitchen"]])
+        ['a kitchen table', 'a kitchen']
+    """
+    words = [{word for scene in of for word in _content(scene)} for of in scenes]
+    suits = {scene: sum(bool(_content(scene) & known) for known in words) for of in scenes for scene in of}
+    most = max(suits.values(), default=0)
+    return [scene for scene, members in suits.items() if members == most] if most > 1 else list(scenes[0])
+
+
+def _content(scene: str) -> set[str]:
+    return {word for word in re.findall(r"\w+", scene.casefold()) if word not in FILLERS}
+
+
+def _one_of(phrase: str, rng: np.random.Generator) -> str:
+    """One of the alternatives in a phrase such as "red or green": a photo does not show both."""
+    return ALTERNATIVES.sub(lambda match: match[1 + int(rng.integers(2))], phrase)
 
 
 def clean_sentence(answer: str, complete: bool) -> tuple[str, str | None]:

@@ -11,16 +11,20 @@ from typing import TYPE_CHECKING, Literal
 from wordsight.utils.cache import cache_dir, fingerprint
 from wordsight.utils.errors import InvalidInputError
 
+from .captions import UNLIKELY_SHARE
 from .categories import Category, as_categories
+from .co_occurrence import CoOccurrence
 from .dataset import train_validation_split
-from .interview import CoOccurrence
+from .interview import FIND_KINDS
 from .llm.asking import run_async
 from .llm.catalog import catalog_model
 from .llm.client import CONCURRENCY
 from .llm.language_model import language_model
 from .llm.server import LLMServer, model_name
 from .questions import load_questions
-from .run import PROGRESS, Run, Settings, answers_path, drop
+from .run import PROGRESS, Run, answers_path, drop
+from .self_check import DROP_SHARE, MAX_DROP_SHARE
+from .settings import Settings
 from .store import recorded_settings
 
 if TYPE_CHECKING:
@@ -41,7 +45,10 @@ def generate_texts(
     sentences: int | None = None,
     seed: int = 0,
     concurrency: int = CONCURRENCY,
+    attribute_kinds: Sequence[str] | Literal["find"] | None = None,
     co_occurrence: Literal["auto"] | CoOccurrence = "auto",
+    unlikely_share: float = UNLIKELY_SHARE,
+    drop_share: float = DROP_SHARE,
     overwrite: bool = False,
     quiet: bool = False,
 ) -> DatasetDict:
@@ -64,8 +71,15 @@ def generate_texts(
         sentences: how many usable sentences to write; by default 50 a category, and at least 2,000.
         seed: seed of questions, sampling and split.
         concurrency: requests under way at once on each server.
+        attribute_kinds: the kinds of attribute to ask for ("color", "parts", ...); by default those that are shipped in
+            `questions.yaml`. "find" lets the model choose them for these categories.
         co_occurrence: how to find which categories are seen together: by the model's "answers", by "likelihood" or by
-            the mean of "both"; "auto" takes both for the small models from PyPI and the answers of a larger one.
+            the mean of "both"; "auto" takes the likelihood where wordsight starts the server and there are at most 150
+            categories, and answers elsewhere.
+        unlikely_share: in sentences about several categories, how many of them are drawn evenly instead of by how often
+            they are seen together, in [0, 1].
+        drop_share: how many sentences to drop, in [0, 1): of each kind those that the model itself finds least likely
+            given what was asked. 0 where the server gives no log-probabilities.
         overwrite: whether to remove what is in `out` first.
         quiet: whether to hide progress bars.
 
@@ -90,11 +104,22 @@ def generate_texts(
     _check(llm, base_urls, (tensor_parallel_size, data_parallel_size))
     model = "" if base_urls else str(language_model(llm or (None if overwrite else earlier_model(out)), not quiet))
     if co_occurrence == "auto":
-        small = catalog_model(model_name(model)) is not None and len(known) <= MAX_SCORED_CATEGORIES
-        co_occurrence = "both" if small else "answers"
+        scores = not base_urls and len(known) <= MAX_SCORED_CATEGORIES  # not every server scores prompts
+        co_occurrence = "likelihood" if scores else "answers"
     if sentences is None:
         sentences = max(MIN_SENTENCES, SENTENCES_PER_CATEGORY * len(known))
-    settings = Settings(known, load_questions(), sentences, seed, concurrency, co_occurrence, not quiet)
+    settings = Settings(
+        known,
+        load_questions(),
+        sentences,
+        seed,
+        concurrency,
+        co_occurrence,
+        not quiet,
+        _kinds(attribute_kinds),
+        _share("unlikely_share", unlikely_share, 1.0),
+        _share("drop_share", drop_share, MAX_DROP_SHARE),
+    )
     out = _cached(settings, model_name(model), base_urls) if out is None else Path(out)
     run = Run(settings, out)
     if overwrite:
@@ -117,6 +142,24 @@ def _check(llm: str | Path | None, base_urls: list[str], parallel_sizes: tuple[i
             f"{base_urls[0]} is running already, and --tensor-parallel-size and --data-parallel-size are for a server "
             "that wordsight starts. Pass them to that server instead."
         )
+
+
+def _kinds(kinds: Sequence[str] | str | None) -> list[str] | str | None:
+    """The kinds of attribute as settings hold them."""
+    if kinds is None or kinds == FIND_KINDS:
+        return kinds
+    listed = [kind.strip() for kind in kinds] if not isinstance(kinds, str) else []
+    if not listed or not all(listed) or len(set(listed)) < len(listed):
+        raise InvalidInputError(
+            f"attribute_kinds is {kinds!r}. Pass different names, such as ['color', 'parts'], or {FIND_KINDS!r}."
+        )
+    return listed
+
+
+def _share(name: str, share: float, most: float) -> float:
+    if not 0 <= share <= most:
+        raise InvalidInputError(f"{name} is {share}; allowed are 0 to {most}.")
+    return float(share)
 
 
 def earlier_model(out: Path | str | None) -> str | None:

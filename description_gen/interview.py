@@ -3,26 +3,44 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from wordsight.utils.progress import progress_bar
 
 from .categories import Category
+from .co_occurrence import CoOccurrence, Weights, answered_weights, likelihood_texts, likelihood_weights, ranked
 from .knowledge import Knowledge
 from .llm.asker import Asker
 from .llm.asking import ask_all
-from .questions import JsonQuestion, Questions
+from .plausibility import names_itself, usable_items, usable_values
+from .questions import ListQuestion, Questions
 from .store import AnswerStore
 
 MAX_CANDIDATES = 100  # of a question, so that it fits a small model's context
-CoOccurrence = Literal["answers", "likelihood", "both"]
-# Keys in the store, as earlier versions wrote them.
-ATTRIBUTES, SCENES, CO_OCCURRENCE = "attributes", "scenes", "company"
-SAID = {ATTRIBUTES: "attributes", SCENES: "scenes", CO_OCCURRENCE: "co-occurring categories"}
+# Keys in the store.
+KINDS, ATTRIBUTES, SCENES, COMPANIONS, TOGETHER = "kinds", "attributes", "scenes", "companions", "co_occurrence"
+SAID = {
+    KINDS: "kinds of attribute",
+    ATTRIBUTES: "attributes",
+    SCENES: "scenes",
+    COMPANIONS: "companions",
+    TOGETHER: "co-occurring categories",
+}
+FIND_KINDS = "find"  # in place of kinds: the model is asked
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One question: of which sort, about which category, for which time."""
+
+    sort: str
+    number: int
+    key: str
+    round: int = 0
 
 
 @dataclass(frozen=True)
@@ -35,6 +53,7 @@ class Interview:
         client: the model.
         store: answers so far; grows.
         seed: seed of shuffling and sampling.
+        kinds: kinds of attribute to ask for; by default those of the questions, and the model's own for "find".
         progress: whether to show progress bars.
     """
 
@@ -43,6 +62,7 @@ class Interview:
     client: Asker
     store: AnswerStore
     seed: int
+    kinds: Sequence[str] | str | None = None
     progress: bool = True
 
     @property
@@ -54,106 +74,154 @@ class Interview:
         """Asks what is not in the store yet, and puts all answers together.
 
         Args:
-            co_occurrence: how to find what is seen together: by the model's "answers" (good for large models), by
-                "likelihood" (for small ones, whose choices from a list depend on its order), or by the mean of "both".
+            co_occurrence: how to find what is seen together: by the model's "answers", by "likelihood", or by the mean
+                of "both".
         """
-        names = self.names
-        alone = len(names) == 1
-        await self._ask_lists(with_others=co_occurrence != "likelihood" and not alone)
-        weights = np.zeros((len(names), len(names)))
-        if co_occurrence != "answers" and not alone:
-            weights += await self._likelihood_weights()
-        if co_occurrence != "likelihood":
-            weights += self._answered_weights()
-        if co_occurrence == "both":
-            weights /= 2
-        answers = self.store.answers
+        kinds = await self._kinds()
+        alone = len(self.categories) == 1
+        await self._ask_all(kinds, with_others=co_occurrence != "likelihood" and not alone)
+        weights = await self._weights(co_occurrence)
+        answers, values = self.store.answers, {}
+        for category in self.categories:
+            known = answers[f"{ATTRIBUTES}/{category.name}"]
+            values[category.name] = {kind: known[kind] for kind in kinds if kind in known}
+        phrase = self.questions.attributes.phrase
         return Knowledge(
             categories=self.categories,
             model=await self.client.model(),
             seed=self.seed,
-            attributes={name: answers[f"{ATTRIBUTES}/{name}"] for name in names},
-            scenes={name: answers[f"{SCENES}/{name}"] for name in names},
-            co_occurrence={name: _ranked(names, row) for name, row in zip(names, weights, strict=True)},
+            attributes={name: [phrase(kind, value) for kind, value in of.items()] for name, of in values.items()},
+            attribute_values=values,
+            scenes={name: answers[f"{SCENES}/{name}"] for name in self.names},
+            companions={name: answers[f"{COMPANIONS}/{name}"] for name in self.names},
+            co_occurrence=ranked(self.names, weights),
         )
 
-    async def _ask_lists(self, with_others: bool) -> None:
-        """The questions whose answers are lists."""
-        kinds = {ATTRIBUTES: self.questions.attributes, SCENES: self.questions.scenes}
-        if with_others:
-            kinds[CO_OCCURRENCE] = self.questions.co_occurrence
-        todo = [(kind, name) for kind in kinds for name in self.names if f"{kind}/{name}" not in self.store]
-        total = len(kinds) * len(self.names)
-        with progress_bar("Asking about categories", total, "answer", self.progress, total - len(todo)) as bar:
+    async def _kinds(self) -> list[str]:
+        """The kinds of attribute to ask for."""
+        if self.kinds is None:
+            return self.questions.kinds
+        if self.kinds != FIND_KINDS:
+            return list(self.kinds)
+        if KINDS not in self.store:
+            question = self.questions.find_kinds
+            things = ", ".join(category.in_full for category in self.categories[:MAX_CANDIDATES])
+            items = await self._list_answer(question, Ask(KINDS, 0, KINDS), question.schema(), things=things)
+            # One word each: what is longer is a value, not a kind.
+            self.store.put(KINDS, [kind.casefold() for kind in usable_items(items, [], ()) if kind.isalpha()])
+        return self.store.answers[KINDS] or self.questions.kinds
 
-            async def ask(item: tuple[str, str]) -> None:
-                kind, name = item
-                await self._ask_list(kind, kinds[kind], name)
+    async def _ask_all(self, kinds: list[str], with_others: bool) -> None:
+        """All questions about single categories."""
+        asks = [
+            Ask(sort, number, f"{sort}/{name}")
+            for sort in (ATTRIBUTES, SCENES, COMPANIONS)
+            for number, name in enumerate(self.names)
+        ]
+        if with_others:
+            asks += [
+                Ask(TOGETHER, number, f"{TOGETHER}/{name}/{turn}", turn)
+                for number, name in enumerate(self.names)
+                for turn in range(self.questions.co_occurrence.rounds)
+            ]
+        todo = [ask for ask in asks if ask.key not in self.store]
+        with progress_bar("Asking about categories", len(asks), "answer", self.progress, len(asks) - len(todo)) as bar:
+
+            async def answer(ask: Ask) -> None:
+                if ask.sort == ATTRIBUTES:
+                    await self._ask_values(ask, kinds)
+                elif ask.sort == TOGETHER:
+                    await self._ask_choice(ask)
+                else:
+                    await self._ask_list(ask)
                 bar.update()
 
-            await ask_all(todo, ask, self.client.concurrency)
+            await ask_all(todo, answer, self.client.concurrency)
 
-    async def _ask_list(self, kind: str, question: JsonQuestion, name: str) -> None:
-        number = self.names.index(name)
-        # Shuffled for each question: small models favor what stands first.
-        others = [other for other in self.names if other != name]
-        shuffled = [others[i] for i in np.random.default_rng([self.seed, number]).permutation(len(others))]
-        shuffled = shuffled[:MAX_CANDIDATES]
-        in_full = {category.name: category.in_full for category in self.categories}
+    async def _ask_values(self, ask: Ask, kinds: list[str]) -> None:
+        question, category = self.questions.attributes, self.categories[ask.number]
         answer = await self.client.chat_json(
-            question.messages(name=in_full[name], candidates=", ".join(in_full[other] for other in shuffled)),
-            seed=self.seed + number,
+            question.messages(kinds, name=category.in_full),
+            seed=self.seed + ask.number,
             temperature=question.temperature,
             max_tokens=question.max_tokens,
-            schema=question.schema(shuffled if kind == CO_OCCURRENCE else None),
+            schema=question.schema(kinds),
         )
-        items = _strings(answer, question.key)
-        if items is None:
-            warnings.warn(
-                f"The model's answers about {SAID[kind]} of {name!r} are not valid JSON, after several tries; going on "
-                "without them.",
-                stacklevel=2,
-            )
-        self.store.put(f"{kind}/{name}", _usable(items or [], name, question))
+        if not isinstance(answer, dict):
+            self._warn(ask)
+            answer = {}
+        values = {kind: value for kind in kinds if isinstance(value := answer.get(kind), str)}
+        self.store.put(ask.key, usable_values(values, category.all_names, question.example_values()))
 
-    def _answered_weights(self) -> NDArray[np.float64]:
-        """Weights (K, K): 1 where the model names j when it is asked what is seen with i."""
-        weights = np.zeros((len(self.names), len(self.names)))
-        for i, name in enumerate(self.names):
-            for other in self.store.answers.get(f"{CO_OCCURRENCE}/{name}", []):
-                if other in self.names and other != name:
-                    weights[i, self.names.index(other)] += 1
-        return weights
+    async def _ask_list(self, ask: Ask) -> None:
+        question = self.questions.scenes if ask.sort == SCENES else self.questions.companions
+        category = self.categories[ask.number]
+        items = await self._list_answer(question, ask, question.schema(), name=category.in_full)
+        usable = usable_items(items, category.all_names, question.example_items)
+        others = [item for item in usable if not names_itself(item, category.all_names)]
+        # "A train station" may be the best of the places, but "a train wheel" is no companion of a train.
+        self.store.put(ask.key, others or (usable[:1] if ask.sort == SCENES else []))
 
-    async def _likelihood_weights(self) -> NDArray[np.float64]:
-        """Weights (K, K) from pointwise mutual information under the language model (Church and Hanks, 1990).
+    async def _ask_choice(self, ask: Ask) -> None:
+        """Which of the other categories are seen with one, from a list in an order of its own."""
+        question, category = self.questions.co_occurrence, self.categories[ask.number]
+        others = [other for other in self.names if other != category.name]
+        order = np.random.default_rng([self.seed, ask.number, ask.round]).permutation(len(others))
+        shuffled = [others[i] for i in order][:MAX_CANDIDATES]
+        in_full = {category.name: category.in_full for category in self.categories}
+        items = await self._list_answer(
+            question,
+            ask,
+            question.schema(shuffled),
+            name=category.in_full,
+            candidates=", ".join(in_full[other] for other in shuffled),
+        )
+        self.store.put(ask.key, list(dict.fromkeys(items)))
 
-        pmi_ij = log p("... {i} and a {j}") - log p("... {i} and a") - (log p("... {j}") - log p("..."))
+    async def _list_answer(self, question: ListQuestion, ask: Ask, schema: dict[str, Any], **values: str) -> list[str]:
+        answer = await self.client.chat_json(
+            question.messages(**values),
+            seed=self.seed + ask.number + ask.round * len(self.categories),
+            temperature=question.temperature,
+            max_tokens=question.max_tokens,
+            schema=schema,
+        )
+        items = answer.get(question.key) if isinstance(answer, dict) else None
+        if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+            self._warn(ask)
+            return []
+        return items
 
-        They are each row's pmi, standardized: 0 at its mean and below, 1 from two standard deviations on.
-        """
-        templates = self.questions.likelihood
-        baseline = templates["baseline"]
-        continuations = [templates["continuation"].format(other=category.in_full) for category in self.categories]
-        conditions = [templates["condition"].format(name=category.in_full) for category in self.categories]
-        texts = [baseline, *conditions, *(baseline + c for c in continuations)]
-        texts += [text + c for i, text in enumerate(conditions) for j, c in enumerate(continuations) if i != j]
-        await self._score(list(dict.fromkeys(texts)))
+    def _warn(self, ask: Ask) -> None:
+        of = "" if ask.sort == KINDS else f" of {self.names[ask.number]!r}"
+        warnings.warn(
+            f"The model's answers about {SAID[ask.sort]}{of} are not valid JSON, after several tries; going on without "
+            "them.",
+            stacklevel=2,
+        )
 
-        def log_p(text: str) -> float:
-            return float(self.store.answers[f"likelihood/{text}"])
-
-        apart = np.array([log_p(baseline + continuation) - log_p(baseline) for continuation in continuations])
-        weights = np.zeros((len(self.names), len(self.names)))
-        for i, text in enumerate(conditions):
-            others = [j for j in range(len(self.names)) if j != i]
-            together = np.array([log_p(text + continuations[j]) - log_p(text) for j in others])
-            pmi = together - apart[others]
-            weights[i, others] = ((pmi - pmi.mean()) / (2 * (pmi.std() or 1.0))).clip(0, 1)
+    async def _weights(self, co_occurrence: CoOccurrence) -> Weights:
+        """Weights (K, K) of categories seen together, in the way that is asked for."""
+        found = []
+        if len(self.categories) == 1:
+            return np.zeros((1, 1))
+        if co_occurrence != "answers":
+            names = [category.in_full for category in self.categories]
+            texts = likelihood_texts(names, self.questions.likelihood)
+            await self._score([text for i, row in enumerate(texts) for j, text in enumerate(row) if i != j])
+            scores = self.store.answers
+            pairs = [[scores.get(f"likelihood/{text}", 0.0) for text in row] for row in texts]
+            found.append(likelihood_weights(np.array(pairs)))
+        if co_occurrence != "likelihood":
+            turns = range(self.questions.co_occurrence.rounds)
+            said = {name: [self.store.answers[f"{TOGETHER}/{name}/{turn}"] for turn in turns] for name in self.names}
+            found.append(answered_weights(self.names, said))
+        weights: Weights = np.mean(found, axis=0)
         return weights
 
     async def _score(self, texts: list[str]) -> None:
         """Puts the texts' log-probabilities into the store."""
+        texts = list(dict.fromkeys(texts))
         todo = [text for text in texts if f"likelihood/{text}" not in self.store]
         initial = len(texts) - len(todo)
         with progress_bar("Scoring pairs of categories", len(texts), "pair", self.progress, initial) as bar:
@@ -163,30 +231,3 @@ class Interview:
                 bar.update()
 
             await ask_all(todo, score, self.client.concurrency)
-
-
-def _ranked(names: list[str], weights: NDArray[np.float64]) -> dict[str, float]:
-    """The others with their weights, the largest first."""
-    order = np.argsort(-weights, kind="stable")
-    return {names[j]: round(float(weights[j]), 4) for j in order if weights[j] > 0}
-
-
-def _usable(items: list[str], name: str, question: JsonQuestion) -> list[str]:
-    """The items that say something: each once, none that is the name alone, stutters, or repeats an example.
-
-    Small models copy their examples; a large one rarely says just what an example says of another thing.
-    """
-
-    def says_something(item: str) -> bool:
-        words = item.casefold().split()
-        return item.casefold() not in {name.casefold(), *question.example_items} and len(words) == len(set(words))
-
-    return [item for item in dict.fromkeys(items) if says_something(item)]
-
-
-def _strings(answer: Any, key: str) -> list[str] | None:
-    """The list under the key, when it is one of strings."""
-    items = answer.get(key) if isinstance(answer, dict) else None
-    if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
-        return None
-    return [" ".join(item.split()) for item in items if item.strip()]

@@ -11,7 +11,7 @@ from wordsight.utils.errors import InvalidInputError
 
 from .categories import Category
 
-FORMAT_VERSION = 1  # of knowledge.json
+FORMAT_VERSION = 2  # of knowledge.json; 1 had no attribute_values and no companions
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,10 @@ class Knowledge:
         categories: the categories, in the order of the labels.
         model: the language model.
         seed: seed of the questions and of sampling.
-        attributes: name -> visible attributes.
+        attributes: name -> visible attributes, as phrases ("made of wax").
+        attribute_values: name -> kind of attribute -> value ("material" -> "wax"); what `attributes` was made from.
         scenes: name -> the places where it is seen.
+        companions: name -> what else is in such photos, whether a category or not.
         co_occurrence: name -> other name -> how often both are in the same photo, in [0, 1]; absent means 0.
 
     Example:
@@ -39,6 +41,8 @@ class Knowledge:
     attributes: dict[str, list[str]] = field(default_factory=dict)
     scenes: dict[str, list[str]] = field(default_factory=dict)
     co_occurrence: dict[str, dict[str, float]] = field(default_factory=dict)
+    attribute_values: dict[str, dict[str, str]] = field(default_factory=dict)
+    companions: dict[str, list[str]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The content of `knowledge.json`."""
@@ -48,7 +52,9 @@ class Knowledge:
             "seed": self.seed,
             "categories": [category.to_dict() for category in self.categories],
             "attributes": self.attributes,
+            "attribute_values": self.attribute_values,
             "scenes": self.scenes,
+            "companions": self.companions,
             "co_occurrence": self.co_occurrence,
         }
 
@@ -57,7 +63,8 @@ class Knowledge:
         """The reverse of `to_dict`."""
         fields = ("model", "seed", "attributes", "scenes", "co_occurrence")
         categories = [Category.from_dict(category) for category in content["categories"]]
-        return cls(categories=categories, **{name: content[name] for name in fields})
+        newer = {name: content.get(name, {}) for name in ("attribute_values", "companions")}
+        return cls(categories=categories, **{name: content[name] for name in fields}, **newer)
 
     def save(self, path: Path) -> None:
         """Writes `knowledge.json`, whole or not at all."""

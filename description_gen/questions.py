@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -14,10 +15,12 @@ from wordsight.utils.cache import fingerprint
 
 from .llm.client import Message
 
+MAX_ITEM_LENGTH = 60  # characters of a phrase
+
 
 @dataclass(frozen=True)
-class JsonQuestion:
-    """A question about one category whose answer is a list of strings under one key.
+class ListQuestion:
+    """A question whose answer is a list of strings under one key.
 
     Attributes:
         key: the key.
@@ -26,6 +29,7 @@ class JsonQuestion:
         temperature: of sampling.
         max_tokens: the longest answer.
         items: the least and the most items of the list.
+        rounds: how many times it is asked.
         example_items: the items of the examples' answers, in lower case.
     """
 
@@ -35,7 +39,13 @@ class JsonQuestion:
     temperature: float
     max_tokens: int
     items: tuple[int, int]
+    rounds: int
     example_items: frozenset[str]
+
+    @property
+    def system(self) -> str:
+        """The system line."""
+        return self.prefix[0]["content"]
 
     def messages(self, **values: str) -> list[Message]:
         """The whole conversation."""
@@ -43,17 +53,56 @@ class JsonQuestion:
 
     def schema(self, choices: list[str] | None = None) -> dict[str, Any]:
         """JSON schema of the answer; with choices, the items are among them, each once at most."""
-        item: dict[str, Any] = {"enum": choices} if choices else {"type": "string", "minLength": 3, "maxLength": 60}
+        item: dict[str, Any] = (
+            {"enum": choices} if choices else {"type": "string", "minLength": 3, "maxLength": MAX_ITEM_LENGTH}
+        )
         least, most = self.items
         if choices:
             least, most = min(least, len(choices)), min(most, len(choices))
-        array = {"type": "array", "items": item, "minItems": least, "maxItems": most}
-        return {
-            "type": "object",
-            "properties": {self.key: array},
-            "required": [self.key],
-            "additionalProperties": False,
-        }
+        return _object({self.key: {"type": "array", "items": item, "minItems": least, "maxItems": most}})
+
+
+@dataclass(frozen=True)
+class ValuesQuestion:
+    """A question about one category whose answer has a string for each kind of attribute.
+
+    Attributes:
+        system: the system line.
+        examples: things, with the value of each kind.
+        question: the question, with a placeholder.
+        temperature: of sampling.
+        max_tokens: the longest answer.
+        patterns: the shipped kinds, with how a value of each reads as a phrase.
+    """
+
+    system: str
+    examples: list[tuple[str, dict[str, str]]]
+    question: str
+    temperature: float
+    max_tokens: int
+    patterns: dict[str, str]
+
+    def messages(self, kinds: Sequence[str], **values: str) -> list[Message]:
+        """The whole conversation; kinds that the examples don't know are asked for by the schema alone."""
+        examples = [
+            {"user": user, "answer": {kind: known[kind] for kind in kinds if kind in known}}
+            for user, known in self.examples
+        ]
+        shown = [example for example in examples if example["answer"]]
+        return [*_prefix(self.system, shown), {"role": "user", "content": self.question.format(**values)}]
+
+    def schema(self, kinds: Sequence[str]) -> dict[str, Any]:
+        """JSON schema of the answer."""
+        return _object({kind: {"type": "string", "maxLength": MAX_ITEM_LENGTH} for kind in kinds})
+
+    def example_values(self) -> frozenset[str]:
+        """The examples' values, in lower case."""
+        return frozenset(value.casefold() for _, known in self.examples for value in known.values() if value)
+
+    def phrase(self, kind: str, value: str) -> str:
+        """A value as it reads by itself: "made of wax" for the material wax."""
+        before, after = self.patterns.get(kind, "{}").split("{}")
+        return value if before and value.startswith(before) else f"{before}{value}{after}"
 
 
 @dataclass(frozen=True)
@@ -67,13 +116,19 @@ class Wording:
 
 @dataclass(frozen=True)
 class DescriptionQuestions:
-    """How descriptions are asked for."""
+    """How descriptions are asked for.
+
+    Attributes:
+        wordings: asked in turn.
+        temperatures: of sampling, in turn.
+        max_tokens: the longest answer.
+        parts: what a request consists of, by name: single, multiple, looks, place, companion.
+    """
 
     wordings: list[Wording]
     temperatures: list[float]
     max_tokens: int
-    single: str
-    multiple: str
+    parts: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -81,18 +136,27 @@ class Questions:
     """All questions.
 
     Attributes:
-        attributes, scenes, co_occurrence: rounds 1 and 2.
-        likelihood: texts whose probabilities say what is seen together.
-        descriptions: round 3.
+        find_kinds: which kinds of attribute tell the categories apart.
+        attributes: a category's value of each kind.
+        scenes, companions, co_occurrence: where it is seen, with what, and with which other categories.
+        likelihood: a text about two categories, whose probability says whether they are seen together.
+        descriptions: the sentences.
         fingerprint: a hash of the file, so that answers to other questions are not taken for these.
     """
 
-    attributes: JsonQuestion
-    scenes: JsonQuestion
-    co_occurrence: JsonQuestion
-    likelihood: dict[str, str]
+    find_kinds: ListQuestion
+    attributes: ValuesQuestion
+    scenes: ListQuestion
+    companions: ListQuestion
+    co_occurrence: ListQuestion
+    likelihood: str
     descriptions: DescriptionQuestions
     fingerprint: str
+
+    @property
+    def kinds(self) -> list[str]:
+        """The kinds of attribute that are shipped."""
+        return list(self.attributes.patterns)
 
 
 @cache
@@ -100,7 +164,41 @@ def load_questions() -> Questions:
     """The questions that are shipped."""
     content = (files(__package__) / "questions.yaml").read_bytes()
     data = yaml.safe_load(content)
-    spec = data["descriptions"]
+    return Questions(
+        **{kind: _list_question(data[kind]) for kind in ("find_kinds", "scenes", "companions", "co_occurrence")},
+        attributes=_values_question(data["attributes"], data["kinds"]),
+        likelihood=data["likelihood"],
+        descriptions=_descriptions(data["descriptions"]),
+        fingerprint=fingerprint(content),
+    )
+
+
+def _list_question(spec: dict[str, Any]) -> ListQuestion:
+    (key,) = spec["examples"][0]["answer"]
+    return ListQuestion(
+        key,
+        _prefix(spec["system"], spec["examples"]),
+        spec["question"],
+        spec["temperature"],
+        spec["max_tokens"],
+        tuple(spec["items"]),
+        spec.get("rounds", 1),
+        frozenset(item.casefold() for example in spec["examples"] for item in example["answer"][key]),
+    )
+
+
+def _values_question(spec: dict[str, Any], patterns: dict[str, str]) -> ValuesQuestion:
+    return ValuesQuestion(
+        spec["system"],
+        [(example["user"], example["answer"]) for example in spec["examples"]],
+        spec["question"],
+        spec["temperature"],
+        spec["max_tokens"],
+        patterns,
+    )
+
+
+def _descriptions(spec: dict[str, Any]) -> DescriptionQuestions:
     wordings = [
         Wording(
             name=wording["name"],
@@ -109,35 +207,23 @@ def load_questions() -> Questions:
         )
         for wording in spec["wordings"]
     ]
-    return Questions(
-        attributes=_json_question(data["attributes"]),
-        scenes=_json_question(data["scenes"]),
-        co_occurrence=_json_question(data["company"]),  # the file keeps its bytes: answers on disk belong to its hash
-        likelihood=data["likelihood"],
-        descriptions=DescriptionQuestions(
-            wordings, spec["temperatures"], spec["max_tokens"], spec["single"], spec["multiple"]
-        ),
-        fingerprint=fingerprint(content),
-    )
+    parts = {part: spec[part] for part in ("single", "multiple", "looks", "place", "companion")}
+    return DescriptionQuestions(wordings, spec["temperatures"], spec["max_tokens"], parts)
 
 
-def _json_question(spec: dict[str, Any]) -> JsonQuestion:
-    (key,) = spec["examples"][0]["answer"]
-    return JsonQuestion(
-        key,
-        _prefix(spec["system"], spec["examples"]),
-        spec["question"],
-        spec["temperature"],
-        spec["max_tokens"],
-        tuple(spec["items"]),
-        frozenset(item.casefold() for example in spec["examples"] for item in example["answer"][key]),
-    )
-
-
-def _prefix(system: str, examples: list[dict[str, Any]]) -> list[Message]:
+def _prefix(system: str, examples: Sequence[dict[str, Any]]) -> list[Message]:
     messages = [{"role": "system", "content": system}]
     for example in examples:
         answer = example["answer"]
         messages.append({"role": "user", "content": example["user"]})
         messages.append({"role": "assistant", "content": answer if isinstance(answer, str) else json.dumps(answer)})
     return messages
+
+
+def _object(properties: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }

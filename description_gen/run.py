@@ -7,7 +7,6 @@ import warnings
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,16 +16,16 @@ from wordsight.utils.errors import InvalidInputError, writing
 from wordsight.utils.files import KNOWLEDGE
 from wordsight.utils.progress import no_datasets_bars, progress_bar
 
-from .captions import PLAN_VERSION, DescriptionPlan, DescriptionRequest, clean_sentence, fold
-from .categories import Category
+from .captions import DescriptionPlan, DescriptionRequest, clean_sentence, fold
 from .dataset import PUBLISHED, Knowledge, load_texts, with_dropped, with_knowledge
-from .interview import CoOccurrence, Interview
+from .interview import Interview
 from .labeling import SentenceLabeler
 from .llm.asker import Asker
 from .llm.asking import ask_all
 from .llm.client import LLMClient
 from .llm.server import LLMServer, model_name
-from .questions import Questions
+from .self_check import NO_SELF_CHECK, doubtful, whole_blocks
+from .settings import Settings
 from .store import AGAIN, AnswerStore
 
 if TYPE_CHECKING:
@@ -36,48 +35,6 @@ PROGRESS = ".progress"  # folder for answers and the server's log
 MAX_REQUESTS_PER_SENTENCE = 4
 Usable = tuple[list[dict[str, Any]], dict[str, int]]  # rows of sentences, and how many were dropped by reason
 FIRST_SHARE, LEAST_SHARE = 0.9, 0.25  # of usable sentences: expected before the first answer, and at the least
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a run is asked for.
-
-    Attributes:
-        categories: the K categories.
-        questions: the questions.
-        sentences: how many usable sentences are wanted.
-        seed: seed of questions and sampling.
-        concurrency: requests under way at once on each server.
-        co_occurrence: how to find which categories are seen together.
-        progress: whether to show progress bars.
-    """
-
-    categories: list[Category]
-    questions: Questions
-    sentences: int
-    seed: int
-    concurrency: int
-    co_occurrence: CoOccurrence
-    progress: bool
-
-    def identity(self, model: str) -> dict[str, Any]:
-        """What must be the same for answers on disk to be used again."""
-        return {
-            "categories": [
-                # As earlier versions wrote it where there are no descriptions.
-                [
-                    category.name,
-                    *category.synonyms,
-                    *([{"description": said}] if (said := category.description) else []),
-                ]
-                for category in self.categories
-            ],
-            "model": model,
-            "seed": self.seed,
-            "questions": self.questions.fingerprint,
-            "plan": PLAN_VERSION,
-            "co_occurrence": self.co_occurrence,
-        }
 
 
 class Run:
@@ -107,10 +64,17 @@ class Run:
             if co_occurrence != "answers" and len(settings.categories) > 1 and not await client.scores_prompts():
                 co_occurrence = "answers"
             interview = Interview(
-                settings.categories, settings.questions, client, store, settings.seed, settings.progress
+                settings.categories,
+                settings.questions,
+                client,
+                store,
+                settings.seed,
+                settings.kinds,
+                settings.progress,
             )
             knowledge = await interview.knowledge(co_occurrence)
-            rows, dropped = await self._describe(DescriptionPlan(knowledge, settings.questions), client, store)
+            plan = DescriptionPlan(knowledge, settings.questions, settings.unlikely_share)
+            rows, dropped = await self._describe(plan, client, store)
         return self._save(rows, dropped, knowledge)
 
     def _client(self, servers: Sequence[str] | LLMServer) -> Asker:
@@ -132,13 +96,21 @@ class Run:
 
     async def _describe(self, plan: DescriptionPlan, client: Asker, store: AnswerStore) -> Usable:
         """Asks until enough sentences are usable, a bounded number of times."""
-        wanted, max_tokens = self.settings.sentences, self.settings.questions.descriptions.max_tokens
+        wanted, spec = self.settings.sentences, self.settings.questions.descriptions
+        scored = self.settings.drop_share > 0
 
         async def ask(request: DescriptionRequest) -> None:
             answer = await client.chat(
-                request.messages, temperature=request.temperature, max_tokens=max_tokens, seed=request.seed
+                request.messages,
+                temperature=request.temperature,
+                max_tokens=spec.max_tokens,
+                seed=request.seed,
+                logprobs=scored,
             )
-            store.put(request.key, {"text": answer.text, "complete": answer.complete})
+            store.put(
+                request.key,
+                {"text": answer.text, "complete": answer.complete, "log_probability": answer.log_probability},
+            )
             bar.update()
 
         requests: list[DescriptionRequest] = []
@@ -161,19 +133,24 @@ class Run:
 
     def _enough(self, asked: int, usable: int) -> int:
         """How many requests in all will give as many sentences as are wanted, by the share that was usable so far."""
-        share = max(usable / asked, LEAST_SHARE) if asked else FIRST_SHARE
-        return asked + int(np.ceil((self.settings.sentences - usable) / share))
+        kept = 1 - self.settings.drop_share
+        share = max(usable / asked, LEAST_SHARE * kept) if asked else FIRST_SHARE * kept
+        enough = asked + int(np.ceil((self.settings.sentences - usable) / share))
+        return whole_blocks(enough) if self.settings.drop_share else enough
 
     def _usable(self, requests: list[DescriptionRequest], store: AnswerStore, model: str) -> Usable:
         """As many as are wanted of the sentences that mention a category, each once, in the order of the plan."""
         rows: list[dict[str, Any]] = []
         seen: set[str] = set()
         dropped: Counter[str] = Counter()
+        unlikely = self._unlikely(requests, store)
         for request in requests:
             if len(rows) == self.settings.sentences:
                 break
             answer = store.answers[request.key]
             sentence, reason = clean_sentence(answer["text"], answer["complete"])
+            if reason is None and request.number in unlikely:
+                reason = "unlikely"
             if reason is None and (folded := fold(sentence)) in seen:
                 reason = "duplicate"
             if reason is None and not (labels := self.labeler.label(sentence)).any():
@@ -194,6 +171,21 @@ class Run:
                 }
             )
         return rows, dict(dropped)
+
+    def _unlikely(self, requests: list[DescriptionRequest], store: AnswerStore) -> set[int]:
+        """The numbers of the requests whose sentences the model itself finds least likely."""
+        if not self.settings.drop_share:
+            return set()
+        answers = [store.answers[request.key] for request in requests]
+        scores = {
+            request.number: score
+            for request, answer in zip(requests, answers, strict=True)
+            if (score := answer["log_probability"]) is not None
+            and clean_sentence(answer["text"], answer["complete"])[1] is None
+        }
+        if not scores:
+            warnings.warn(NO_SELF_CHECK, stacklevel=2)
+        return doubtful([request.kind for request in requests], scores, self.settings.drop_share)
 
     def _save(self, rows: list[dict[str, Any]], dropped: dict[str, int], knowledge: Knowledge) -> Dataset:
         categories = self.settings.categories

@@ -212,12 +212,13 @@ def _rounds(knowledge: Knowledge) -> list[dict[str, Any]]:
     rounds: list[tuple[str, Any, Mapping[str, Any], list[str]]] = [
         ("attributes", questions.attributes, knowledge.attributes, knowledge.attributes.get(name, [])),
         ("scenes", questions.scenes, knowledge.scenes, knowledge.scenes.get(name, [])),
+        ("companions", questions.companions, knowledge.companions, knowledge.companions.get(name, [])),
         ("co-occurrence", questions.co_occurrence, together, seen_with),
     ]
     rows = [
         {
             "name": kind,
-            "question": cell(question.prefix[0]["content"]),
+            "question": cell(question.system),
             "answers": sum(len(items) for items in answers.values()),
             "example": cell(shortened(example, 3)),
         }

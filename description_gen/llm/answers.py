@@ -28,11 +28,13 @@ class Answer:
         text: what the model wrote, without its reasoning.
         complete: whether it ended by itself, not at the token limit.
         reasoned: whether it wrote reasoning, apart from the text or in it.
+        log_probability: of its tokens given the request, their mean; None where the server does not tell.
     """
 
     text: str
     complete: bool
     reasoned: bool = False
+    log_probability: float | None = None
 
     @classmethod
     def from_choice(cls, choice: Any) -> Answer:
@@ -43,21 +45,27 @@ class Answer:
         """
         message = choice.message
         reasoned = bool(getattr(message, "reasoning", None) or getattr(message, "reasoning_content", None))
-        return cls.from_text(message.content or "", choice.finish_reason, reasoned)
+        tokens = getattr(getattr(choice, "logprobs", None), "content", None) or []
+        mean = sum(token.logprob for token in tokens) / len(tokens) if tokens else None
+        return cls.from_text(message.content or "", choice.finish_reason, reasoned, mean)
 
     @classmethod
-    def from_text(cls, text: str, finish_reason: str | None, reasoned: bool = False) -> Answer:
+    def from_text(
+        cls, text: str, finish_reason: str | None, reasoned: bool = False, log_probability: float | None = None
+    ) -> Answer:
         """From what a model wrote, with reasoning inside <think> tags or without.
 
         Args:
             text: what it wrote.
             finish_reason: "stop" where it ended by itself.
             reasoned: whether it wrote reasoning that is not in the text.
+            log_probability: of its tokens, their mean.
         """
         *thoughts, text = THINK_END.split(text)
         if THINK_START.match(text):
             thoughts, text = [text], ""  # it never came to the answer
-        return cls(text.strip() if thoughts else text, finish_reason == "stop", reasoned or bool(thoughts))
+        stopped = finish_reason == "stop"
+        return cls(text.strip() if thoughts else text, stopped, reasoned or bool(thoughts), log_probability)
 
     @property
     def problem(self) -> str | None:

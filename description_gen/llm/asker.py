@@ -46,6 +46,7 @@ class Asker(ABC):
         max_tokens: int,
         seed: int,
         schema: dict[str, Any] | None = None,
+        logprobs: bool = False,
     ) -> Answer:
         """One answer.
 
@@ -55,6 +56,7 @@ class Asker(ABC):
             max_tokens: the longest answer.
             seed: of sampling.
             schema: JSON schema to which the answer is held, where that can be done.
+            logprobs: whether to ask for the log-probability of the answer, too.
         """
 
     @abstractmethod

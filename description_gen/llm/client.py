@@ -162,6 +162,7 @@ class LLMClient(Asker):
         max_tokens: int,
         seed: int,
         schema: dict[str, Any] | None = None,
+        logprobs: bool = False,
     ) -> Answer:
         """One answer.
 
@@ -171,6 +172,7 @@ class LLMClient(Asker):
             max_tokens: the longest answer.
             seed: of sampling.
             schema: JSON schema to which the server holds the answer.
+            logprobs: whether to ask for the log-probability of the answer, too.
 
         Raises:
             LLMServerError: the server refuses the request, or no server answers any more.
@@ -179,6 +181,8 @@ class LLMClient(Asker):
         extra: dict[str, Any] = {"seed": seed} if self._send_seeds else {}
         if schema is not None:
             extra["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
+        if logprobs:
+            extra["logprobs"] = True
         model = await self.model()
         completion = await self._guard(
             lambda server: server.chat(

@@ -147,6 +147,8 @@ def merge_knowledge(
         attributes=told.attributes | known.attributes,
         scenes=told.scenes | known.scenes,
         co_occurrence=told.co_occurrence | known.co_occurrence,
+        attribute_values=told.attribute_values | known.attribute_values,
+        companions=told.companions | known.companions,
     )
 
 

@@ -13,7 +13,7 @@ from wordsight.description_gen.dataset import Knowledge, categories_of, knowledg
 from wordsight.description_gen.interview import Interview
 from wordsight.description_gen.llm.client import LLMClient
 from wordsight.description_gen.questions import load_questions
-from wordsight.description_gen.run import Settings
+from wordsight.description_gen.settings import Settings
 from wordsight.description_gen.store import AnswerStore
 from wordsight.utils.errors import InvalidInputError
 
@@ -24,7 +24,9 @@ def answer(request):
     """Lists where they are asked for, else a sentence about whatever is named."""
     if "response_format" not in request:
         return {"content": f"A crane stands by a boat, in room {zlib.crc32(json.dumps(request).encode())}."}, "stop"
-    (key,) = request["response_format"]["json_schema"]["schema"]["required"]
+    key, *others = request["response_format"]["json_schema"]["schema"]["required"]
+    if others:
+        return {"content": json.dumps({kind: f"{kind} of its own" for kind in (key, *others)})}, "stop"
     return {"content": json.dumps({key: ["boat"] if key == "together" else ["long legs"]})}, "stop"
 
 
@@ -59,7 +61,7 @@ def test_pairs_are_scored_in_the_sense_that_is_meant(tmp_path):
     with AnswerStore(tmp_path / "answers.jsonl", settings.identity("m")) as store:
         client = Scorer("http://127.0.0.1:1/v1", "m")
         interview = Interview(CATEGORIES, load_questions(), client, store, 0, progress=False)
-        asyncio.run(interview._likelihood_weights())
+        asyncio.run(interview._weights("likelihood"))
     assert any("crane (the bird) and a boat" in text for text in scored)
     assert not any("crane" in text.replace("crane (the bird)", "") for text in scored)
 
@@ -79,4 +81,5 @@ def test_it_is_kept_with_the_texts(llm, tmp_path):
 def test_without_an_attribute_the_request_still_says_it():
     plan = DescriptionPlan(Knowledge(CATEGORIES, "m", 0), load_questions())
     asked = [plan.request(number) for number in range(0, 40, 4)]
-    assert all("a typical crane (the bird)" in request.messages[-1]["content"] for request in asked)
+    said = {request.messages[-1]["content"] for request in asked}
+    assert said == {"Object: crane (the bird)", "Object: cranes (the bird)"}

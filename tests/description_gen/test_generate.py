@@ -109,23 +109,91 @@ def test_strings_that_are_no_list_of_categories(tmp_path):
         generate_texts(["cat", 3], tmp_path)
 
 
-def test_a_run_of_0_2_0_goes_on(tmp_path):
-    """Its answers are used again, and only the rest is asked."""
+def test_a_run_of_0_2_0_is_read_and_kept_but_does_not_go_on(tmp_path):
+    """Its answers are to other questions."""
     folder = tmp_path / "texts"
     shutil.copytree(WRITTEN_BY_0_2_0, folder)
     settings = json.loads((folder / ".progress" / "answers.jsonl").read_text().splitlines()[0])["settings"]
     categories = [", ".join(names) for names in settings["categories"]]
-    before, _ = load_texts(folder)
+    before, knowledge = load_texts(folder)
+    assert knowledge.attributes and not knowledge.attribute_values and not knowledge.companions
     with ScriptedLLM(good_answer) as server:
-        # It was written by another model: the name is all that a server is known by.
         server.model = settings["model"]
-        texts = generate(
-            server, folder, categories, sentences=len(before) + 10, co_occurrence=settings["co_occurrence"]
-        )
-        asked = len(server.requests)
-    assert sum(texts.num_rows.values()) == len(before) + 10
-    assert asked <= 20
-    assert load_texts(folder)[0]["text"][: len(before)] == before["text"][:]
+        with pytest.raises(InvalidInputError, match=r"other settings \(.*questions.*\).*--overwrite"):
+            generate(server, folder, categories, co_occurrence=settings["co_occurrence"])
+        assert load_texts(folder)[0][:] == before[:]
+        texts = generate(server, folder, categories, sentences=10, overwrite=True)
+    assert sum(texts.num_rows.values()) == 10
+
+
+def test_a_run_goes_on_with_its_answers(llm, tmp_path):
+    generate(llm, tmp_path, sentences=30)
+    before, asked = load_texts(tmp_path)[0]["text"][:], len(llm.requests)
+    generate(llm, tmp_path, sentences=40)
+    assert load_texts(tmp_path)[0]["text"][:30] == before
+    assert len(llm.requests) - asked <= 40
+    with pytest.raises(InvalidInputError, match=r"other settings \(unlikely_share\)"):
+        generate(llm, tmp_path, sentences=40, unlikely_share=0.5)
+
+
+def test_unlikely_sentences_are_dropped_where_the_server_scores_them(tmp_path):
+    """The same sentences stay, whatever is asked for later; without scores all stay, with one line about it."""
+
+    def scored(request):
+        message, reason = good_answer(request)
+        if asked_for(request) is not None:
+            assert request["logprobs"]
+            doubt = -9.0 if "room 1" in message["content"] else -0.5
+            message |= {"logprobs": [{"token": "A", "logprob": doubt}, {"token": "b", "logprob": -0.5}]}
+        return message, reason
+
+    with ScriptedLLM(scored) as server:
+        generate(server, tmp_path, sentences=20, drop_share=0.4)
+        few = load_texts(tmp_path)[0]["text"][:]
+        generate(server, tmp_path, sentences=40, drop_share=0.4)
+    dataset = load_texts(tmp_path)[0]
+    assert dataset["text"][:20] == few and len(dataset) == 40
+    assert dropped_of(dataset)["unlikely"] >= 10
+    assert not any("room 1" in text for text in dataset["text"])  # of about a ninth that were written
+    with ScriptedLLM(good_answer) as server, pytest.warns(UserWarning, match="gives no log-probabilities"):
+        generate(server, tmp_path / "unscored", sentences=20)
+    assert "unlikely" not in (dropped_of(load_texts(tmp_path / "unscored")[0]) or {})
+
+
+@pytest.mark.parametrize("kinds", [["color", "leaves"], "find"])
+def test_kinds_of_attribute_are_the_users_or_the_models(kinds, tmp_path):
+    found = ["color", "leaves"]
+
+    def answer(request):
+        if asked_for(request) is not None:
+            return good_answer(request)
+        asked = request["response_format"]["json_schema"]["schema"]["required"]
+        if asked == ["kinds"]:
+            return {"content": json.dumps({"kinds": [*found, "as long as a hand"]})}, "stop"
+        if asked == found:
+            return {"content": json.dumps({"color": "red or blue", "leaves": "not visible"})}, "stop"
+        return {"content": json.dumps({asked[0]: ["a garden", "a shelf"] if asked[0] != "together" else []})}, "stop"
+
+    with ScriptedLLM(answer) as server:
+        generate(server, tmp_path, sentences=10, attribute_kinds=kinds)
+    knowledge = load_texts(tmp_path)[1]
+    assert knowledge.attribute_values["cat"] == {"color": "red or blue"}
+    assert knowledge.attributes["cat"] == ["red or blue"]
+    assert knowledge.scenes["cat"] == knowledge.companions["cat"] == ["a garden", "a shelf"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"attribute_kinds": "color"}, "attribute_kinds is 'color'. Pass different names"),
+        ({"attribute_kinds": ["color", "color"]}, "Pass different names"),
+        ({"unlikely_share": 1.5}, "unlikely_share is 1.5; allowed are 0 to 1.0"),
+        ({"drop_share": 0.95}, "drop_share is 0.95; allowed are 0 to 0.9"),
+    ],
+)
+def test_settings_that_cannot_be(options, message, llm, tmp_path):
+    with pytest.raises(InvalidInputError, match=message):
+        generate(llm, tmp_path, **options)
 
 
 def test_what_is_dropped_is_counted_by_reason_and_stays_with_the_texts(tmp_path):

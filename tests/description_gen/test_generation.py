@@ -14,7 +14,7 @@ from datasets import load_from_disk
 
 from tests.fixtures.proxy import FaultyProxy
 from wordsight.description_gen import Category, Knowledge, SentenceLabeler, generate_texts, load_texts
-from wordsight.description_gen.captions import DescriptionPlan, clean_sentence, fold
+from wordsight.description_gen.captions import DescriptionPlan, clean_sentence, common_scenes, fold
 from wordsight.description_gen.questions import load_questions
 from wordsight.description_gen.store import AnswerStore
 from wordsight.utils.errors import InvalidInputError, WordsightError
@@ -236,10 +236,60 @@ def test_plan_is_reproducible_and_balanced():
     singles = [request.asked[0] for request in requests if request.kind == "single"]
     assert {name: singles.count(name) for name in set(singles)} == {c.name: 50 for c in CATEGORIES}
     groups = [request.asked for request in requests if request.kind == "multiple"]
-    assert {len(group) for group in groups} == {2, 3, 4}
     assert all(len(set(group)) == len(group) for group in groups)
     second = [group[1] for group in groups if group[0] == "cat"]
-    assert second.count("dog") > second.count("car") + second.count("cup")  # seen together, so asked together
+    assert second.count("dog") > 4 * (second.count("car") + second.count("cup"))  # seen together, so asked together
+
+
+def test_groups_are_of_what_is_seen_together():
+    seen = {"cat": {"dog": 1.0, "cup": 0.5}, "dog": {"cup": 0.5}, "car": {"dog": 0.1}}
+    knowledge = Knowledge(CATEGORIES, "m", 0, co_occurrence=seen)
+
+    def groups(**options):
+        plan = DescriptionPlan(knowledge, load_questions(), **options)
+        return [plan.request(number).asked for number in range(1, 800, 2)]
+
+    likely = groups(unlikely_share=0.0)
+    assert {len(group) for group in likely} == {2, 3, 4}
+    assert not any({"cat", "car"} == set(group) or {"cup", "car"} == set(group) for group in likely)
+    of_cat = [group[1] for group in likely if group[0] == "cat"]
+    assert of_cat.count("dog") > 2 * of_cat.count("cup") > 0
+    even = [group[1] for group in groups(unlikely_share=1.0) if group[0] == "cat"]
+    assert min(even.count(name) for name in ("dog", "cup", "car")) > len(even) / 5
+
+
+def test_a_category_that_nothing_is_seen_with_still_gets_company():
+    plan = DescriptionPlan(Knowledge(CATEGORIES, "m", 0), load_questions(), unlikely_share=0.0)
+    assert {len(plan.request(number).asked) for number in range(1, 400, 2)} == {2}
+
+
+def test_sentences_about_one_category_are_asked_for_with_two_details():
+    knowledge = Knowledge(
+        [Category("candle")],
+        "m",
+        0,
+        attributes={"candle": ["red or green"]},
+        scenes={"candle": ["a church"]},
+        companions={"candle": ["a wine glass"]},
+    )
+    plan = DescriptionPlan(knowledge, load_questions())
+    asked = {plan.request(number).messages[-1]["content"] for number in range(200)}
+    assert asked == {
+        "Object: candle. Looks: red. Place: a church",
+        "Object: candle. Looks: green. Place: a church",
+        "Object: candle. Place: a church. With: a wine glass",
+        "Object: candle. Looks: red. With: a wine glass",
+        "Object: candle. Looks: green. With: a wine glass",
+    }
+
+
+def test_a_scene_suits_as_many_as_possible():
+    assert common_scenes([["a sofa", "a kitchen table"], ["the kitchen"], ["a road"]]) == [
+        "a kitchen table",
+        "the kitchen",
+    ]
+    assert common_scenes([["a sofa", "a bed"], ["a road"]]) == ["a sofa", "a bed"]
+    assert common_scenes([[], ["a road"]]) == []
 
 
 def test_requests_speak_of_synonyms_half_of_the_time():
@@ -310,7 +360,7 @@ def test_folders_that_are_no_texts(generated, tmp_path):
         load_texts(tmp_path)
     content = json.loads((generated / "knowledge.json").read_text())
     (tmp_path / "knowledge.json").write_text(json.dumps(content | {"format_version": 99}))
-    with pytest.raises(InvalidInputError, match=r"format 99; this wordsight reads up to 1. Upgrade"):
+    with pytest.raises(InvalidInputError, match=r"format 99; this wordsight reads up to 2. Upgrade"):
         load_texts(tmp_path)
     (tmp_path / "knowledge.json").write_text(json.dumps(content))
     with pytest.raises(InvalidInputError, match=r"can't be read: .*its answers are kept"):

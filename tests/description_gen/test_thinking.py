@@ -117,7 +117,7 @@ def test_few_answers_are_judged_when_all_are_there(tmp_path):
     def answer(request):
         return good_answer(request) if asked_for(request) is None else ({"content": ""}, "stop")
 
-    with ScriptedLLM(answer) as server, pytest.raises(WordsightError, match=r"12 of 12 answers .* are empty"):
+    with ScriptedLLM(answer) as server, pytest.raises(WordsightError, match=r"40 of 40 answers .* are empty"):
         generate(server, tmp_path, sentences=10)
 
 

@@ -143,6 +143,7 @@ def about(category: str, provenance: Provenance) -> str:
         for title, words in (
             ("Attributes", knowledge.attributes.get(category, [])),
             ("Scenes", knowledge.scenes.get(category, [])),
+            ("What else is there", knowledge.companions.get(category, [])),
             ("Seen together with", together),
         ):
             if words:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -46,6 +46,22 @@ def describe(
     known_synonyms: Annotated[
         bool, typer.Option(help="Add the usual synonyms to common categories that have none (person: man, girl, ...).")
     ] = True,
+    attribute_kinds: Annotated[
+        str | None,
+        typer.Option(
+            help="Kinds of attribute to ask for, such as 'color, parts', or 'find' to let the LLM choose them; by "
+            "default a list that suits most photos."
+        ),
+    ] = None,
+    unlikely_share: Annotated[
+        float, typer.Option(help="Share of categories in a group that are drawn evenly.", min=0, max=1)
+    ] = 0.1,
+    drop_share: Annotated[
+        float,
+        typer.Option(
+            help="Share of sentences to drop: those the LLM finds least likely given its task.", min=0, max=0.9
+        ),
+    ] = 0.1,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Remove earlier sentences in OUT and start again.")
     ] = False,
@@ -64,6 +80,8 @@ def describe(
     check_out_folder(out)
     from wordsight.description_gen import generate_texts, read_categories, texts_summary
 
+    chosen = [kind.strip() for kind in (attribute_kinds or "").split(",") if kind.strip()]
+    kinds: list[str] | Literal["find"] | None = "find" if chosen == ["find"] else chosen or None
     texts = generate_texts(
         read_categories(categories, known_synonyms),
         out,
@@ -74,6 +92,9 @@ def describe(
         sentences=sentences,
         seed=seed,
         concurrency=concurrency,
+        attribute_kinds=kinds,
+        unlikely_share=unlikely_share,
+        drop_share=drop_share,
         overwrite=overwrite,
     )
     from .texts_table import print_summary
