@@ -26,10 +26,13 @@ UNLIKELY_SHARE = 0.1
 # asked for in the sense that is meant ("remote control").
 SYNONYM_SHARE = 0.5
 PLAN_VERSION = 3  # counts up when the same number would make another request
-ALTERNATIVES = re.compile(r"(\w+) or (\w+)")  # of which a photo shows one
+ALTERNATIVES = re.compile(r"(\w+) or (\w+)|(\w+)或者?(\w+)")  # of which a photo shows one
 DETAILS = 2  # of a sentence about one category
-SENTENCE_END = re.compile(r"(?<=[.!?])[\"'\u201d]?\s")
-LEAD_IN = re.compile(r"^(?:caption|answer|description|photo|sentence)\s*:\s*", re.IGNORECASE)
+SENTENCE_END = re.compile(r"(?<=[.!?।؟])[\"'\u201d]?\s|(?<=[。！？])[\"\u201d」]?(?=.)")
+SENTENCE_ENDS = tuple(".!?।؟。！？")
+LEAD_IN = re.compile(
+    r"^(?:caption|answer|description|photo|sentence|说明|描述|答案|回答|标题|照片)\s*[:：]\s*", re.IGNORECASE
+)
 APOSTROPHES = str.maketrans(dict.fromkeys("\u2018\u2019\u02bc\uff07\u00b4`", "'"))
 
 
@@ -166,7 +169,7 @@ def _content(scene: str) -> set[str]:
 
 def _one_of(phrase: str, rng: np.random.Generator) -> str:
     """One of the alternatives in a phrase such as "red or green": a photo does not show both."""
-    return ALTERNATIVES.sub(lambda match: match[1 + int(rng.integers(2))], phrase)
+    return ALTERNATIVES.sub(lambda match: [word for word in match.groups() if word][int(rng.integers(2))], phrase)
 
 
 def clean_sentence(answer: str, complete: bool) -> tuple[str, str | None]:
@@ -184,7 +187,7 @@ def clean_sentence(answer: str, complete: bool) -> tuple[str, str | None]:
         return "", "empty"
     parts = SENTENCE_END.split(LEAD_IN.sub("", lines[0]).strip())
     sentence = parts[0].strip().strip("\"'\u201c\u201d`* ")
-    whole = complete or len(parts) > 1 or len(lines) > 1 or sentence.endswith((".", "!", "?", "\u3002"))
+    whole = complete or len(parts) > 1 or len(lines) > 1 or sentence.endswith(SENTENCE_ENDS)
     # Scripts without spaces have words of about two characters.
     words = len(sentence.split()) + len(UNSPACED.findall(sentence)) // 2
     reasons = {

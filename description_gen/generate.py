@@ -16,6 +16,7 @@ from .categories import Category, as_categories
 from .co_occurrence import CoOccurrence
 from .dataset import train_validation_split
 from .interview import FIND_KINDS
+from .languages import check_language, detect_language
 from .llm.asking import run_async
 from .llm.catalog import catalog_model
 from .llm.client import CONCURRENCY
@@ -44,6 +45,7 @@ def generate_texts(
     data_parallel_size: int = 1,
     sentences: int | None = None,
     seed: int = 0,
+    language: str | None = None,
     concurrency: int = CONCURRENCY,
     attribute_kinds: Sequence[str] | Literal["find"] | None = None,
     co_occurrence: Literal["auto"] | CoOccurrence = "auto",
@@ -70,6 +72,7 @@ def generate_texts(
         data_parallel_size: copies of the model in wordsight's own server, which share the requests.
         sentences: how many usable sentences to write; by default 50 a category, and at least 2,000.
         seed: seed of questions, sampling and split.
+        language: of the names, and of the sentences: "en", "de", "zh", ...; by default found from the names.
         concurrency: requests under way at once on each server.
         attribute_kinds: the kinds of attribute to ask for ("color", "parts", ...); by default those that are shipped in
             `questions.yaml`. "find" lets the model choose them for these categories.
@@ -88,8 +91,9 @@ def generate_texts(
         "multiple"), asked, model, seed, temperature. Each knows its categories and what the model said about them.
 
     Raises:
-        InvalidInputError: the categories can't be used, `out` is of another run, the servers have different models, a
-            parallel size is set for servers that are running, or no sentence mentions a category.
+        InvalidInputError: the categories can't be used, the language is not known, `out` is of another run, the
+            servers have different models, a parallel size is set for servers that are running, or no sentence mentions
+            a category.
         LLMServerError: our server does not start, another one does not answer at the start, or all stop answering.
         WordsightError: most answers are empty or cut off, or the disk is full.
 
@@ -110,7 +114,7 @@ def generate_texts(
         sentences = max(MIN_SENTENCES, SENTENCES_PER_CATEGORY * len(known))
     settings = Settings(
         known,
-        load_questions(),
+        load_questions(check_language(language) or detect_language(known)),
         sentences,
         seed,
         concurrency,

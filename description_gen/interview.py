@@ -95,6 +95,7 @@ class Interview:
             scenes={name: answers[f"{SCENES}/{name}"] for name in self.names},
             companions={name: answers[f"{COMPANIONS}/{name}"] for name in self.names},
             co_occurrence=ranked(self.names, weights),
+            language=self.questions.language,
         )
 
     async def _kinds(self) -> list[str]:

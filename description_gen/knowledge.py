@@ -27,6 +27,7 @@ class Knowledge:
         scenes: name -> the places where it is seen.
         companions: name -> what else is in such photos, whether a category or not.
         co_occurrence: name -> other name -> how often both are in the same photo, in [0, 1]; absent means 0.
+        language: in which it was said; "" where that was not kept.
 
     Example:
         >>> from wordsight import Category, Knowledge
@@ -43,6 +44,7 @@ class Knowledge:
     co_occurrence: dict[str, dict[str, float]] = field(default_factory=dict)
     attribute_values: dict[str, dict[str, str]] = field(default_factory=dict)
     companions: dict[str, list[str]] = field(default_factory=dict)
+    language: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """The content of `knowledge.json`."""
@@ -56,6 +58,7 @@ class Knowledge:
             "scenes": self.scenes,
             "companions": self.companions,
             "co_occurrence": self.co_occurrence,
+            "language": self.language,
         }
 
     @classmethod
@@ -64,7 +67,8 @@ class Knowledge:
         fields = ("model", "seed", "attributes", "scenes", "co_occurrence")
         categories = [Category.from_dict(category) for category in content["categories"]]
         newer = {name: content.get(name, {}) for name in ("attribute_values", "companions")}
-        return cls(categories=categories, **{name: content[name] for name in fields}, **newer)
+        language = content.get("language", "")
+        return cls(categories=categories, **{name: content[name] for name in fields}, **newer, language=language)
 
     def save(self, path: Path) -> None:
         """Writes `knowledge.json`, whole or not at all."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Sequence
 
+from .word_forms import UNSPACED
+
 # What models write where there is nothing to say.
 NOTHING = re.compile(
     r"|n/?a|none|null|nil|nothing|unknown|empty|any|various|varie[sd]|other|medium|normal|average|(?:no|not|without|n/a)\b.*"
+    r"|无|没有|未知|不详|任何|各种|其他|正常|普通|一般|中等|空"
 )
 FILLERS = frozenset(
     ("a", "an", "the", "and", "or", "of", "with", "in", "on", "at", "to", "for", "its", "it", "s", "by")
@@ -58,6 +61,8 @@ def usable_values(values: dict[str, str], names: Sequence[str], examples: Collec
 def names_itself(phrase: str, names: Sequence[str]) -> bool:
     """Whether a phrase about a category names it: "a small clock" says little of a clock's parts."""
     text = phrase.casefold()
+    if any(UNSPACED.search(name) and name.casefold() in text for name in names):
+        return True
     return any(re.search(rf"\b{re.escape(name.casefold())}(?:e?s)?\b", text) for name in names)
 
 

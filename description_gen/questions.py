@@ -13,9 +13,11 @@ import yaml
 
 from wordsight.utils.cache import fingerprint
 
+from .languages import ENGLISH, LANGUAGES
 from .llm.client import Message
 
-MAX_ITEM_LENGTH = 60  # characters of a phrase
+MIN_ITEM_LENGTH, MAX_ITEM_LENGTH = 3, 60  # characters of a phrase
+IN_LANGUAGE = "The examples are in English. Answer in {0}, and use the {0} names as they are given."
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class ListQuestion:
         max_tokens: the longest answer.
         items: the least and the most items of the list.
         rounds: how many times it is asked.
+        min_length: characters of an item, at least.
         example_items: the items of the examples' answers, in lower case.
     """
 
@@ -40,6 +43,7 @@ class ListQuestion:
     max_tokens: int
     items: tuple[int, int]
     rounds: int
+    min_length: int
     example_items: frozenset[str]
 
     @property
@@ -54,7 +58,9 @@ class ListQuestion:
     def schema(self, choices: list[str] | None = None) -> dict[str, Any]:
         """JSON schema of the answer; with choices, the items are among them, each once at most."""
         item: dict[str, Any] = (
-            {"enum": choices} if choices else {"type": "string", "minLength": 3, "maxLength": MAX_ITEM_LENGTH}
+            {"enum": choices}
+            if choices
+            else {"type": "string", "minLength": self.min_length, "maxLength": MAX_ITEM_LENGTH}
         )
         least, most = self.items
         if choices:
@@ -141,7 +147,8 @@ class Questions:
         scenes, companions, co_occurrence: where it is seen, with what, and with which other categories.
         likelihood: a text about two categories, whose probability says whether they are seen together.
         descriptions: the sentences.
-        fingerprint: a hash of the file, so that answers to other questions are not taken for these.
+        language: in which answers are to be, as one of `LANGUAGES`.
+        fingerprint: a hash of the files, so that answers to other questions are not taken for these.
     """
 
     find_kinds: ListQuestion
@@ -151,6 +158,7 @@ class Questions:
     co_occurrence: ListQuestion
     likelihood: str
     descriptions: DescriptionQuestions
+    language: str
     fingerprint: str
 
     @property
@@ -160,20 +168,54 @@ class Questions:
 
 
 @cache
-def load_questions() -> Questions:
-    """The questions that are shipped."""
+def load_questions(language: str = ENGLISH) -> Questions:
+    """The questions that are shipped.
+
+    Args:
+        language: of the categories' names, as one of `LANGUAGES`. Where no questions are shipped in it, the English
+            ones say in which language to answer.
+    """
     content = (files(__package__) / "questions.yaml").read_bytes()
     data = yaml.safe_load(content)
+    if (own := files(__package__) / f"questions_{language}.yaml").is_file():
+        content += own.read_bytes()
+        data = _replaced(data, yaml.safe_load(own.read_bytes()))
+    elif language != ENGLISH:
+        content += language.encode()
+        data = _answered_in(data, LANGUAGES[language])
     return Questions(
-        **{kind: _list_question(data[kind]) for kind in ("find_kinds", "scenes", "companions", "co_occurrence")},
+        **{
+            kind: _list_question(data[kind], data.get("min_length", MIN_ITEM_LENGTH))
+            for kind in ("find_kinds", "scenes", "companions", "co_occurrence")
+        },
         attributes=_values_question(data["attributes"], data["kinds"]),
         likelihood=data["likelihood"],
         descriptions=_descriptions(data["descriptions"]),
+        language=language,
         fingerprint=fingerprint(content),
     )
 
 
-def _list_question(spec: dict[str, Any]) -> ListQuestion:
+def _replaced(data: Any, by: Any) -> Any:
+    """Data with what other data of the same structure have in its place."""
+    if not isinstance(by, dict):
+        return by
+    return {**data, **{key: _replaced(data.get(key, {}), value) for key, value in by.items()}}
+
+
+def _answered_in(data: Any, language: str) -> Any:
+    """Questions whose system lines say in which language to answer."""
+    if isinstance(data, list):
+        return [_answered_in(item, language) for item in data]
+    if not isinstance(data, dict):
+        return data
+    return {
+        key: f"{value} {IN_LANGUAGE.format(language)}" if key == "system" else _answered_in(value, language)
+        for key, value in data.items()
+    }
+
+
+def _list_question(spec: dict[str, Any], min_length: int) -> ListQuestion:
     (key,) = spec["examples"][0]["answer"]
     return ListQuestion(
         key,
@@ -183,6 +225,7 @@ def _list_question(spec: dict[str, Any]) -> ListQuestion:
         spec["max_tokens"],
         tuple(spec["items"]),
         spec.get("rounds", 1),
+        min_length,
         frozenset(item.casefold() for example in spec["examples"] for item in example["answer"][key]),
     )
 
@@ -216,7 +259,12 @@ def _prefix(system: str, examples: Sequence[dict[str, Any]]) -> list[Message]:
     for example in examples:
         answer = example["answer"]
         messages.append({"role": "user", "content": example["user"]})
-        messages.append({"role": "assistant", "content": answer if isinstance(answer, str) else json.dumps(answer)})
+        messages.append(
+            {
+                "role": "assistant",
+                "content": answer if isinstance(answer, str) else json.dumps(answer, ensure_ascii=False),
+            }
+        )
     return messages
 
 

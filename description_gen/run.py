@@ -47,7 +47,7 @@ class Run:
 
     def __init__(self, settings: Settings, out: Path) -> None:
         self.settings, self.out = settings, out
-        self.labeler = SentenceLabeler(settings.categories)
+        self.labeler = SentenceLabeler(settings.categories, settings.questions.language)
 
     async def generate(self, servers: Sequence[str] | LLMServer) -> Dataset:
         """Asks servers that are running, or one that is started if anything is left to ask."""

@@ -205,7 +205,7 @@ def _rounds(knowledge: Knowledge) -> list[dict[str, Any]]:
     """The questions of each round, with numbers of answers and those about the first category."""
     from wordsight.description_gen.questions import load_questions
 
-    questions = load_questions()
+    questions = load_questions(knowledge.language or "en")
     name, together = knowledge.categories[0].name, knowledge.co_occurrence
     seen_with = sorted(together.get(name, {}), key=lambda other: -together[name][other])
     wordings = " / ".join(wording.single[0]["content"] for wording in questions.descriptions.wordings)

@@ -36,6 +36,7 @@ def render_texts_card(dataset: Dataset, knowledge: Knowledge, repo_id: str, pict
     if (dropped := dropped_of(dataset)) is not None:
         described = with_dropped(described, dropped)
     data = DatasetCardData(
+        language=knowledge.language or None,
         license=license_of(knowledge.model),
         task_categories=["text-classification", "image-classification"],
         task_ids=["multi-label-image-classification", "multi-label-classification"],

@@ -42,6 +42,10 @@ def describe(
         int | None, typer.Option(help="Usable sentences to write; by default 50 per category, at least 2000.", min=2)
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of questions and sampling.")] = 0,
+    language: Annotated[
+        str | None,
+        typer.Option(help="Language of the names and sentences: en, de, zh, ...; by default found from the names."),
+    ] = None,
     concurrency: Annotated[int, typer.Option(help="Requests in progress at once on each server.", min=1)] = 128,
     known_synonyms: Annotated[
         bool, typer.Option(help="Add the usual synonyms to common categories that have none (person: man, girl, ...).")
@@ -91,6 +95,7 @@ def describe(
         data_parallel_size=data_parallel_size,
         sentences=sentences,
         seed=seed,
+        language=language,
         concurrency=concurrency,
         attribute_kinds=kinds,
         unlikely_share=unlikely_share,
