@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from datasets import ClassLabel, Dataset
 
 TEXT, LABELS = "text", "labels"
-DROPPED = "dropped"  # in the metadata
+DROPPED, WRITTEN = "dropped", "written"  # in the metadata
 KINDS = (
     "multi-hot lists (0 or 1 for each category), Sequence(ClassLabel), lists of category names, or one ClassLabel or "
     "name a row"
@@ -79,10 +79,11 @@ def with_dropped(dataset: Dataset, dropped: Mapping[str, int]) -> Dataset:
     """A copy of a dataset that knows how many sentences of the language model are not in it.
 
     Args:
-        dataset: knows its categories.
+        dataset: all that was kept; knows its categories.
         dropped: why -> how many.
     """
-    return with_metadata(dataset, {**(metadata_of(dataset) or {}), DROPPED: dict(dropped)})
+    written = len(dataset) + sum(dropped.values())
+    return with_metadata(dataset, {**(metadata_of(dataset) or {}), DROPPED: dict(dropped), WRITTEN: written})
 
 
 def dropped_of(dataset: Dataset) -> dict[str, int] | None:
@@ -92,6 +93,16 @@ def dropped_of(dataset: Dataset) -> dict[str, int] | None:
         dataset: from `generate_texts`, `load_texts`, or `load_dataset` with what `wordsight push-texts` published.
     """
     return (metadata_of(dataset) or {}).get(DROPPED)
+
+
+def dropped_shares(dataset: Dataset) -> dict[str, float] | None:
+    """`dropped_of` as shares of all sentences that the language model wrote, also for a part of the dataset.
+
+    Args:
+        dataset: as for `dropped_of`.
+    """
+    known = metadata_of(dataset) or {}
+    return {why: count / known[WRITTEN] for why, count in known[DROPPED].items()} if DROPPED in known else None
 
 
 def _inner(dataset: Dataset) -> tuple[Any, bool]:

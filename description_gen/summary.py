@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from wordsight.utils.errors import InvalidInputError
 
-from .dataset import categories_of, dropped_of, knowledge_of, multi_hot
+from .dataset import categories_of, dropped_shares, knowledge_of, multi_hot
 from .label_column import check_texts, names_in
 from .tokens import tokens
 
@@ -144,17 +144,16 @@ def texts_summary(texts: Dataset | DatasetDict) -> TextsSummary:
     labels = np.concatenate([multi_hot(split, categories) for split in splits])
     sentences = [tokens(text) for split in splits for text in check_texts(split)]
     compared = sentences[:MOST_COMPARED]
-    knowledge, dropped = knowledge_of(splits[0]), dropped_of(splits[0])
+    knowledge = knowledge_of(splits[0])
     asked = _asked(splits, categories)
     named = None if asked is None else np.asarray((labels >= asked).all(axis=1))
-    written = len(sentences) + sum((dropped or {}).values())
     return TextsSummary(
         sentences=len(sentences),
         model=knowledge.model if knowledge else None,
         naming_all=None if asked is None or named is None else _mean(named[asked.any(axis=1)]),
         distinct_2=distinct_2(sentences),
         repeats=count_repeats(compared) / len(compared),
-        dropped=None if dropped is None else {reason: count / written for reason, count in dropped.items()},
+        dropped=dropped_shares(splits[0]),
         categories=_categories(categories, knowledge, labels, asked, named),
     )
 

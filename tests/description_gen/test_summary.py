@@ -53,6 +53,7 @@ def test_all_splits_are_counted_and_what_was_dropped_is_a_share_of_all():
     splits = texts_summary(train_validation_split(whole, 0.25))
     assert (splits.sentences, splits.naming_all, splits.dropped) == (4, summary.naming_all, summary.dropped)
     assert splits.categories == summary.categories
+    assert texts_summary(train_validation_split(whole, 0.25)["validation"]).dropped == summary.dropped
 
 
 def test_texts_of_0_2_0_and_captions_of_ones_own():

@@ -27,7 +27,8 @@ def print_summary(summary: TextsSummary, texts: str, all_categories: bool = Fals
     if not console.is_terminal:
         console.width = FILE_WIDTH
     shown = summary.categories
-    title = f"{summary.sentences} sentences" + (f" by {summary.model}" if summary.model else "")
+    noun = "sentence" if summary.sentences == 1 else "sentences"
+    title = f"{summary.sentences} {noun}" + (f" by {summary.model}" if summary.model else "")
     if left_out := 0 if all_categories else max(len(shown) - MOST_ROWS, 0):
         shown = sorted(shown, key=lambda category: category.sentences)[:MOST_ROWS]
         title += f": the {MOST_ROWS} of {len(summary.categories)} categories with the fewest"

@@ -162,7 +162,8 @@ def push_texts(
             {"data/train-00000-of-00001.parquet": parquet, KNOWLEDGE: folder / KNOWLEDGE} | pictures,
             card_maker(render, None, {"license": license}),
             commit_message or DEFAULT_MESSAGE.format("sentences"),
-            find_stale=lambda _there, _download: TEXTS_PICTURES,
+            # Another tool's repository may hold files of these names.
+            find_stale=lambda there, _download: TEXTS_PICTURES if KNOWLEDGE in there else [],
         )
         commit = push_files(upload, replace(to, repo_type="dataset"))
     note_published(folder, commit.repo_url.repo_id)
