@@ -34,7 +34,7 @@ def print_summary(summary: TextsSummary, texts: str, all_categories: bool = Fals
         title += f": the {MOST_ROWS} of {len(summary.categories)} categories with the fewest"
     console.print(_table(shown, title))
     if left_out:
-        console.print(f"For the other {left_out}: wordsight show {texts} --all", highlight=False)
+        console.print(f"For the other {left_out}: wordsight show {texts} --all", highlight=False, soft_wrap=True)
     for line in _figures(summary):
         console.print(line, highlight=False, soft_wrap=True)
 
