@@ -21,6 +21,7 @@ from .llm.asking import run_async
 from .llm.catalog import catalog_model
 from .llm.client import CONCURRENCY
 from .llm.language_model import language_model
+from .llm.offline import OfflineLLM
 from .llm.server import LLMServer, model_name
 from .questions import load_questions
 from .run import PROGRESS, Run, answers_path, drop
@@ -43,6 +44,7 @@ def generate_texts(
     base_url: str | Sequence[str] | None = None,
     tensor_parallel_size: int = 1,
     data_parallel_size: int = 1,
+    engine: Literal["server", "offline"] = "server",
     sentences: int | None = None,
     seed: int = 0,
     language: str | None = None,
@@ -70,6 +72,7 @@ def generate_texts(
             model, which share the requests. When one stops answering, the others go on with a warning.
         tensor_parallel_size: devices over which wordsight's own server splits the model.
         data_parallel_size: copies of the model in wordsight's own server, which share the requests.
+        engine: how vLLM runs the model: as a "server", or "offline", in this process and without a port.
         sentences: how many usable sentences to write; by default 50 a category, and at least 2,000.
         seed: seed of questions, sampling and split.
         language: of the names, and of the sentences: "en", "de", "zh", ...; by default found from the names.
@@ -105,7 +108,7 @@ def generate_texts(
     """
     known = as_categories(categories)
     base_urls = [base_url] if isinstance(base_url, str) else list(base_url or ())
-    _check(llm, base_urls, (tensor_parallel_size, data_parallel_size))
+    _check(llm, base_urls, (tensor_parallel_size, data_parallel_size), engine)
     model = "" if base_urls else str(language_model(llm or (None if overwrite else earlier_model(out)), not quiet))
     if co_occurrence == "auto":
         scores = not base_urls and len(known) <= MAX_SCORED_CATEGORIES  # not every server scores prompts
@@ -128,17 +131,28 @@ def generate_texts(
     run = Run(settings, out)
     if overwrite:
         drop(out)
-    servers: Sequence[str] | LLMServer = base_urls or LLMServer(
-        model,
-        tensor_parallel_size=tensor_parallel_size,
-        data_parallel_size=data_parallel_size,
-        log_path=out / PROGRESS / "server.log",
-        progress=not quiet,
-    )
+    servers: Sequence[str] | LLMServer | OfflineLLM = base_urls
+    if engine == "offline":
+        servers = OfflineLLM(
+            model, tensor_parallel_size=tensor_parallel_size, concurrency=concurrency, progress=not quiet
+        )
+    elif not base_urls:
+        servers = LLMServer(
+            model,
+            tensor_parallel_size=tensor_parallel_size,
+            data_parallel_size=data_parallel_size,
+            log_path=out / PROGRESS / "server.log",
+            progress=not quiet,
+        )
     return train_validation_split(run_async(run.generate(servers)), seed=seed)
 
 
-def _check(llm: str | Path | None, base_urls: list[str], parallel_sizes: tuple[int, int]) -> None:
+def _check(llm: str | Path | None, base_urls: list[str], parallel_sizes: tuple[int, int], engine: str) -> None:
+    if engine not in ("server", "offline"):
+        raise InvalidInputError(f"engine is {engine!r}. Pass 'server' or 'offline'.")
+    if engine == "offline" and (base_urls or parallel_sizes[1] > 1):
+        given = f"{base_urls[0]} is running already" if base_urls else "copies of the model need a server"
+        raise InvalidInputError(f"engine is 'offline', in this process, but {given}. Pass one of the two.")
     if llm is not None and base_urls:
         raise InvalidInputError("Pass either a model to serve (llm) or a running server (base_url), not both.")
     if base_urls and parallel_sizes != (1, 1):

@@ -23,6 +23,7 @@ from .labeling import SentenceLabeler
 from .llm.asker import Asker
 from .llm.asking import ask_all
 from .llm.client import LLMClient
+from .llm.offline import OfflineLLM
 from .llm.server import LLMServer, model_name
 from .self_check import NO_SELF_CHECK, doubtful, whole_blocks
 from .settings import Settings
@@ -49,8 +50,8 @@ class Run:
         self.settings, self.out = settings, out
         self.labeler = SentenceLabeler(settings.categories, settings.questions.language)
 
-    async def generate(self, servers: Sequence[str] | LLMServer) -> Dataset:
-        """Asks servers that are running, or one that is started if anything is left to ask."""
+    async def generate(self, servers: Sequence[str] | LLMServer | OfflineLLM) -> Dataset:
+        """Asks servers that are running, or a server or engine that is started if anything is left to ask."""
         settings = self.settings
         async with AsyncExitStack() as stack:
             client = await stack.enter_async_context(self._client(servers))
@@ -58,7 +59,7 @@ class Run:
             store = stack.enter_context(AnswerStore(answers_path(self.out), identity))
             if (done := self._finished(store)) is not None:
                 return done
-            if isinstance(servers, LLMServer):
+            if isinstance(servers, LLMServer | OfflineLLM):
                 stack.enter_context(servers)
             co_occurrence = settings.co_occurrence
             if co_occurrence != "answers" and len(settings.categories) > 1 and not await client.scores_prompts():
@@ -77,8 +78,10 @@ class Run:
             rows, dropped = await self._describe(plan, client, store)
         return self._save(rows, dropped, knowledge)
 
-    def _client(self, servers: Sequence[str] | LLMServer) -> Asker:
+    def _client(self, servers: Sequence[str] | LLMServer | OfflineLLM) -> Asker:
         """Who asks them; our server's key and name are known before it runs."""
+        if isinstance(servers, OfflineLLM):
+            return servers
         if isinstance(servers, LLMServer):
             name, key = model_name(servers.model), servers.api_key
             return LLMClient(servers.base_url, name, key, self.settings.concurrency, send_seeds=True)

@@ -1,4 +1,4 @@
-"""What every way to ask a language model has in common, whether by HTTP or otherwise."""
+"""What every way to ask a language model has in common, whether by HTTP or in this process."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Asker(ABC):
     @property
     @abstractmethod
     def base_url(self) -> str:
-        """What answers, for messages: the servers' addresses."""
+        """What answers, for messages: the servers' addresses, or vLLM in this process."""
 
     @property
     @abstractmethod

@@ -38,6 +38,10 @@ def describe(
     data_parallel_size: Annotated[
         int, typer.Option(help="Copies of the LLM in wordsight's own server, which share the requests.", min=1)
     ] = 1,
+    engine: Annotated[
+        Literal["server", "offline"],
+        typer.Option(help="How vLLM runs the LLM: as a server, or offline, in this process and without a port."),
+    ] = "server",
     sentences: Annotated[
         int | None, typer.Option(help="Usable sentences to write; by default 50 per category, at least 2000.", min=2)
     ] = None,
@@ -93,6 +97,7 @@ def describe(
         base_url=base_url,
         tensor_parallel_size=tensor_parallel_size,
         data_parallel_size=data_parallel_size,
+        engine=engine,
         sentences=sentences,
         seed=seed,
         language=language,
