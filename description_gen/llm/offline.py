@@ -116,6 +116,7 @@ class OfflineLLM(Asker):
         max_tokens: int,
         seed: int,
         schema: dict[str, Any] | None = None,
+        logprobs: bool = False,
     ) -> Answer:
         """One answer.
 
@@ -125,6 +126,7 @@ class OfflineLLM(Asker):
             max_tokens: the longest answer.
             seed: of sampling.
             schema: JSON schema to which vLLM holds the answer.
+            logprobs: whether to ask for the log-probability of the answer, too.
 
         Raises:
             LLMServerError: vLLM refuses the request, or stopped.
@@ -142,9 +144,12 @@ class OfflineLLM(Asker):
         options: dict[str, Any] = {"temperature": temperature, "max_tokens": max_tokens, "seed": seed}
         if schema is not None:
             options["structured_outputs"] = StructuredOutputsParams(json=schema)
+        if logprobs:
+            options["logprobs"] = 0  # of the tokens themselves
         output = await self._ask({"prompt_token_ids": prompt}, options)
         (completion,) = output.outputs
-        return self._count(Answer.from_text(completion.text, completion.finish_reason), schema)
+        mean = completion.cumulative_logprob / len(completion.token_ids) if logprobs else None
+        return self._count(Answer.from_text(completion.text, completion.finish_reason, log_probability=mean), schema)
 
     async def log_probability(self, text: str) -> float:
         """Natural logarithm of the probability of a text's tokens after the first.
