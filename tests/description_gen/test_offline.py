@@ -10,7 +10,6 @@ from wordsight.description_gen import generate_texts, load_texts
 from wordsight.description_gen.llm.client import LLMClient
 from wordsight.description_gen.llm.offline import OfflineLLM
 from wordsight.description_gen.llm.server import LLMServerError
-from wordsight.description_gen.questions import load_questions
 from wordsight.utils.errors import InvalidInputError
 
 SCHEMA = {
@@ -39,7 +38,11 @@ def offline(vllm_server):
 
 def ask(client):
     """Answers at temperature 0, with and without a schema, and scores."""
-    prefix = load_questions().descriptions.wordings[0].single
+    prefix = [
+        {"role": "system", "content": "You write one short caption for a photo."},
+        {"role": "user", "content": "Object: zebra."},
+        {"role": "assistant", "content": "A zebra stands in the tall grass of a savanna."},
+    ]
 
     async def conversation():
         chats = [
