@@ -215,7 +215,7 @@ class OfflineLLM(Asker):
     def _add(self, request: _Request, waiting: dict[str, Future[Any]]) -> None:
         try:
             self._engine.add_request(request.number, request.prompt, request.sampling)
-        except ValueError as error:  # it is too long, or a schema can't be used
+        except Exception as error:  # it is too long, or a schema can't be used: vLLM has classes of its own for that
             _fail(request.output, LLMServerError(f"vLLM refuses the request: {error}"))
         else:
             waiting[request.number] = request.output
