@@ -32,10 +32,9 @@ def offline(vllm_server):
     with OfflineLLM(vllm_server.model, concurrency=16, progress=False) as llm:
         assert (open_ports(), dict(os.environ)) == before
         yield llm
+    _, alive = psutil.wait_procs(set(psutil.Process().children(recursive=True)) - children, timeout=15)
     # Python's own resource tracker lives as long as this process.
-    new = set(psutil.Process().children(recursive=True)) - children
-    _, alive = psutil.wait_procs([p for p in new if "resource_tracker" not in " ".join(p.cmdline())], timeout=30)
-    assert not alive
+    assert not [process for process in alive if "resource_tracker" not in " ".join(process.cmdline())]
 
 
 def ask(client):
