@@ -16,8 +16,9 @@ from wordsight.utils.errors import InvalidInputError
 
 from .categories import Category
 from .languages import ENGLISH, check_language, detect_language
+from .tokens import UNSPACED
 from .unspaced import UnspacedNames
-from .word_forms import UNSPACED, Forms, WordForms, normalize
+from .word_forms import Forms, WordForms, normalize
 
 NOT_A_CATEGORY = -1
 Words = tuple[str, ...]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Sequence
 
-from .word_forms import UNSPACED
+from .tokens import UNSPACED
 
 # What models write where there is nothing to say.
 NOTHING = re.compile(

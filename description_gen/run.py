@@ -146,12 +146,16 @@ class Run:
         rows: list[dict[str, Any]] = []
         seen: set[str] = set()
         dropped: Counter[str] = Counter()
-        unlikely = self._unlikely(requests, store)
-        for request in requests:
+        answers = [store.answers[request.key] for request in requests]
+        cleaned = [clean_sentence(answer["text"], answer["complete"]) for answer in answers]
+        scores = [
+            answer["log_probability"] if reason is None else None
+            for answer, (_, reason) in zip(answers, cleaned, strict=True)
+        ]
+        unlikely = self._unlikely(requests, scores)
+        for request, (sentence, reason) in zip(requests, cleaned, strict=True):
             if len(rows) == self.settings.sentences:
                 break
-            answer = store.answers[request.key]
-            sentence, reason = clean_sentence(answer["text"], answer["complete"])
             if reason is None and request.number in unlikely:
                 reason = "unlikely"
             if reason is None and (folded := fold(sentence)) in seen:
@@ -175,20 +179,14 @@ class Run:
             )
         return rows, dict(dropped)
 
-    def _unlikely(self, requests: list[DescriptionRequest], store: AnswerStore) -> set[int]:
-        """The numbers of the requests whose sentences the model itself finds least likely."""
+    def _unlikely(self, requests: list[DescriptionRequest], scores: list[float | None]) -> set[int]:
+        """The numbers of the requests whose sentences the model itself finds least likely; None has no score."""
         if not self.settings.drop_share:
             return set()
-        answers = [store.answers[request.key] for request in requests]
-        scores = {
-            request.number: score
-            for request, answer in zip(requests, answers, strict=True)
-            if (score := answer["log_probability"]) is not None
-            and clean_sentence(answer["text"], answer["complete"])[1] is None
-        }
-        if not scores:
+        known = {request.number: score for request, score in zip(requests, scores, strict=True) if score is not None}
+        if not known:
             warnings.warn(NO_SELF_CHECK, stacklevel=2)
-        return doubtful([request.kind for request in requests], scores, self.settings.drop_share)
+        return doubtful([request.kind for request in requests], known, self.settings.drop_share)
 
     def _save(self, rows: list[dict[str, Any]], dropped: dict[str, int], knowledge: Knowledge) -> Dataset:
         categories = self.settings.categories

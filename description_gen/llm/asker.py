@@ -37,7 +37,6 @@ class Asker(ABC):
     async def model(self) -> str:
         """The model's name, as it is recorded in the data."""
 
-    @abstractmethod
     async def chat(
         self,
         messages: list[Message],
@@ -57,7 +56,21 @@ class Asker(ABC):
             seed: of sampling.
             schema: JSON schema to which the answer is held, where that can be done.
             logprobs: whether to ask for the log-probability of the answer, too.
+
+        Raises:
+            LLMServerError: the request is refused, or nothing answers any more.
+            WordsightError: most of the first answers were empty or cut off; says why and what to do.
         """
+        sampling = {"temperature": temperature, "max_tokens": max_tokens, "seed": seed}
+        answer = await self._answer(messages, sampling, schema, logprobs)
+        self._checks["text" if schema is None else "json"].add(answer, self.base_url)
+        return answer
+
+    @abstractmethod
+    async def _answer(
+        self, messages: list[Message], sampling: dict[str, Any], schema: dict[str, Any] | None, logprobs: bool
+    ) -> Answer:
+        """One answer; `sampling` has temperature, max_tokens and seed."""
 
     @abstractmethod
     async def log_probability(self, text: str) -> float:
@@ -94,11 +107,6 @@ class Asker(ABC):
         """
         for check in self._checks.values():
             check.check(self.base_url)
-
-    def _count(self, answer: Answer, schema: dict[str, Any] | None) -> Answer:
-        """Counts an answer among those with or without a schema."""
-        self._checks["text" if schema is None else "json"].add(answer, self.base_url)
-        return answer
 
     def _say_once(self, remark: str) -> None:
         """A warning that is not given a second time."""

@@ -154,42 +154,17 @@ class LLMClient(Asker):
             self._model = next(iter(models.values()))
         return self._model
 
-    async def chat(
-        self,
-        messages: list[Message],
-        *,
-        temperature: float,
-        max_tokens: int,
-        seed: int,
-        schema: dict[str, Any] | None = None,
-        logprobs: bool = False,
+    async def _answer(
+        self, messages: list[Message], sampling: dict[str, Any], schema: dict[str, Any] | None, logprobs: bool
     ) -> Answer:
-        """One answer.
-
-        Args:
-            messages: the conversation.
-            temperature: of sampling.
-            max_tokens: the longest answer.
-            seed: of sampling.
-            schema: JSON schema to which the server holds the answer.
-            logprobs: whether to ask for the log-probability of the answer, too.
-
-        Raises:
-            LLMServerError: the server refuses the request, or no server answers any more.
-            WordsightError: most of the first answers were empty or cut off; says why and what to do.
-        """
-        extra: dict[str, Any] = {"seed": seed} if self._send_seeds else {}
+        options = {name: value for name, value in sampling.items() if self._send_seeds or name != "seed"}
         if schema is not None:
-            extra["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
+            options["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
         if logprobs:
-            extra["logprobs"] = True
+            options["logprobs"] = True
         model = await self.model()
-        completion = await self._guard(
-            lambda server: server.chat(
-                model=model, messages=messages, temperature=temperature, max_tokens=max_tokens, **extra
-            )
-        )
-        return self._count(Answer.from_choice(completion.choices[0]), schema)
+        completion = await self._guard(lambda server: server.chat(model=model, messages=messages, **options))
+        return Answer.from_choice(completion.choices[0])
 
     async def scores_prompts(self) -> bool:
         """Whether the servers tell how likely a text is; where not, a warning says what is off."""

@@ -108,30 +108,9 @@ class OfflineLLM(Asker):
             self._engine.engine_core.shutdown()  # its processes don't end by themselves
             self._thread = self._engine = None
 
-    async def chat(
-        self,
-        messages: list[Message],
-        *,
-        temperature: float,
-        max_tokens: int,
-        seed: int,
-        schema: dict[str, Any] | None = None,
-        logprobs: bool = False,
+    async def _answer(
+        self, messages: list[Message], sampling: dict[str, Any], schema: dict[str, Any] | None, logprobs: bool
     ) -> Answer:
-        """One answer.
-
-        Args:
-            messages: the conversation.
-            temperature: of sampling.
-            max_tokens: the longest answer.
-            seed: of sampling.
-            schema: JSON schema to which vLLM holds the answer.
-            logprobs: whether to ask for the log-probability of the answer, too.
-
-        Raises:
-            LLMServerError: vLLM refuses the request, or stopped.
-            WordsightError: most of the first answers were empty or cut off; says why and what to do.
-        """
         from vllm.sampling_params import StructuredOutputsParams
 
         prompt = self._engine.get_tokenizer().apply_chat_template(
@@ -141,7 +120,7 @@ class OfflineLLM(Asker):
             return_dict=False,
             **NO_THINKING["chat_template_kwargs"],
         )
-        options: dict[str, Any] = {"temperature": temperature, "max_tokens": max_tokens, "seed": seed}
+        options = dict(sampling)
         if schema is not None:
             options["structured_outputs"] = StructuredOutputsParams(json=schema)
         if logprobs:
@@ -149,7 +128,7 @@ class OfflineLLM(Asker):
         output = await self._ask({"prompt_token_ids": prompt}, options)
         (completion,) = output.outputs
         mean = completion.cumulative_logprob / len(completion.token_ids) if logprobs else None
-        return self._count(Answer.from_text(completion.text, completion.finish_reason, log_probability=mean), schema)
+        return Answer.from_text(completion.text, completion.finish_reason, log_probability=mean)
 
     async def log_probability(self, text: str) -> float:
         """Natural logarithm of the probability of a text's tokens after the first.
