@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score
 from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
 
-from wordsight.description_gen import Category, LLMServer, read_categories
+from wordsight.description_gen import Category, Knowledge, LLMServer, read_categories
 from wordsight.description_gen.co_occurrence import Weights, likelihood_weights
 from wordsight.description_gen.interview import Interview
 from wordsight.description_gen.llm.client import LLMClient
@@ -84,9 +84,13 @@ async def answered(server: LLMServer, categories: list[Category]) -> Weights:
         async with LLMClient(server.base_url, api_key=server.api_key, send_seeds=True) as client:
             with AnswerStore(Path(folder) / "answers.jsonl", {}) as store:
                 knowledge = await Interview(categories, load_questions(), client, store, 0).knowledge("answers")
-    together = knowledge.co_occurrence
-    names = [category.name for category in categories]
-    return np.array([[together[name].get(other, 0.0) for other in names] for name in names])
+    return weights_of(knowledge)
+
+
+def weights_of(knowledge: Knowledge) -> Weights:
+    """(K, K) weights as knowledge has them."""
+    together, names = knowledge.co_occurrence, [category.name for category in knowledge.categories]
+    return np.array([[together.get(name, {}).get(other, 0.0) for other in names] for name in names])
 
 
 @torch.no_grad()

@@ -144,6 +144,13 @@ def requests(number: int, first: int = 0) -> list[DescriptionRequest]:
     return [plan.request(index) for index in range(first, first + number)]
 
 
+async def rate(server: LLMServer, prompts: int = 256, warm_up: int = 64) -> float:
+    """Sentences a second of a server that runs, after some that don't count."""
+    await _ask(server, requests(warm_up), CONCURRENCY)
+    batch = await _ask(server, requests(prompts, first=warm_up), CONCURRENCY)
+    return prompts / batch.seconds
+
+
 async def _ask(server: LLMServer, requested: list[DescriptionRequest], concurrency: int) -> Batch:
     limit = load_questions().descriptions.max_tokens
     async with CountingClient(

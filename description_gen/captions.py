@@ -13,8 +13,8 @@ import yaml
 
 from .dataset import Knowledge
 from .llm.client import Message
-from .plausibility import FILLERS
 from .questions import Questions
+from .scenes import common_scenes, scene_weights
 from .tokens import UNSPACED
 
 MAX_WORDS = 40
@@ -25,7 +25,9 @@ UNLIKELY_SHARE = 0.1
 # Half of the time a category goes by one of its synonyms: sentences vary more, and an ambiguous name ("remote") is
 # asked for in the sense that is meant ("remote control").
 SYNONYM_SHARE = 0.5
-PLAN_VERSION = 3  # counts up when the same number would make another request
+VIEW_SHARE = 0.25  # of the requests: those that say how the photo is taken
+DETAIL_SHARE = 0.5  # of the requests about several categories: those that say what one of them looks like
+PLAN_VERSION = 4  # counts up when the same number would make another request
 ALTERNATIVES = re.compile(r"(\w+) or (\w+)|(\w+)或者?(\w+)")  # of which a photo shows one
 DETAILS = 2  # of a sentence about one category
 SENTENCE_END = re.compile(r"(?<=[.!?।؟])[\"'\u201d]?\s|(?<=[。！？])[\"\u201d」]?(?=.)")
@@ -81,6 +83,7 @@ class DescriptionPlan:
             for other, weight in others.items():
                 self.co_occurrence[number[name], number[other]] += weight / 2
                 self.co_occurrence[number[other], number[name]] += weight / 2
+        self.scene_weights = scene_weights(knowledge.scenes.values())
 
     def request(self, number: int) -> DescriptionRequest:
         """The request with this number: even ones are about one category, odd ones about several."""
@@ -89,17 +92,22 @@ class DescriptionPlan:
         several = number % 2 == 1 and len(self.names) > 1
         asked = self._group(anchor, rng) if several else [anchor]
         wording = self.spec.wordings[rng.integers(len(self.spec.wordings))]
-        content = self._about_several(asked, rng) if several else self._about_one(anchor, rng)
+        parts = self._about_several(asked, rng) if several else self._about_one(anchor, rng)
+        if self.spec.views and rng.random() < VIEW_SHARE:
+            parts.append(self.spec.parts["view"].format(self.spec.views[rng.integers(len(self.spec.views))]))
         return DescriptionRequest(
             number=number,
             kind="multiple" if several else "single",
             asked=tuple(self.names[index] for index in asked),
-            messages=[*(wording.multiple if several else wording.single), {"role": "user", "content": content}],
+            messages=[
+                *(wording.multiple if several else wording.single),
+                {"role": "user", "content": ". ".join(parts)},
+            ],
             temperature=self.spec.temperatures[rng.integers(len(self.spec.temperatures))],
             seed=int(rng.integers(2**31)),
         )
 
-    def _about_one(self, category: int, rng: np.random.Generator) -> str:
+    def _about_one(self, category: int, rng: np.random.Generator) -> list[str]:
         """The category, with two of: an attribute, a scene, a companion."""
         name, known = self.names[category], self.knowledge
         found = {"looks": known.attributes, "place": known.scenes, "companion": known.companions}
@@ -108,16 +116,26 @@ class DescriptionPlan:
         for index in sorted(rng.permutation(len(available))[:DETAILS]):
             detail = available[index]
             choices = found[detail][name]
-            choice = choices[rng.integers(len(choices))]
+            choice = self._scene(choices, rng) if detail == "place" else choices[rng.integers(len(choices))]
             parts.append(self.spec.parts[detail].format(_one_of(choice, rng)))
-        return ". ".join(parts)
+        return parts
 
-    def _about_several(self, group: Sequence[int], rng: np.random.Generator) -> str:
-        """The categories, and a scene that suits as many of them as possible."""
-        parts = [self.spec.parts["multiple"].format(names=", ".join(self._spoken(index, rng) for index in group))]
+    def _about_several(self, group: Sequence[int], rng: np.random.Generator) -> list[str]:
+        """The categories, half of the time what one looks like, and a scene that suits as many of them as possible."""
+        spoken = [self._spoken(index, rng) for index in group]
+        parts = [self.spec.parts["multiple"].format(names=", ".join(spoken))]
+        which = int(rng.integers(len(group)))
+        if (looks := self.knowledge.attributes.get(self.names[group[which]])) and rng.random() < DETAIL_SHARE:
+            said = _one_of(looks[rng.integers(len(looks))], rng)
+            parts.append(self.spec.parts["looks_of"].format(said, name=spoken[which]))
         if scenes := common_scenes([self.knowledge.scenes.get(self.names[index], []) for index in group]):
-            parts.append(self.spec.parts["place"].format(scenes[rng.integers(len(scenes))]))
-        return ". ".join(parts)
+            parts.append(self.spec.parts["place"].format(self._scene(scenes, rng)))
+        return parts
+
+    def _scene(self, scenes: Sequence[str], rng: np.random.Generator) -> str:
+        """One of the scenes, the more rarely the more categories it suits: where everything is says little."""
+        weights = np.array([self.scene_weights[scene] for scene in scenes])
+        return scenes[rng.choice(len(scenes), p=weights / weights.sum())]
 
     def _spoken(self, index: int, rng: np.random.Generator) -> str:
         """What a category is called in a request."""
@@ -145,26 +163,6 @@ class DescriptionPlan:
                 weights[group] = 0
             group.append(int(rng.choice(len(self.names), p=weights / weights.sum())))
         return group
-
-
-def common_scenes(scenes: Sequence[Sequence[str]]) -> list[str]:
-    """The scenes that suit most members of a group, by the words that members' scenes share; else the first one's.
-
-    Args:
-        scenes: each member's scenes, the first member's first.
-
-    Example:
-        >>> common_scenes([["a sofa", "a kitchen table"], ["a kitchen"]])
-        ['a kitchen table', 'a kitchen']
-    """
-    words = [{word for scene in of for word in _content(scene)} for of in scenes]
-    suits = {scene: sum(bool(_content(scene) & known) for known in words) for of in scenes for scene in of}
-    most = max(suits.values(), default=0)
-    return [scene for scene, members in suits.items() if members == most] if most > 1 else list(scenes[0])
-
-
-def _content(scene: str) -> set[str]:
-    return {word for word in re.findall(r"\w+", scene.casefold()) if word not in FILLERS}
 
 
 def _one_of(phrase: str, rng: np.random.Generator) -> str:

@@ -30,16 +30,6 @@ def answered_weights(names: Sequence[str], rounds: Mapping[str, Sequence[Sequenc
     return weights
 
 
-def likelihood_texts(names: Sequence[str], template: str) -> list[list[str]]:
-    """The texts whose log-probabilities `likelihood_weights` takes: one for each pair of categories.
-
-    Args:
-        names: the K categories.
-        template: a text with the placeholders {name} and {other}, which it ends with.
-    """
-    return [[template.format(name=name, other=other) for other in names] for name in names]
-
-
 def likelihood_weights(pairs: Weights) -> Weights:
     """Weights (K, K) from how likely the language model goes on with category j after category i.
 

@@ -79,9 +79,9 @@ def generate_texts(
         concurrency: requests under way at once on each server.
         attribute_kinds: the kinds of attribute to ask for ("color", "parts", ...); by default those that are shipped in
             `questions.yaml`. "find" lets the model choose them for these categories.
-        co_occurrence: how to find which categories are seen together: by the model's "answers", by "likelihood" or by
-            the mean of "both"; "auto" takes the likelihood where wordsight starts the server and there are at most 150
-            categories, and answers elsewhere.
+        co_occurrence: how to find which categories are seen together, and where: by the model's "answers", by
+            "likelihood" or by "both"; "auto" takes the likelihood where wordsight starts the server and there are at
+            most 150 categories, and answers elsewhere.
         unlikely_share: in sentences about several categories, how many of them are drawn evenly instead of by how often
             they are seen together, in [0, 1].
         drop_share: how many sentences to drop, in [0, 1): of each kind those that the model itself finds least likely

@@ -12,17 +12,19 @@ import numpy as np
 from wordsight.utils.progress import progress_bar
 
 from .categories import Category
-from .co_occurrence import CoOccurrence, Weights, answered_weights, likelihood_texts, likelihood_weights, ranked
+from .co_occurrence import CoOccurrence, Weights, answered_weights, likelihood_weights, ranked
 from .knowledge import Knowledge
 from .llm.asker import Asker
 from .llm.asking import ask_all
 from .plausibility import names_itself, usable_items, usable_values
 from .questions import ListQuestion, Questions
+from .scenes import likely_scenes
 from .store import AnswerStore
 
 MAX_CANDIDATES = 100  # of a question, so that it fits a small model's context
 # Keys in the store.
 KINDS, ATTRIBUTES, SCENES, COMPANIONS, TOGETHER = "kinds", "attributes", "scenes", "companions", "co_occurrence"
+LIKELIHOOD = "likelihood"
 SAID = {
     KINDS: "kinds of attribute",
     ATTRIBUTES: "attributes",
@@ -30,6 +32,7 @@ SAID = {
     COMPANIONS: "companions",
     TOGETHER: "co-occurring categories",
 }
+COMPARED = 10  # things whose scenes are compared, at least
 FIND_KINDS = "find"  # in place of kinds: the model is asked
 
 
@@ -74,13 +77,19 @@ class Interview:
         """Asks what is not in the store yet, and puts all answers together.
 
         Args:
-            co_occurrence: how to find what is seen together: by the model's "answers", by "likelihood", or by the mean
-                of "both".
+            co_occurrence: how to find what is seen together, and where: by the model's "answers", by "likelihood", or
+                by "both".
         """
         kinds = await self._kinds()
-        alone = len(self.categories) == 1
-        await self._ask_all(kinds, with_others=co_occurrence != "likelihood" and not alone)
-        weights = await self._weights(co_occurrence)
+        sorts = [ATTRIBUTES, SCENES, COMPANIONS, TOGETHER]
+        if co_occurrence == "likelihood" and self.questions.places:
+            sorts.remove(SCENES)
+        if co_occurrence == "likelihood" or len(self.categories) == 1:
+            sorts.remove(TOGETHER)
+        await self._ask_all(kinds, sorts)
+        if co_occurrence != "answers":
+            await self._score([*self._pair_texts().values(), *self._place_texts().values()])
+        weights = self._weights(co_occurrence)
         answers, values = self.store.answers, {}
         for category in self.categories:
             known = answers[f"{ATTRIBUTES}/{category.name}"]
@@ -92,10 +101,11 @@ class Interview:
             seed=self.seed,
             attributes={name: [phrase(kind, value) for kind, value in of.items()] for name, of in values.items()},
             attribute_values=values,
-            scenes={name: answers[f"{SCENES}/{name}"] for name in self.names},
+            scenes=self._scenes(co_occurrence),
             companions={name: answers[f"{COMPANIONS}/{name}"] for name in self.names},
             co_occurrence=ranked(self.names, weights),
             language=self.questions.language,
+            found_by=co_occurrence,
         )
 
     async def _kinds(self) -> list[str]:
@@ -112,14 +122,15 @@ class Interview:
             self.store.put(KINDS, [kind.casefold() for kind in usable_items(items, [], ()) if kind.isalpha()])
         return self.store.answers[KINDS] or self.questions.kinds
 
-    async def _ask_all(self, kinds: list[str], with_others: bool) -> None:
-        """All questions about single categories."""
+    async def _ask_all(self, kinds: list[str], sorts: Sequence[str]) -> None:
+        """All questions about single categories, of these sorts."""
         asks = [
             Ask(sort, number, f"{sort}/{name}")
-            for sort in (ATTRIBUTES, SCENES, COMPANIONS)
+            for sort in sorts
+            if sort != TOGETHER
             for number, name in enumerate(self.names)
         ]
-        if with_others:
+        if TOGETHER in sorts:
             asks += [
                 Ask(TOGETHER, number, f"{TOGETHER}/{name}/{turn}", turn)
                 for number, name in enumerate(self.names)
@@ -201,34 +212,68 @@ class Interview:
             stacklevel=2,
         )
 
-    async def _weights(self, co_occurrence: CoOccurrence) -> Weights:
+    def _weights(self, co_occurrence: CoOccurrence) -> Weights:
         """Weights (K, K) of categories seen together, in the way that is asked for."""
-        found = []
-        if len(self.categories) == 1:
+        size = len(self.categories)
+        found, answers = [], self.store.answers
+        if size == 1:
             return np.zeros((1, 1))
         if co_occurrence != "answers":
-            names = [category.in_full for category in self.categories]
-            texts = likelihood_texts(names, self.questions.likelihood)
-            await self._score([text for i, row in enumerate(texts) for j, text in enumerate(row) if i != j])
-            scores = self.store.answers
-            pairs = [[scores.get(f"likelihood/{text}", 0.0) for text in row] for row in texts]
-            found.append(likelihood_weights(np.array(pairs)))
+            pairs = np.zeros((size, size))
+            for at, text in self._pair_texts().items():
+                pairs[at] = answers[f"{LIKELIHOOD}/{text}"]
+            found.append(likelihood_weights(pairs))
         if co_occurrence != "likelihood":
             turns = range(self.questions.co_occurrence.rounds)
-            said = {name: [self.store.answers[f"{TOGETHER}/{name}/{turn}"] for turn in turns] for name in self.names}
+            said = {name: [answers[f"{TOGETHER}/{name}/{turn}"] for turn in turns] for name in self.names}
             found.append(answered_weights(self.names, said))
         weights: Weights = np.mean(found, axis=0)
         return weights
 
+    def _scenes(self, co_occurrence: CoOccurrence) -> dict[str, list[str]]:
+        """Where each category is seen, in the way that is asked for."""
+        answers, places = self.store.answers, self.questions.places
+        answered: dict[str, list[str]] = {name: answers.get(f"{SCENES}/{name}", []) for name in self.names}
+        if co_occurrence == "answers" or not places:
+            return answered
+        texts = self._place_texts()
+        scores = np.zeros((len(texts) // len(places), len(places)))
+        for at, text in texts.items():
+            scores[at] = answers[f"{LIKELIHOOD}/{text}"]
+        likely = likely_scenes(scores, len(self.names), places)
+        return {
+            name: list(dict.fromkeys([*found, *answered[name]])) for name, found in zip(self.names, likely, strict=True)
+        }
+
+    def _pair_texts(self) -> dict[tuple[int, int], str]:
+        """Place in the matrix of pairs -> the text whose log-probability stands there."""
+        names = [category.in_full for category in self.categories]
+        return {
+            (i, j): self.questions.likelihood.format(name=name, other=other)
+            for i, name in enumerate(names)
+            for j, other in enumerate(names)
+            if i != j
+        }
+
+    def _place_texts(self) -> dict[tuple[int, int], str]:
+        """Place in the matrix of things by scenes -> its text; the categories first, then the references."""
+        things = [category.in_full for category in self.categories]
+        things += self.questions.references[: max(0, COMPARED - len(things))]
+        return {
+            (i, j): self.questions.place_likelihood.format(name=thing, scene=scene)
+            for i, thing in enumerate(things)
+            for j, scene in enumerate(self.questions.places)
+        }
+
     async def _score(self, texts: list[str]) -> None:
         """Puts the texts' log-probabilities into the store."""
         texts = list(dict.fromkeys(texts))
-        todo = [text for text in texts if f"likelihood/{text}" not in self.store]
+        todo = [text for text in texts if f"{LIKELIHOOD}/{text}" not in self.store]
         initial = len(texts) - len(todo)
-        with progress_bar("Scoring pairs of categories", len(texts), "pair", self.progress, initial) as bar:
+        with progress_bar("Scoring scenes and pairs", len(texts), "text", self.progress, initial) as bar:
 
             async def score(text: str) -> None:
-                self.store.put(f"likelihood/{text}", await self.client.log_probability(text))
+                self.store.put(f"{LIKELIHOOD}/{text}", await self.client.log_probability(text))
                 bar.update()
 
             await ask_all(todo, score, self.client.concurrency)

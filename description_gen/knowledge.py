@@ -28,6 +28,8 @@ class Knowledge:
         companions: name -> what else is in such photos, whether a category or not.
         co_occurrence: name -> other name -> how often both are in the same photo, in [0, 1]; absent means 0.
         language: in which it was said; "" where that was not kept.
+        found_by: how scenes and co-occurrence were found: by "answers", "likelihood" or "both"; "" where that was not
+            kept.
 
     Example:
         >>> from wordsight import Category, Knowledge
@@ -45,6 +47,7 @@ class Knowledge:
     attribute_values: dict[str, dict[str, str]] = field(default_factory=dict)
     companions: dict[str, list[str]] = field(default_factory=dict)
     language: str = ""
+    found_by: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """The content of `knowledge.json`."""
@@ -59,6 +62,7 @@ class Knowledge:
             "companions": self.companions,
             "co_occurrence": self.co_occurrence,
             "language": self.language,
+            "found_by": self.found_by,
         }
 
     @classmethod
@@ -67,8 +71,8 @@ class Knowledge:
         fields = ("model", "seed", "attributes", "scenes", "co_occurrence")
         categories = [Category.from_dict(category) for category in content["categories"]]
         newer = {name: content.get(name, {}) for name in ("attribute_values", "companions")}
-        language = content.get("language", "")
-        return cls(categories=categories, **{name: content[name] for name in fields}, **newer, language=language)
+        kept = {name: content.get(name, "") for name in ("language", "found_by")}
+        return cls(categories=categories, **{name: content[name] for name in fields}, **newer, **kept)
 
     def save(self, path: Path) -> None:
         """Writes `knowledge.json`, whole or not at all."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Sequence
 
-from .tokens import UNSPACED
+from .tokens import UNSPACED, tokens
 
 # What models write where there is nothing to say.
 NOTHING = re.compile(
@@ -13,8 +13,27 @@ NOTHING = re.compile(
     r"|无|没有|未知|不详|任何|各种|其他|正常|普通|一般|中等|空"
 )
 FILLERS = frozenset(
-    ("a", "an", "the", "and", "or", "of", "with", "in", "on", "at", "to", "for", "its", "it", "s", "by")
+    (
+        "a",
+        "an",
+        "the",
+        "and",
+        "or",
+        "of",
+        "with",
+        "in",
+        "on",
+        "at",
+        "to",
+        "for",
+        "its",
+        "it",
+        "s",
+        "by",
+        *"的和与或在上下里中",
+    )
 )
+UNSPACED_STUTTER = re.compile(rf"((?:{UNSPACED.pattern}){{2,}})的?\1")
 # Kinds with few values: those of the examples are true of many things.
 FEW_VALUES = ("color", "size")
 
@@ -68,12 +87,12 @@ def names_itself(phrase: str, names: Sequence[str]) -> bool:
 
 def says_something(phrase: str, names: Sequence[str]) -> bool:
     """Whether a phrase has a word of its own, repeats none, and does not say that there is nothing to say."""
-    folded = phrase.casefold()
-    words = [word for word in re.findall(r"[^\W_]+", folded) if word not in FILLERS]
-    known = {word for name in names for word in re.findall(r"[^\W_]+", name.casefold())}
-    if NOTHING.fullmatch(folded) or not set(words) - known:
+    words = [word for word in tokens(phrase) if word not in FILLERS]
+    if NOTHING.fullmatch(phrase.casefold()) or not set(words) - {word for name in names for word in tokens(name)}:
         return False
-    return len(words) == len(set(words))
+    # Without spaces, words are not told apart: a character may come twice, but not "red red".
+    spaced = [word for word in words if not UNSPACED.match(word)]
+    return len(spaced) == len(set(spaced)) and not UNSPACED_STUTTER.search(phrase)
 
 
 def _tidy(phrase: str) -> str:

@@ -128,13 +128,15 @@ class DescriptionQuestions:
         wordings: asked in turn.
         temperatures: of sampling, in turn.
         max_tokens: the longest answer.
-        parts: what a request consists of, by name: single, multiple, looks, place, companion.
+        parts: what a request consists of, by name: single, multiple, looks, looks_of, place, companion, view.
+        views: how a photo may be taken.
     """
 
     wordings: list[Wording]
     temperatures: list[float]
     max_tokens: int
     parts: dict[str, str]
+    views: list[str]
 
 
 @dataclass(frozen=True)
@@ -146,6 +148,10 @@ class Questions:
         attributes: a category's value of each kind.
         scenes, companions, co_occurrence: where it is seen, with what, and with which other categories.
         likelihood: a text about two categories, whose probability says whether they are seen together.
+        places: scenes that photos of whatever have, of which the likeliest are a category's; none in languages other
+            than those of the questions.
+        place_likelihood: a text about a category and a scene, whose probability says whether it is seen there.
+        references: things with which the categories are compared.
         descriptions: the sentences.
         language: in which answers are to be, as one of `LANGUAGES`.
         fingerprint: a hash of the files, so that answers to other questions are not taken for these.
@@ -157,6 +163,9 @@ class Questions:
     companions: ListQuestion
     co_occurrence: ListQuestion
     likelihood: str
+    places: list[str]
+    place_likelihood: str
+    references: list[str]
     descriptions: DescriptionQuestions
     language: str
     fingerprint: str
@@ -182,14 +191,14 @@ def load_questions(language: str = ENGLISH) -> Questions:
         data = _replaced(data, yaml.safe_load(own.read_bytes()))
     elif language != ENGLISH:
         content += language.encode()
-        data = _answered_in(data, LANGUAGES[language])
+        data = _answered_in(data, LANGUAGES[language]) | {"places": []}
     return Questions(
         **{
             kind: _list_question(data[kind], data.get("min_length", MIN_ITEM_LENGTH))
             for kind in ("find_kinds", "scenes", "companions", "co_occurrence")
         },
         attributes=_values_question(data["attributes"], data["kinds"]),
-        likelihood=data["likelihood"],
+        **{key: data[key] for key in ("likelihood", "places", "place_likelihood", "references")},
         descriptions=_descriptions(data["descriptions"]),
         language=language,
         fingerprint=fingerprint(content),
@@ -250,8 +259,8 @@ def _descriptions(spec: dict[str, Any]) -> DescriptionQuestions:
         )
         for wording in spec["wordings"]
     ]
-    parts = {part: spec[part] for part in ("single", "multiple", "looks", "place", "companion")}
-    return DescriptionQuestions(wordings, spec["temperatures"], spec["max_tokens"], parts)
+    parts = {part: spec[part] for part in ("single", "multiple", "looks", "looks_of", "place", "companion", "view")}
+    return DescriptionQuestions(wordings, spec["temperatures"], spec["max_tokens"], parts, spec["views"])
 
 
 def _prefix(system: str, examples: Sequence[dict[str, Any]]) -> list[Message]:

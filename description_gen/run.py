@@ -62,7 +62,7 @@ class Run:
             if isinstance(servers, LLMServer | OfflineLLM):
                 stack.enter_context(servers)
             co_occurrence = settings.co_occurrence
-            if co_occurrence != "answers" and len(settings.categories) > 1 and not await client.scores_prompts():
+            if co_occurrence != "answers" and not await client.scores_prompts():
                 co_occurrence = "answers"
             interview = Interview(
                 settings.categories,

@@ -209,19 +209,27 @@ def _rounds(knowledge: Knowledge) -> list[dict[str, Any]]:
     name, together = knowledge.categories[0].name, knowledge.co_occurrence
     seen_with = sorted(together.get(name, {}), key=lambda other: -together[name][other])
     wordings = " / ".join(wording.single[0]["content"] for wording in questions.descriptions.wordings)
-    rounds: list[tuple[str, Any, Mapping[str, Any], list[str]]] = [
-        ("attributes", questions.attributes, knowledge.attributes, knowledge.attributes.get(name, [])),
-        ("scenes", questions.scenes, knowledge.scenes, knowledge.scenes.get(name, [])),
-        ("companions", questions.companions, knowledge.companions, knowledge.companions.get(name, [])),
-        ("co-occurrence", questions.co_occurrence, together, seen_with),
+    scored = knowledge.found_by == "likelihood"
+    scenes = _scored(questions.place_likelihood) if scored and questions.places else questions.scenes.system
+    company = _scored(questions.likelihood) if scored else questions.co_occurrence.system
+    rounds: list[tuple[str, str, Mapping[str, Any], list[str]]] = [
+        ("attributes", questions.attributes.system, knowledge.attributes, knowledge.attributes.get(name, [])),
+        ("scenes", scenes, knowledge.scenes, knowledge.scenes.get(name, [])),
+        ("companions", questions.companions.system, knowledge.companions, knowledge.companions.get(name, [])),
+        ("co-occurrence", company, together, seen_with),
     ]
     rows = [
         {
             "name": kind,
-            "question": cell(question.system),
+            "question": cell(question),
             "answers": sum(len(items) for items in answers.values()),
             "example": cell(shortened(example, 3)),
         }
         for kind, question, answers, example in rounds
     ]
     return [*rows, {"name": "sentences", "question": wordings, "answers": "", "example": ""}]
+
+
+def _scored(template: str) -> str:
+    """Which text's probability stands for an answer."""
+    return f'(not asked: how likely is "{template}")'

@@ -174,7 +174,7 @@ class LLMClient(Asker):
                 self._scores_prompts = True
             except NoPromptScoresError as error:
                 self._scores_prompts = False
-                self._say_once(f"{error} What needs likelihoods is off: co-occurrence goes by the answers alone.")
+                self._say_once(f"{error} What needs likelihoods is off: scenes and co-occurrence go by answers alone.")
         return self._scores_prompts
 
     async def log_probability(self, text: str) -> float:

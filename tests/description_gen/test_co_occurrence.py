@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from wordsight.description_gen.co_occurrence import answered_weights, likelihood_texts, likelihood_weights, ranked
-from wordsight.description_gen.questions import load_questions
+from wordsight.description_gen.co_occurrence import answered_weights, likelihood_weights, ranked
 
 NAMES = ["cat", "dog", "cup"]
 
@@ -32,12 +31,6 @@ def test_what_is_far_likelier_than_the_rest_weighs_one():
     pairs = np.full((9, 9), -5.0)
     pairs[0, 3] = -1.0
     assert likelihood_weights(pairs)[0].tolist() == [0, 0, 0, 1, 0, 0, 0, 0, 0]
-
-
-def test_texts_name_both_of_each_pair():
-    texts = likelihood_texts(NAMES, load_questions().likelihood)
-    assert texts[0][1] == "A photo of a cat and a dog" and texts[1][0] == "A photo of a dog and a cat"
-    assert len(texts) == 3 and all(len(row) == 3 for row in texts)
 
 
 def test_ranked():

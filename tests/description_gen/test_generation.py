@@ -14,8 +14,9 @@ from datasets import load_from_disk
 
 from tests.fixtures.proxy import FaultyProxy
 from wordsight.description_gen import Category, Knowledge, SentenceLabeler, generate_texts, load_texts
-from wordsight.description_gen.captions import DescriptionPlan, clean_sentence, common_scenes, fold
+from wordsight.description_gen.captions import DescriptionPlan, clean_sentence, fold
 from wordsight.description_gen.questions import load_questions
+from wordsight.description_gen.scenes import common_scenes, scene_weights
 from wordsight.description_gen.store import AnswerStore
 from wordsight.utils.errors import InvalidInputError, WordsightError
 
@@ -273,7 +274,7 @@ def test_sentences_about_one_category_are_asked_for_with_two_details():
         companions={"candle": ["a wine glass"]},
     )
     plan = DescriptionPlan(knowledge, load_questions())
-    asked = {plan.request(number).messages[-1]["content"] for number in range(200)}
+    asked = {plan.request(number).messages[-1]["content"].partition(". View")[0] for number in range(200)}
     assert asked == {
         "Object: candle. Looks: red. Place: a church",
         "Object: candle. Looks: green. Place: a church",
@@ -290,6 +291,29 @@ def test_a_scene_suits_as_many_as_possible():
     ]
     assert common_scenes([["a sofa", "a bed"], ["a road"]]) == ["a sofa", "a bed"]
     assert common_scenes([[], ["a road"]]) == []
+
+
+def test_a_scene_that_suits_everything_is_rarely_asked_for():
+    scenes = {"cat": ["in a park", "on a sofa"], "dog": ["in a large park"], "car": ["in a park"], "cup": ["in a park"]}
+    assert scene_weights(scenes.values()) == {"in a park": 0.25, "on a sofa": 1.0, "in a large park": 0.25}
+    plan = DescriptionPlan(Knowledge(CATEGORIES, "m", 0, scenes=scenes), load_questions())
+    asked = [plan.request(number) for number in range(0, 800, 2)]
+    of_cat = [request.messages[-1]["content"] for request in asked if request.asked == ("cat",)]
+    sofas, parks = (sum(scene in content for content in of_cat) for scene in ("on a sofa", "in a park"))
+    assert sofas > 2 * parks > 0
+
+
+def test_some_requests_say_how_the_photo_is_taken_and_what_one_of_several_looks_like():
+    knowledge = Knowledge([Category("cat"), Category("dog")], "m", 0, attributes={"dog": ["a red collar"]})
+    questions = load_questions()
+    plan = DescriptionPlan(knowledge, questions)
+    asked = [plan.request(number).messages[-1]["content"] for number in range(800)]
+    views = [content.partition(". View: ")[2] for content in asked]
+    assert set(views) == {"", *questions.descriptions.views}
+    assert 0.2 < 1 - views.count("") / len(views) < 0.3
+    several = [content for content in asked if content.startswith("Objects: ")]
+    assert 0.2 < sum(". Looks of the dog: a red collar" in content for content in several) / len(several) < 0.3
+    assert not any("Looks of the cat" in content for content in asked)
 
 
 def test_requests_speak_of_synonyms_half_of_the_time():

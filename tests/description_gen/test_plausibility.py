@@ -15,6 +15,10 @@ from wordsight.description_gen.questions import load_questions
         ("pony horse", ["horse", "pony"], False),
         ("a horse's tail", ["horse"], True),
         ("farm farm", ["horse"], False),  # a stutter
+        ("红色的红色", ["苹果"], False),
+        ("木头木头", ["椅子"], False),
+        ("高高的车头", ["拖拉机"], True),
+        ("的椅子", ["椅子"], False),
         ("long and long", ["boat"], False),
         ("N/A", ["cat"], False),
         ("not visible", ["cat"], False),
