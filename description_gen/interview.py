@@ -32,6 +32,7 @@ SAID = {
     COMPANIONS: "companions",
     TOGETHER: "co-occurring categories",
 }
+STARTS = 16  # texts whose endings are scored at once; each takes dozens of requests
 COMPARED = 10  # things whose scenes are compared, at least
 FIND_KINDS = "find"  # in place of kinds: the model is asked
 
@@ -88,7 +89,7 @@ class Interview:
             sorts.remove(TOGETHER)
         await self._ask_all(kinds, sorts)
         if co_occurrence != "answers":
-            await self._score([*self._pair_texts().values(), *self._place_texts().values()])
+            await self._score()
         weights = self._weights(co_occurrence)
         answers, values = self.store.answers, {}
         for category in self.categories:
@@ -219,10 +220,7 @@ class Interview:
         if size == 1:
             return np.zeros((1, 1))
         if co_occurrence != "answers":
-            pairs = np.zeros((size, size))
-            for at, text in self._pair_texts().items():
-                pairs[at] = answers[f"{LIKELIHOOD}/{text}"]
-            found.append(likelihood_weights(pairs))
+            found.append(likelihood_weights(self._pair_scores()))
         if co_occurrence != "likelihood":
             turns = range(self.questions.co_occurrence.rounds)
             said = {name: [answers[f"{TOGETHER}/{name}/{turn}"] for turn in turns] for name in self.names}
@@ -236,44 +234,59 @@ class Interview:
         answered: dict[str, list[str]] = {name: answers.get(f"{SCENES}/{name}", []) for name in self.names}
         if co_occurrence == "answers" or not places:
             return answered
-        texts = self._place_texts()
-        scores = np.zeros((len(texts) // len(places), len(places)))
-        for at, text in texts.items():
-            scores[at] = answers[f"{LIKELIHOOD}/{text}"]
+        scores = np.array([[self._scored(start, ending) for ending in endings] for start, endings in self._places()])
         likely = likely_scenes(scores, len(self.names), places)
         return {
             name: list(dict.fromkeys([*found, *answered[name]])) for name, found in zip(self.names, likely, strict=True)
         }
 
-    def _pair_texts(self) -> dict[tuple[int, int], str]:
-        """Place in the matrix of pairs -> the text whose log-probability stands there."""
+    def _pairs(self) -> list[tuple[str, list[str]]]:
+        """For each category a text that names it, and how it may go on with each other one."""
         names = [category.in_full for category in self.categories]
-        return {
-            (i, j): self.questions.likelihood.format(name=name, other=other)
-            for i, name in enumerate(names)
-            for j, other in enumerate(names)
-            if i != j
-        }
+        texts = [_parted(self.questions.likelihood, name, names) for name in names]
+        return [
+            (start, [ending for j, ending in enumerate(endings) if i != j]) for i, (start, endings) in enumerate(texts)
+        ]
 
-    def _place_texts(self) -> dict[tuple[int, int], str]:
-        """Place in the matrix of things by scenes -> its text; the categories first, then the references."""
+    def _places(self) -> list[tuple[str, list[str]]]:
+        """For each category, and then for things beside them, a text that names it and the scenes that may follow."""
         things = [category.in_full for category in self.categories]
         things += self.questions.references[: max(0, COMPARED - len(things))]
-        return {
-            (i, j): self.questions.place_likelihood.format(name=thing, scene=scene)
-            for i, thing in enumerate(things)
-            for j, scene in enumerate(self.questions.places)
-        }
+        return [_parted(self.questions.place_likelihood, thing, self.questions.places) for thing in things]
 
-    async def _score(self, texts: list[str]) -> None:
-        """Puts the texts' log-probabilities into the store."""
-        texts = list(dict.fromkeys(texts))
-        todo = [text for text in texts if f"{LIKELIHOOD}/{text}" not in self.store]
-        initial = len(texts) - len(todo)
-        with progress_bar("Scoring scenes and pairs", len(texts), "text", self.progress, initial) as bar:
+    def _pair_scores(self) -> Weights:
+        """(K, K) log-probabilities of pairs; 0 on the diagonal."""
+        size = len(self.categories)
+        pairs = np.zeros((size, size))
+        for i, (start, endings) in enumerate(self._pairs()):
+            pairs[i, np.arange(size) != i] = [self._scored(start, ending) for ending in endings]
+        return pairs
 
-            async def score(text: str) -> None:
-                self.store.put(f"{LIKELIHOOD}/{text}", await self.client.log_probability(text))
-                bar.update()
+    def _scored(self, start: str, ending: str) -> float:
+        return float(self.store.answers[f"{LIKELIHOOD}/{start}{ending}"])
 
-            await ask_all(todo, score, self.client.concurrency)
+    async def _score(self) -> None:
+        """Puts the texts' log-probabilities into the store, all those with the same start at once."""
+        texts = [*(self._pairs() if len(self.categories) > 1 else []), *self._places()]
+        todo = [
+            (start, endings)
+            for start, endings in texts
+            if any(f"{LIKELIHOOD}/{start}{ending}" not in self.store for ending in endings)
+        ]
+        count, left = (sum(len(endings) for _, endings in of) for of in (texts, todo))
+        with progress_bar("Scoring scenes and pairs", count, "text", self.progress, count - left) as bar:
+
+            async def score(text: tuple[str, list[str]]) -> None:
+                start, endings = text
+                for ending, value in zip(endings, await self.client.ending_scores(start, endings), strict=True):
+                    self.store.put(f"{LIKELIHOOD}/{start}{ending}", value)
+                bar.update(len(endings))
+
+            await ask_all(todo, score, STARTS)
+
+
+def _parted(template: str, name: str, endings: Sequence[str]) -> tuple[str, list[str]]:
+    """What a template's text begins with, and each of its endings with the space before it."""
+    before, _ = template.format(name=name, **dict.fromkeys(("other", "scene"), "\0")).split("\0")
+    start = before.rstrip()
+    return start, [before[len(start) :] + ending for ending in endings]

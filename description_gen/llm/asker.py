@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, Self
 
 from .answers import Answer, AnswerCheck, read_json
+from .asking import ask_all
+from .endings import Tokens, branches, total
 from .server_features import NO_SCHEMA
 
 Message = dict[str, str]
@@ -18,6 +21,7 @@ class Asker(ABC):
     def __init__(self) -> None:
         self._checks = {"json": AnswerCheck(), "text": AnswerCheck()}
         self._said: set[str] = set()
+        self._endings: dict[str, Tokens | None] = {}  # None where its tokens depend on what is before it
 
     @property
     @abstractmethod
@@ -75,6 +79,60 @@ class Asker(ABC):
     @abstractmethod
     async def log_probability(self, text: str) -> float:
         """Natural logarithm of the probability of a text's tokens after the first."""
+
+    @abstractmethod
+    async def _tokens(self, text: str) -> Tokens | None:
+        """The text's tokens; None where they can't be had."""
+
+    @abstractmethod
+    async def _following(self, before: Tokens, tokens: Sequence[int]) -> dict[int, float] | None:
+        """Each token's log-probability right after others; None where it can't be had."""
+
+    async def ending_scores(self, start: str, endings: Sequence[str]) -> list[float]:
+        """How likely a text goes on with each of several endings.
+
+        Args:
+            start: the text so far.
+            endings: what may follow.
+
+        Returns:
+            The endings' log-probabilities after the start, all changed by the same number.
+
+        Raises:
+            LLMServerError: nothing answers any more.
+        """
+        before = await self._tokens(start)
+        paths = None if before is None else await self._paths(start, before, endings)
+        following: dict[Tokens, dict[int, float] | None] = {}
+        if before is not None and paths is not None:
+
+            async def follow(beginning: Tokens) -> None:
+                following[beginning] = await self._following((*before, *beginning), parting[beginning])
+
+            parting = branches(paths)
+            await ask_all(parting, follow, self.concurrency)
+            known = {beginning: found for beginning, found in following.items() if found is not None}
+            if len(known) == len(parting):
+                return [total(path, known) for path in paths]
+        scores: dict[str, float] = {}
+
+        async def score(ending: str) -> None:
+            scores[ending] = await self.log_probability(start + ending)
+
+        await ask_all(endings, score, self.concurrency)
+        return [scores[ending] for ending in endings]
+
+    async def _paths(self, start: str, before: Tokens, endings: Sequence[str]) -> list[Tokens] | None:
+        """The endings' tokens; None where those of any depend on the start."""
+
+        async def find(ending: str) -> None:
+            whole = await self._tokens(start + ending)
+            apart = whole is not None and whole[: len(before)] == before
+            self._endings[ending] = whole[len(before) :] if whole is not None and apart else None
+
+        await ask_all([ending for ending in endings if ending not in self._endings], find, self.concurrency)
+        paths = [path for ending in endings if (path := self._endings[ending])]
+        return paths if len(paths) == len(endings) else None
 
     async def __aenter__(self) -> Self:
         return self

@@ -8,12 +8,14 @@ import os
 import warnings
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, TypeVar
 
 from wordsight.utils.errors import InvalidInputError, MissingDependencyError
 
 from .answers import NO_THINKING, Answer
 from .asker import Asker, Message
+from .endings import MOST_TOKENS, Tokens
 from .server import LLMServerError
 from .server_features import FEATURES, Feature, guesses, reduced
 
@@ -115,6 +117,7 @@ class LLMClient(Asker):
         self._servers = [_Server(address, key, concurrency, self._say_once) for address in addresses]
         self._per_server, self._model, self._send_seeds = concurrency, model, send_seeds
         self._scores_prompts: bool | None = None
+        self._scores_tokens = True
         # One line a request on INFO is no help among thousands.
         logging.getLogger("httpx").setLevel(logging.WARNING)
 
@@ -201,6 +204,32 @@ class LLMClient(Asker):
         # Beside the token itself (at prompt_logprobs=0, it alone) nothing is asked for; the first has no score.
         return sum(next(iter(position.values()))["logprob"] for position in positions if position)
 
+    async def _tokens(self, text: str) -> Tokens | None:
+        model = await self.model()
+
+        async def tokenize(server: _Server) -> Any:
+            try:
+                # Not in /v1: it is vLLM's own.
+                url = f"{server.base_url.rstrip('/').removesuffix('/v1')}/tokenize"
+                return await server.openai.post(url, cast_to=object, body={"model": model, "prompt": text})
+            except (*REFUSALS, openai.NotFoundError):
+                return None
+
+        answer = await self._guard(tokenize) if self._scores_tokens else None
+        return tuple(answer["tokens"]) if isinstance(answer, dict) and answer.get("tokens") else None
+
+    async def _following(self, before: Tokens, tokens: Sequence[int]) -> dict[int, float] | None:
+        model, found = await self.model(), {}
+        for first in range(0, len(tokens), MOST_TOKENS):
+            options = {"logprob_token_ids": tokens[first : first + MOST_TOKENS], "return_tokens_as_token_ids": True}
+            answer = await self._guard(partial(_next_token, model=model, prompt=list(before), options=options))
+            scored = answer.choices[0].logprobs.top_logprobs[0]
+            found |= {int(name.removeprefix("token_id:")): value for name, value in scored.items()}
+        if not found.keys() >= set(tokens):
+            self._scores_tokens = False  # an older vLLM ignores what it doesn't know
+            return None
+        return found
+
     def _living(self) -> list[_Server]:
         """The servers that still answer; when none does, all, so that errors can name them."""
         return [server for server in self._servers if server.answers] or self._servers
@@ -239,6 +268,12 @@ class LLMClient(Asker):
                 f"{server.base_url} stopped answering ({_reason(error)}). The other servers take its requests.",
                 stacklevel=3,
             )
+
+
+async def _next_token(server: _Server, model: str, prompt: list[int], options: dict[str, Any]) -> Any:
+    return await server.openai.completions.create(
+        model=model, prompt=prompt, max_tokens=1, temperature=0.0, logprobs=1, extra_body=options
+    )
 
 
 def _one_line(server: _Server, error: openai.APIError) -> LLMServerError:

@@ -6,7 +6,7 @@ import asyncio
 import os
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -21,6 +21,7 @@ from wordsight.utils.progress import progress_bar
 
 from .answers import NO_THINKING, Answer
 from .asker import Asker, Message
+from .endings import MOST_TOKENS, Tokens
 from .server import NO_VLLM, LLMServerError, model_name, vllm_arguments, vllm_environment
 
 
@@ -138,6 +139,17 @@ class OfflineLLM(Asker):
         """
         output = await self._ask(text, {"temperature": 0.0, "max_tokens": 1, "prompt_logprobs": 0})
         return sum(next(iter(position.values())).logprob for position in output.prompt_logprobs if position)
+
+    async def _tokens(self, text: str) -> Tokens:
+        return tuple(self._engine.get_tokenizer().encode(text))
+
+    async def _following(self, before: Tokens, tokens: Sequence[int]) -> dict[int, float]:
+        found: dict[int, float] = {}
+        for first in range(0, len(tokens), MOST_TOKENS):
+            options = {"temperature": 0.0, "max_tokens": 1, "logprob_token_ids": tokens[first : first + MOST_TOKENS]}
+            output = await self._ask({"prompt_token_ids": list(before)}, options)
+            found |= {token: scored.logprob for token, scored in output.outputs[0].logprobs[0].items()}
+        return found
 
     async def _ask(self, prompt: Any, options: dict[str, Any]) -> Any:
         from vllm import SamplingParams

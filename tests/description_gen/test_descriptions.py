@@ -53,8 +53,8 @@ def test_pairs_and_scenes_are_scored_in_the_sense_that_is_meant(tmp_path):
     class Scorer(LLMClient):
         """Finds farms likely after cranes, and says nothing else."""
 
-        async def log_probability(self, text):
-            return -1.0 if "crane" in text and "farm" in text else -2.0
+        async def ending_scores(self, start, endings):
+            return [-1.0 if "crane" in start and "farm" in ending else -2.0 for ending in endings]
 
         async def chat_json(self, *args, **options):
             return {}
