@@ -192,13 +192,17 @@ def load_questions(language: str = ENGLISH) -> Questions:
     elif language != ENGLISH:
         content += language.encode()
         data = _answered_in(data, LANGUAGES[language]) | {"places": []}
+    lists = {
+        kind: _list_question(data[kind], data.get("min_length", MIN_ITEM_LENGTH))
+        for kind in ("find_kinds", "scenes", "companions", "co_occurrence")
+    }
     return Questions(
-        **{
-            kind: _list_question(data[kind], data.get("min_length", MIN_ITEM_LENGTH))
-            for kind in ("find_kinds", "scenes", "companions", "co_occurrence")
-        },
+        **lists,
         attributes=_values_question(data["attributes"], data["kinds"]),
-        **{key: data[key] for key in ("likelihood", "places", "place_likelihood", "references")},
+        likelihood=data["likelihood"],
+        places=data["places"],
+        place_likelihood=data["place_likelihood"],
+        references=data["references"],
         descriptions=_descriptions(data["descriptions"]),
         language=language,
         fingerprint=fingerprint(content),

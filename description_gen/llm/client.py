@@ -219,7 +219,8 @@ class LLMClient(Asker):
         return tuple(answer["tokens"]) if isinstance(answer, dict) and answer.get("tokens") else None
 
     async def _following(self, before: Tokens, tokens: Sequence[int]) -> dict[int, float] | None:
-        model, found = await self.model(), {}
+        model = await self.model()
+        found: dict[int, float] = {}
         for first in range(0, len(tokens), MOST_TOKENS):
             options = {"logprob_token_ids": tokens[first : first + MOST_TOKENS], "return_tokens_as_token_ids": True}
             answer = await self._guard(partial(_next_token, model=model, prompt=list(before), options=options))

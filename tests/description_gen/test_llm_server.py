@@ -9,6 +9,7 @@ import time
 import urllib.error
 import urllib.request
 
+import numpy as np
 import psutil
 import pytest
 
@@ -60,6 +61,21 @@ def test_likelihood_prefers_what_is_likely(vllm_server):
 
     likely, unlikely = ask(vllm_server, compare)
     assert unlikely < likely < 0
+
+
+def test_endings_score_as_whole_texts_do(vllm_server):
+    """Also more of them than vLLM scores in one request."""
+    start, letters = "A photo of a cat", "abcdefghijklm"
+    endings = [f" {one}{other}" for one in letters for other in letters] + [" on a sofa", " on a table", " at sea"]
+
+    async def compare(client):
+        fast = await client.ending_scores(start, endings)
+        assert client._scores_tokens
+        return fast, [await client.log_probability(start + ending) for ending in endings[-3:]]
+
+    fast, whole = ask(vllm_server, compare)
+    assert np.diff(fast[-3:]) == pytest.approx(np.diff(whole), abs=0.2)  # in half precision
+    assert len(set(fast)) > 128
 
 
 def test_it_wants_its_key(vllm_server):
