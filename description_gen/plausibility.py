@@ -12,7 +12,9 @@ NOTHING = re.compile(
     r"|n/?a|none|null|nil|nothing|unknown|empty|any|various|varie[sd]|other|medium|normal|average|(?:no|not|without|n/a)\b.*"
     r"|无|没有|未知|不详|任何|各种|其他|正常|普通|一般|中等|空"
 )
-FILLERS = frozenset(["a", "an", "the", "and", "or", "of", "with", "in", "on", "at", "to", "for", "its", "it", "s", "by"])
+FILLERS = frozenset(
+    ["a", "an", "the", "and", "or", "of", "with", "in", "on", "at", "to", "for", "its", "it", "s", "by"]
+)
 FILLERS |= frozenset("的和与或在上下里中")
 UNSPACED_STUTTER = re.compile(rf"((?:{UNSPACED.pattern}){{2,}})的?\1")
 # Kinds with few values: those of the examples are true of many things.
