@@ -28,7 +28,14 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # As many workers as cores: with threads for all cores in each, they would wait for one another.
     os.environ["OMP_NUM_THREADS"] = "1"
 
-pytest_plugins = [f"tests.fixtures.{name}" for name in ("app", "bare", "encoders", "published", "texts", "vllm")]
+FIXTURES = ("texts", "encoders", "bare", "published", "vllm", "app")
+
+
+def pytest_configure(config):
+    """Fixtures import PyTorch and more; pytest-xdist's main process, which runs no test, does without."""
+    if hasattr(config, "workerinput") or config.getoption("dist", "no") == "no":
+        for name in FIXTURES:
+            config.pluginmanager.import_plugin(f"tests.fixtures.{name}")
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist's own, which reads the marks

@@ -16,7 +16,7 @@ def snippet(vllm_server):
     """README's code, with the embedded encoder and language model in place of the Hub's."""
     (code,) = re.findall(r"```python\n(from transformers import EarlyStopping.*?)```", README.read_text(), re.DOTALL)
     code = code.replace('"openai/clip-vit-base-patch16"', '"imagenet"')
-    server = f"base_url={vllm_server.base_url!r}, sentences=60"
+    server = f"base_url={vllm_server.base_url!r}, sentences=30"
     assert 'llm="Qwen/Qwen3-8B"' in code
     return code.replace('llm="Qwen/Qwen3-8B"', server)
 

@@ -33,7 +33,7 @@ def test_it_runs(notebook, vllm_server, tmp_path, monkeypatch):
     """With fewer sentences, by the server that the session's tests share."""
     shown = results(notebook)
     (parameters,) = (cell for cell in code_cells(notebook) if "parameters" in cell.metadata.get("tags", ()))
-    parameters.source = f"SERVER = {vllm_server.base_url!r}\nSENTENCES = 40"
+    parameters.source = f"SERVER = {vllm_server.base_url!r}\nSENTENCES = 30"
     monkeypatch.setenv("WORDSIGHT_API_KEY", vllm_server.api_key)
     NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": tmp_path}}).execute()
     assert results(notebook) == shown

@@ -35,7 +35,7 @@ def cache(tmp_path, monkeypatch):
 def with_server(cache, vllm_server, monkeypatch):
     """A request that the session's language model server answers."""
     monkeypatch.setenv("WORDSIGHT_API_KEY", vllm_server.api_key)
-    return TrainingRequest(CATEGORIES, 60, base_url=vllm_server.base_url)
+    return TrainingRequest(CATEGORIES, 30, base_url=vllm_server.base_url)
 
 
 @pytest.fixture(autouse=True)

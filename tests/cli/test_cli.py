@@ -4,20 +4,17 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from tests.fixtures.process import wordsight
 from tests.modeling.test_modeling import make_model
 from wordsight.demo import PHOTOS
 from wordsight.example_photos import load_photos
 from wordsight.modeling.encoders import load_image_encoder
 from wordsight.version import __version__
-
-
-def wordsight(*arguments, **options):
-    command = [sys.executable, "-m", "wordsight", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=400, **options)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +32,10 @@ def photo(tmp_path_factory):
 
 
 def test_version():
-    assert wordsight("--version").stdout.strip() == __version__
+    """As the command that pip installs, and as a module."""
+    for start in ([Path(sys.executable).with_name("wordsight")], [sys.executable, "-m", "wordsight"]):
+        result = subprocess.run([*start, "--version"], capture_output=True, text=True)
+        assert result.stdout.strip() == __version__, result.stderr
 
 
 @pytest.mark.parametrize(

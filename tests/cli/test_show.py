@@ -9,8 +9,8 @@ import pytest
 from datasets import Dataset
 from PIL import Image
 
-from tests.cli.test_cli import wordsight
 from tests.fixtures.llm import ScriptedLLM, good_answer
+from tests.fixtures.process import wordsight
 from wordsight.cli.texts_table import print_summary
 from wordsight.description_gen import Category, Knowledge, load_texts, read_categories, texts_summary
 from wordsight.description_gen.dataset import with_dropped, with_knowledge

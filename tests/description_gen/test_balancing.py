@@ -21,7 +21,7 @@ def upstream(vllm_server, monkeypatch):
 
 
 def describe(out, *proxies, **options):
-    options = {"sentences": 16, "concurrency": 4, "quiet": True} | options
+    options = {"sentences": 16, "concurrency": 4, "drop_share": 0, "quiet": True} | options
     generate_texts(CATEGORIES, out, base_url=[proxy.base_url for proxy in proxies], **options)
     return load_texts(out)[0]
 

@@ -102,9 +102,12 @@ def test_failure_to_start_shows_the_log(tmp_path):
     assert "The end of its log" in str(caught.value) and "--base-url" in str(caught.value)
 
 
-@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGKILL])
 def test_nothing_is_left_when_the_parent_ends(sign, tmp_path):
-    """Ended while vLLM starts, its workers included; whoever is ended has no say with kill -9."""
+    """Ended while vLLM starts, its workers included; whoever is ended has no say with kill -9.
+
+    With SIGTERM, the trainings of tests/app/test_training_job.py are stopped.
+    """
     code = (
         # As in a terminal: what a script starts in the background ignores Ctrl-C, and so would this.
         "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"

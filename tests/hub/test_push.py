@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import sys
 import warnings
 from importlib.resources import files
@@ -23,9 +24,9 @@ from transformers import (
     pipeline,
 )
 
-from tests.cli.test_cli import wordsight
 from tests.fixtures.hub.faults import Fault
 from tests.fixtures.photos import write_photos
+from tests.fixtures.process import wordsight
 from tests.fixtures.published import ENCODER, run_elsewhere
 from tests.fixtures.texts import write_texts
 from wordsight import WordsightConfig, WordsightForMultiLabelImageClassification
@@ -242,7 +243,9 @@ def test_command_line_shows_no_token(published, hub, to, tmp_path):
     assert "does not accept the token" in line and "hf auth login" in line
     logged_in = tmp_path / "token"  # where `hf auth login` puts it
     logged_in.write_text(hub.tokens["write"])
-    again = wordsight("push", published.folder, to.repo_id, env=os.environ | {"HF_TOKEN_PATH": str(logged_in)})
+    command = [sys.executable, "-m", "wordsight", "push", published.folder, to.repo_id]
+    variables = os.environ | {"HF_TOKEN_PATH": str(logged_in)}
+    again = subprocess.run(command, capture_output=True, text=True, timeout=300, env=variables)
     assert again.returncode == 0, again.stderr
     assert not any(hub.tokens["write"].encode() in path.read_bytes() for path in published.folder.iterdir())
     shown = result.stdout + result.stderr + again.stdout + again.stderr + refused.stdout + refused.stderr

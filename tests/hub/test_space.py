@@ -13,9 +13,9 @@ from packaging.requirements import Requirement
 from PIL import Image
 from transformers import pipeline
 
-from tests.cli.test_cli import wordsight
 from tests.fixtures.app import free_port
 from tests.fixtures.bare import make_bare_python
+from tests.fixtures.process import wordsight
 from tests.fixtures.published import ENCODER
 from tests.hub.test_push import TASK
 from wordsight.hub import Destination, HubError, push_space

@@ -7,8 +7,8 @@ import pytest
 from huggingface_hub import ModelCard, ModelCardData
 from PIL import Image
 
-from tests.cli.test_cli import wordsight
 from tests.fixtures.photos import write_photos
+from tests.fixtures.process import wordsight
 from tests.modeling.test_checks import OLD
 from wordsight import WordsightForMultiLabelImageClassification
 from wordsight.hub import Destination, push_checkpoint

@@ -19,6 +19,7 @@ from huggingface_hub import HfApi
 from typer.testing import CliRunner
 
 from tests.fixtures.photos import write_photos
+from tests.fixtures.process import wordsight, wordsight_on
 from wordsight import PromptTrainingArguments, train_prompts
 from wordsight.cli import app
 from wordsight.pipelines import image_loader as photos_module
@@ -78,15 +79,11 @@ def undisturbed(tmp_path_factory, model_dir, photos_dir):
 
 
 def run(model_dir, source, out, *arguments, processes=1):
-    start = ["-m", "wordsight", "predict"]
-    if processes > 1:
-        launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
-        start = [*launcher, "-m", "wordsight", "predict"]
-    options = ["--shards", SHARDS, "--out", out, "--threshold", "0.5", "--batch-size", "2", *arguments]
-    command = [sys.executable, *start, model_dir, source, *options]
-    return subprocess.run(
-        [*map(str, command)], capture_output=True, text=True, env=os.environ | ENVIRONMENT, timeout=300
-    )
+    options = ("--shards", SHARDS, "--out", out, "--threshold", 0.5, "--batch-size", 2, *arguments)
+    command = ("predict", model_dir, source, *options)
+    if processes == 1:
+        return wordsight(*command)
+    return wordsight_on([{"LOCAL_RANK": str(rank)} for rank in range(processes)], *command)
 
 
 def contents(folder):

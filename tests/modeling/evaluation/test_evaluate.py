@@ -1,9 +1,6 @@
 """`wordsight evaluate`: every method against numpy, the command as users run it, one process and two."""
 
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -13,6 +10,7 @@ from sklearn.metrics import average_precision_score
 from typer.testing import CliRunner
 
 from tests.fixtures.photos import write_photos
+from tests.fixtures.process import wordsight, wordsight_on
 from tests.fixtures.texts import CATEGORIES
 from wordsight import WordsightForMultiLabelImageClassification, load_text_encoder, train_prompts
 from wordsight.cli import app
@@ -216,13 +214,10 @@ def test_unknown_method_lists_all():
 
 
 def run(model_dir, photos_dir, out, *arguments, processes=1):
-    start = ["-m", "wordsight", "evaluate"]
-    if processes > 1:
-        launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
-        start = [*launcher, "-m", "wordsight", "evaluate"]
-    command = [sys.executable, *start, model_dir, "--data", photos_dir, "--json", out, "--batch-size", "8", *arguments]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    return subprocess.run([*map(str, command)], capture_output=True, text=True, env=environment, timeout=300)
+    command = ("evaluate", model_dir, "--data", photos_dir, "--json", out, "--batch-size", 8, *arguments)
+    if processes == 1:
+        return wordsight(*command)
+    return wordsight_on([{"LOCAL_RANK": str(rank)} for rank in range(processes)], *command)
 
 
 def test_command_on_one_process_and_on_two(model_dir, photos_dir, tmp_path):

@@ -3,8 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 import threading
 import time
 
@@ -14,6 +12,7 @@ import torch
 from accelerate import PartialState
 
 from benchmarks.training import ReferenceLoop
+from tests.fixtures.process import wordsight_on
 from wordsight import PromptTrainer, WordsightForMultiLabelImageClassification, load_text_encoder, train_prompts
 from wordsight.modeling.text_features import encode_sentences, tokenize
 from wordsight.modeling.training import features as feature_cache
@@ -272,22 +271,13 @@ def test_two_runs_at_once_encode_once(tiny_clip_dir, tmp_path, encoded):
     np.testing.assert_array_equal(found[0].tokens, found[1].tokens)
 
 
-def launch(texts_dir, encoder, out, *options, environment):
-    command = [sys.executable, "-m", "torch.distributed.run", *options, "-m", "wordsight", "train"]
-    arguments = [str(texts_dir), "--encoder", str(encoder), "--out", str(out), "--epochs", "1"]
-    variables = os.environ | {"OMP_NUM_THREADS": "1"} | environment
-    return subprocess.Popen([*command, *arguments], env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-
-
 def test_two_processes_build_what_one_builds(texts_dir, tiny_clip_dir, tmp_path):
     args = arguments_of({"epochs": 1}, tmp_path, feature_cache=str(tmp_path / "one"))
     train_prompts(texts_dir, tmp_path / "m1", str(tiny_clip_dir), args=args)
-    two = launch(
-        *(texts_dir, tiny_clip_dir, tmp_path / "m2", "--standalone", "--nproc_per_node", "2"),
-        environment={"WORDSIGHT_CACHE": str(tmp_path / "two")},
-    )
-    output, _ = two.communicate(timeout=300)
-    assert two.returncode == 0, output.decode()
+    arguments = ["train", texts_dir, "--encoder", tiny_clip_dir, "--out", tmp_path / "m2", "--epochs", 1]
+    processes = [{"LOCAL_RANK": str(rank), "LOCAL_WORLD_SIZE": "2"} for rank in range(2)]
+    two = wordsight_on(processes, *arguments, env=os.environ | {"WORDSIGHT_CACHE": str(tmp_path / "two")})
+    assert two.returncode == 0, two.stderr
     (expected,), (actual,) = (tmp_path / "one").glob("*/tokens.bin"), (tmp_path / "two/features").glob("*/tokens.bin")
     assert expected.parent.name == actual.parent.name
     for name in ("tokens.bin", "pooled.bin", "index.bin"):
@@ -296,23 +286,11 @@ def test_two_processes_build_what_one_builds(texts_dir, tiny_clip_dir, tmp_path)
 
 def test_machines_that_share_no_disk_build_one_each(texts_dir, tiny_clip_dir, tmp_path):
     """Two nodes on this machine, each with a cache folder of its own, started as srun does: no LOCAL_WORLD_SIZE."""
-    port = 20000 + os.getpid() % 20000
-    code = "import os; from wordsight.cli import run; assert 'LOCAL_WORLD_SIZE' not in os.environ; run()"
-    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "LOCAL_RANK": "0"}
-    variables = {name: value for name, value in os.environ.items() if name != "LOCAL_WORLD_SIZE"}
-    variables |= shared | {"OMP_NUM_THREADS": "1"}
-    arguments = ["train", texts_dir, "--encoder", tiny_clip_dir, "--out", tmp_path / "model", "--epochs", "1"]
-    nodes = [
-        subprocess.Popen(
-            [sys.executable, "-c", code, *map(str, arguments)],
-            env=variables | {"RANK": str(rank), "WORDSIGHT_CACHE": str(tmp_path / f"node-{rank}")},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-        for rank in range(2)
-    ]
-    outputs = [node.communicate(timeout=300)[0].decode() for node in nodes]
-    assert [node.returncode for node in nodes] == [0, 0], outputs
+    assert "LOCAL_WORLD_SIZE" not in os.environ
+    arguments = ["train", texts_dir, "--encoder", tiny_clip_dir, "--out", tmp_path / "model", "--epochs", 1]
+    nodes = [{"LOCAL_RANK": "0", "WORDSIGHT_CACHE": str(tmp_path / f"node-{rank}")} for rank in range(2)]
+    result = wordsight_on(nodes, *arguments)
+    assert result.returncode == 0, result.stderr
     first, second = (next((tmp_path / f"node-{rank}/features").glob("*/tokens.bin")) for rank in range(2))
     assert first.read_bytes() == second.read_bytes()
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from datasets import ClassLabel, Dataset, Features, List, Value
 from safetensors.torch import load_file
 from transformers import EarlyStoppingCallback, pipeline
 
+from tests.fixtures.process import Started, wordsight
 from tests.fixtures.texts import CATEGORIES, write_texts
 from wordsight import (
     PromptTrainer,
@@ -48,14 +48,6 @@ ARGUMENTS = [
 ]
 
 
-def run(*arguments, launcher=(), **options):
-    """`wordsight train` as a user starts it; torchrun for more processes."""
-    start = [sys.executable, "-m", *launcher] if launcher else [sys.executable, "-m", "wordsight", "train"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    command = [*start, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, **options)
-
-
 def settings(out, **changes):
     return arguments_of(SETTINGS | changes, out)
 
@@ -64,7 +56,7 @@ def settings(out, **changes):
 def trained(tmp_path_factory, texts_dir, tiny_clip_dir):
     """The model that one process learns, from the command line."""
     out = tmp_path_factory.mktemp("trained") / "model"
-    result = run(texts_dir, "--encoder", tiny_clip_dir, "--out", out, *ARGUMENTS)
+    result = wordsight("train", texts_dir, "--encoder", tiny_clip_dir, "--out", out, *ARGUMENTS)
     assert result.returncode == 0, result.stderr
     assert "warning" not in result.stderr.lower(), result.stderr
     return out
@@ -114,9 +106,11 @@ def test_what_is_saved(trained, tiny_clip_dir):
 
 
 def test_two_processes_give_what_one_gives(trained, texts_dir, tiny_clip_dir, tmp_path):
-    launcher = ("torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "wordsight", "train")
     out = tmp_path / "two"
-    result = run(texts_dir, "--encoder", tiny_clip_dir, "--out", out, *ARGUMENTS, launcher=launcher)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", 2, "-m", "wordsight"]
+    command += ["train", texts_dir, "--encoder", tiny_clip_dir, "--out", out, *ARGUMENTS]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    result = subprocess.run([*map(str, command)], capture_output=True, text=True, env=environment, timeout=300)
     assert result.returncode == 0, result.stderr
     assert "warning" not in result.stderr.lower(), result.stderr
     one, two = load_file(trained / "model.safetensors"), load_file(out / "model.safetensors")
@@ -160,26 +154,24 @@ def test_shares_of_a_step_are_all_of_it():
 
 def test_kill_and_resume_give_the_same_bit_for_bit(texts_dir, tiny_clip_dir, tmp_path):
     """Killed after the first checkpoint; the resumed run ends where an undisturbed one does."""
-    arguments = [texts_dir, "--encoder", tiny_clip_dir, *ARGUMENTS, "--epochs", 12]
-    undisturbed = run(*arguments, "--out", tmp_path / "undisturbed")
+    arguments = ["train", texts_dir, "--encoder", tiny_clip_dir, *ARGUMENTS, "--epochs", 12]
+    undisturbed = wordsight(*arguments, "--out", tmp_path / "undisturbed")
     assert undisturbed.returncode == 0, undisturbed.stderr
     out = tmp_path / "killed"
-    command = [sys.executable, "-m", "wordsight", "train", *map(str, arguments), "--out", str(out)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
+    process = Started([*arguments, "--out", out])
     deadline = time.monotonic() + 120
     while not checkpoints(out) and time.monotonic() < deadline:
         assert process.poll() is None, "it ended before it could be killed"
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.communicate()
     assert checkpoints(out) and not (out / "config.json").exists()
     # One that was being written: no state yet, or half of it.
     (out / "checkpoint-998").mkdir()
     (out / "checkpoint-999").mkdir()
     (out / "checkpoint-999" / "trainer_state.json").write_text('{"epoch": 3.0, "glob')
 
-    resumed = run(*arguments, "--out", out, "--resume")
+    resumed = wordsight(*arguments, "--out", out, "--resume")
     assert resumed.returncode == 0, resumed.stderr
     expected, actual = (load_file(path / "model.safetensors") for path in (tmp_path / "undisturbed", out))
     for name in expected:
@@ -241,15 +233,15 @@ def test_resume_without_a_checkpoint(texts_dir, untrained, tmp_path):
 def test_full_disk(texts_dir, tiny_clip_dir, tmp_path):
     """The operating system refuses to let files grow, as a full disk does; with room again, --resume goes on."""
     limit = 8000  # less than a checkpoint
-    arguments = [texts_dir, "--encoder", tiny_clip_dir, "--out", tmp_path / "model", *ARGUMENTS]
+    arguments = ["train", texts_dir, "--encoder", tiny_clip_dir, "--out", tmp_path / "model", *ARGUMENTS]
     arguments += ["--feature-cache", tmp_path / "features"]
-    filled = run(*arguments, "--epochs", "1")  # the features, which are larger
+    filled = wordsight(*arguments, "--epochs", "1")  # the features, which are larger
     assert filled.returncode == 0, filled.stderr
-    full = run(*arguments, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+    full = wordsight(*arguments, file_limit=limit)
     assert full.returncode == 1
     message = full.stderr.strip().splitlines()[-1]
     assert message.startswith("Error: ") and "checkpoint-5 can't be written" in message and "--resume" in message
-    again = run(*arguments, "--resume")
+    again = wordsight(*arguments, "--resume")
     assert again.returncode == 0, again.stderr
 
 
