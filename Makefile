@@ -17,7 +17,7 @@ demo: install  ## from category names to labelled photos, with no model hub
 	@$(BIN)/wordsight demo --out demo-output
 
 test: install quality  ## lint, types, and the whole test suite
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(TESTS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(TESTS)
 
 bench: install  ## measure speed and memory against what else could be used; table, JSON and plots
 	@$(BIN)/python -m benchmarks $(PARTS)

@@ -1,6 +1,7 @@
 """The command line, as processes: what a user sees, and the way from end to end."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.fixtures.process import wordsight
+from tests.fixtures.process import processes_with, wordsight
 from tests.modeling.test_modeling import make_model
 from wordsight.demo import PHOTOS
 from wordsight.example_photos import load_photos
@@ -107,8 +108,9 @@ def test_encoder_build(tmp_path, photo):
 
 def test_demo_end_to_end_and_again(tmp_path):
     """With fewer sentences than `make demo`, on a vLLM server of its own; the second run reuses all of it."""
-    first = wordsight("demo", "--out", tmp_path, "--sentences", 120)
+    first = wordsight("demo", "--out", tmp_path, "--sentences", 120, env=os.environ | {"STARTED_FOR": str(tmp_path)})
     assert first.returncode == 0, first.stderr[-2000:]
+    assert "Starting vLLM" in first.stderr and not processes_with("STARTED_FOR", tmp_path)
     labels = json.loads((tmp_path / "labels.json").read_text())
     assert set(labels) == set(PHOTOS)
     for entries in labels.values():

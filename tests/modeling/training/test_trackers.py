@@ -11,13 +11,14 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from wandb.proto.wandb_internal_pb2 import Record
 
+from tests.fixtures.process import wordsight
 from wordsight import PromptTrainingArguments
 from wordsight.utils.errors import InvalidInputError, MissingDependencyError
 
 EPOCHS = 3
 # No tracker may call anybody: what tries has only a closed port to go to.
-ALONE = {"WANDB_MODE": "offline", "HF_HUB_OFFLINE": "1", "GRADIO_ANALYTICS_ENABLED": "False"}
-ALONE |= dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), "http://127.0.0.1:9")
+PROXIES = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), "http://127.0.0.1:9")
+ALONE = PROXIES | {"WANDB_MODE": "offline", "HF_HUB_OFFLINE": "1", "GRADIO_ANALYTICS_ENABLED": "False"}
 
 
 def run(folder, *arguments, **environment):
@@ -105,8 +106,9 @@ def test_wandb(tracked):
 
 def test_a_tracker_that_does_not_start(texts_dir, tiny_clip_dir, tmp_path):
     """Without a login, wandb does not start: one line says so and what to do."""
-    command = ("-m", "wordsight", "train", texts_dir, "--encoder", tiny_clip_dir, "--out", tmp_path / "my-model")
-    result = run(tmp_path, *command, "--report-to", "wandb", WANDB_MODE="online", HOME=str(tmp_path))
+    command = ("train", texts_dir, "--encoder", tiny_clip_dir, "--out", tmp_path / "my-model")
+    environment = os.environ | PROXIES | {"WANDB_MODE": "online", "WANDB_DIR": str(tmp_path), "HOME": str(tmp_path)}
+    result = wordsight(*command, "--report-to", "wandb", env=environment)
     assert result.returncode == 1
     (line,) = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
     assert line.startswith("Error: wandb can't be started: ") and "WANDB_MODE=offline" in line
