@@ -59,6 +59,7 @@ class WordsightConfig(PreTrainedConfig):
             compound prompts ("a cat and a dog").
         compounds: the sets of categories that compound prompts name.
         calibration_photos: number of unlabeled photos behind the score statistics in the checkpoint.
+        tiles: whether the pipeline looks at parts of a photo as well: "off", "auto" or "fine" (see `plan_tiles`).
         provenance: where the training sentences come from (LLM, seed, numbers, dataset).
         wordsight_version: version that wrote the checkpoint.
         format_version: format of the checkpoint.
@@ -101,6 +102,7 @@ class WordsightConfig(PreTrainedConfig):
     score_standardization: Literal["none", "images", "categories", "sparc"] = "none"
     compounds: list[list[str]] | None = None
     calibration_photos: int = 0
+    tiles: Literal["off", "auto", "fine"] = "off"
     provenance: dict[str, Any] | None = None
     wordsight_version: str = __version__
     format_version: int = FORMAT_VERSION

@@ -135,5 +135,18 @@ def top_k(scores: NDArray[np.floating], k: int) -> NDArray[np.bool_]:
     return decisions
 
 
+def recall_at_labels(scores: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
+    """Share of all labels that are among the n best of their photo, n being the number of its labels.
+
+    Args:
+        scores: (N, K), any monotone score.
+        labels: (N, K): 1, 0, or -1 for categories that don't count for a photo.
+    """
+    present = labels == 1
+    places = np.argsort(np.argsort(-np.where(labels < 0, -np.inf, scores), axis=1, kind="stable"), axis=1)
+    found = present & (places < present.sum(axis=1, keepdims=True))
+    return float(found.sum() / max(present.sum(), 1))
+
+
 def _harmonic(a: float, b: float) -> float:
     return 2 * a * b / (a + b) if a + b else 0.0

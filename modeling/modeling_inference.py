@@ -26,9 +26,11 @@ from .configuration_wordsight import WordsightConfig
 from .encoders.base import ImageEncoder
 from .encoders.loading import load_image_encoder
 from .prompts import HierarchicalPrompts
-from .scoring import global_logits, local_logits, position_logits, ranking_loss
+from .scoring import combine_views, global_logits, local_logits, position_logits, ranking_loss
 from .standardization import ScoreStatistics, standardize_scores
 
+# Of several photos' views go through the encoder at once at least so many, or as many as there are photos.
+VIEWS_AT_ONCE = 32
 # Keywords of `from_pretrained` that hold for the encoder as well.
 HUB_KEYWORDS = ("token", "cache_dir", "local_files_only", "force_download")
 
@@ -43,8 +45,8 @@ class WordsightOutput(ModelOutput):
             at its threshold.
         similarities (`torch.Tensor` of shape `(B, K)`): both branches, weighted by `config.local_weight`, after score
             standardization and before calibration.
-        global_logits (`torch.Tensor` of shape `(B, K)`): from the pooled embedding.
-        local_logits (`torch.Tensor` of shape `(B, K)`): from the patch embeddings.
+        global_logits (`torch.Tensor` of shape `(B, K)`): from the pooled embedding, of the whole photo.
+        local_logits (`torch.Tensor` of shape `(B, K)`): from the patch embeddings, of the whole photo.
         patch_logits (`torch.Tensor` of shape `(B, P, K)`, returned when asked for): the local branch at each patch.
         patch_grid (`tuple[int, int]`, returned when asked for): rows and columns of the P patches.
 
@@ -283,6 +285,8 @@ class WordsightInferenceModel(PreTrainedModel):
         labels: Tensor | None = None,
         output_patch_logits: bool = False,
         return_dict: bool | None = None,
+        num_views: Tensor | None = None,
+        whole_weights: Tensor | None = None,
     ) -> WordsightOutput | tuple[Any, ...]:
         """Scores photos for all categories.
 
@@ -291,36 +295,74 @@ class WordsightInferenceModel(PreTrainedModel):
             labels: (B, K), 1 where a category is present; asks for the loss.
             output_patch_logits: whether to return the local branch at each patch as well.
             return_dict: False returns a plain tuple, as everywhere in transformers.
+            num_views: (B,), for photos with tiles: how many of the V `pixel_values` are of each photo, the whole first
+                (see `plan_tiles`). Logits are the photos', (B, K); patch logits are the views', (V, P, K).
+            whole_weights: (B,), what the whole counts beside its tiles (see `whole_weight`); goes with `num_views`.
 
         Raises:
             RuntimeError: the model has no image encoder (it was not made by `from_pretrained` or `from_encoder`).
             ValueError: `pixel_values` is missing.
         """
-        encoder = self._encoder()
+        self._encoder()
         if pixel_values is None:
             raise ValueError("You have to specify pixel_values.")
-        image = encoder(pixel_values)
-        patches = image.patches.to(self.dtype)
-        output = self._scored(*self.branch_logits(image.pooled.to(self.dtype), patches), labels)
+        at_once = len(pixel_values) if num_views is None else max(len(num_views), VIEWS_AT_ONCE)
+        grid, parts = None, []
+        for views in pixel_values.split(max(at_once, 1)):
+            branches, at_patches, grid = self._view_logits(views, output_patch_logits)
+            parts.append((*branches, at_patches))
+        in_global, in_local, of_compounds, patch_logits = map(torch.cat, zip(*parts, strict=True))
+        output = self.score_views(in_global, in_local, of_compounds, labels, None, num_views, whole_weights)
         if output_patch_logits:
-            categories = F.normalize(self.local_embeddings, dim=-1)
-            output.patch_logits = position_logits(patches, categories, self.config.logit_scale)
-            output.patch_grid = image.grid
+            output.patch_logits, output.patch_grid = patch_logits, grid
         return self._returned(output, return_dict)
 
-    def _scored(
+    def view_logits(self, pixel_values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """`branch_logits` of photos, or of their views, (V, 3, H, W)."""
+        return self._view_logits(pixel_values, with_patches=False)[0]
+
+    def _view_logits(
+        self, pixel_values: Tensor, with_patches: bool
+    ) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor, tuple[int, int]]:
+        """`branch_logits` of views (V, 3, H, W), the local branch at each patch (V, P, K) or nothing, and the grid."""
+        image = self._encoder()(pixel_values)
+        patches = image.patches.to(self.dtype)
+        categories = F.normalize(self.local_embeddings, dim=-1)
+        at_patches = position_logits(patches if with_patches else patches[:0], categories, self.config.logit_scale)
+        return self.branch_logits(image.pooled.to(self.dtype), patches), at_patches, image.grid
+
+    def score_views(
         self,
         scores_global: Tensor,
         scores_local: Tensor,
         compound_scores: Tensor,
         labels: Tensor | None,
         num_items_in_batch: Tensor | int | None = None,
+        num_views: Tensor | None = None,
+        whole_weights: Tensor | None = None,
     ) -> WordsightOutput:
-        """Both branches' logits (B, K) and the compounds' (B, P) to the output."""
+        """From `branch_logits` to the output.
+
+        Args:
+            scores_global: (B, K), or (V, K) of photos' views.
+            scores_local: the same of the local branch.
+            compound_scores: (B, P) or (V, P).
+            labels: (B, K), 1 where a category is present; asks for the loss.
+            num_items_in_batch: what the sum of the losses is divided by; B by default.
+            num_views: (B,), how many views are each photo's.
+            whole_weights: (B,), what the whole counts beside its tiles.
+        """
         config = self.config
         # K x P comparisons of names: not in each forward of a model that fuses nothing.
         members = config.compound_members() if config.score_standardization == "sparc" else []
         mixed = (1 - config.local_weight) * scores_global + config.local_weight * scores_local
+        if num_views is not None:
+            assert whole_weights is not None
+            views, weights = num_views.tolist(), whole_weights.tolist()
+            whole = num_views.cumsum(0) - num_views
+            compound_scores = combine_views(compound_scores, views, weights, reference=mixed)
+            mixed = combine_views(mixed, views, weights)
+            scores_global, scores_local = scores_global[whole], scores_local[whole]
         similarities = standardize_scores(
             config.score_standardization, mixed, compound_scores, members, self.score_statistics
         )

@@ -191,6 +191,8 @@ class WordsightForMultiLabelImageClassification(WordsightInferenceModel):
         num_items_in_batch: Tensor | int | None = None,
         output_patch_logits: bool = False,
         return_dict: bool | None = None,
+        num_views: Tensor | None = None,
+        whole_weights: Tensor | None = None,
     ) -> WordsightOutput | tuple[Any, ...]:
         """Scores photos, or sentences in place of photos, for all categories.
 
@@ -206,13 +208,15 @@ class WordsightForMultiLabelImageClassification(WordsightInferenceModel):
             num_items_in_batch: what the sum of the sentences' losses is divided by; B by default.
             output_patch_logits: whether to return the local branch at each patch of a photo as well.
             return_dict: False returns a plain tuple, as everywhere in transformers.
+            num_views: (B,), how many of the `pixel_values` are each photo's views, the whole first.
+            whole_weights: (B,), what the whole counts beside its tiles; goes with `num_views`.
 
         Raises:
             RuntimeError: photos are given and the model has no image encoder.
             ValueError: neither photos nor sentences are given.
         """
         if text_embeds is None:
-            return super().forward(pixel_values, labels, output_patch_logits, return_dict)
+            return super().forward(pixel_values, labels, output_patch_logits, return_dict, num_views, whole_weights)
         if token_embeds is None or token_counts is None:
             raise ValueError("You have to specify token_embeds and token_counts with text_embeds.")
         if self.training:
@@ -226,7 +230,7 @@ class WordsightForMultiLabelImageClassification(WordsightInferenceModel):
         )
         # In float32, also in mixed precision: the loss is a sum over many small differences.
         with torch.autocast(text_embeds.device.type, enabled=False):
-            output = self._scored(
+            output = self.score_views(
                 global_logits(text_embeds, in_global, scale),
                 token_logits(token_embeds, token_counts, in_local, scale, beta),
                 global_logits(text_embeds, compounds.to(text_embeds), scale),

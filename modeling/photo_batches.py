@@ -11,6 +11,8 @@ from PIL import Image
 from torch import Tensor
 from transformers.image_processing_utils import BaseImageProcessor
 
+from .tiling import Tiling
+
 # A path, a file's content, a decoded image, or what gives one of them (called in the worker).
 PhotoSource: TypeAlias = "str | Path | bytes | Image.Image | Callable[[], Any]"
 
@@ -21,12 +23,16 @@ class PhotoBatch:
 
     Attributes:
         rows: numbers of the B photos that could be read, in order.
-        pixel_values: (B, 3, H, W), from the image processor; (0,) where none could be read.
+        pixel_values: (V, 3, H, W), from the image processor, of each photo its views; (0,) where none could be read.
+        num_views: how many views each of the B photos has: 1 without tiles.
+        whole_weights: what the whole of each counts beside its tiles.
         unreadable: number -> why that photo can't be read.
     """
 
     rows: list[int]
     pixel_values: Tensor
+    num_views: list[int]
+    whole_weights: list[float]
     unreadable: dict[int, str]
 
     def __len__(self) -> int:
@@ -46,5 +52,6 @@ class PhotoReader(Protocol):
         process_index: int = 0,
         num_processes: int = 1,
         name_of: Callable[[int], str] = str,
+        tiles: Tiling = "off",
     ) -> Iterator[PhotoBatch]:
         """Batches of photos, in order; batches are dealt to processes."""

@@ -14,8 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from accelerate import Accelerator, InitProcessGroupKwargs
+from torch import Tensor
 
 from wordsight.modeling.memory import Pieces
+from wordsight.modeling.tiling import Tiling, check_tiling
 from wordsight.utils.cache import fingerprint
 from wordsight.utils.errors import InvalidInputError, WordsightError, writing
 from wordsight.utils.progress import progress_bar
@@ -68,6 +70,7 @@ def predict_shards(
     batch_size: int = 32,
     num_workers: int | None = None,
     revision: str | None = None,
+    tiles: Tiling | None = None,
 ) -> ShardedPredictions:
     """Labels photos shard by shard, on any number of processes; process p of P does shards p, p + P, and so on.
 
@@ -87,6 +90,7 @@ def predict_shards(
         batch_size: photos at a time.
         num_workers: processes that read ahead for each that encodes; see `default_num_workers`.
         revision: the model's revision on the Hub.
+        tiles: which parts of a photo to look at beside the whole; by default as the model's config says.
 
     Raises:
         InvalidInputError: an option or the source can't be used, or `out` holds another run; names what differs.
@@ -106,18 +110,21 @@ def predict_shards(
     out, source = Path(out), str(source)
     classifier = load_pipeline(model, revision, accelerator.device)
     options = {"threshold": threshold, "top_k": top_k}
+    tiling = check_tiling(tiles or classifier.model.config.tiles)
     classifier._sanitize_parameters(**options)  # type: ignore[arg-type]
     images = open_images(source, shards, split)
     place = str(Path(source).resolve()) if Path(source).exists() else source
     run = {"model": model, "model_state": _state(model, classifier), "source": place, "shards": shards}
-    _begin_run(out, run | images.identity | options, accelerator)
+    # Runs of earlier versions say nothing of tiles.
+    run |= images.identity | options | ({} if tiling == "off" else {"tiles": tiling})
+    _begin_run(out, run, accelerator)
     paths = [out / f"part-{shard:05d}-of-{shards:05d}.parquet" for shard in range(shards)]
     left = [s for s in range(accelerator.process_index, shards, accelerator.num_processes) if not paths[s].exists()]
     if accelerator.is_main_process and (whole := sum(path.exists() for path in paths)):
         print(f"{whole} of {shards} shards are whole already.")
     total = sum(images.count(shard) for shard in left)
     with progress_bar("Labeling photos", total or None, "photo", accelerator.is_main_process) as bar:
-        labeling = _Labeling(classifier, options, batch_size, num_workers, bar)
+        labeling = _Labeling(classifier, options, tiling, batch_size, num_workers, bar)
         for shard in left:
             bar.set_postfix_str(f"shard {shard} of {shards}", refresh=False)
             if _partial(paths[shard]).exists():
@@ -142,6 +149,7 @@ class _Labeling:
     Attributes:
         classifier: the pipeline.
         options: its threshold and top_k.
+        tiles: which parts of photos it looks at.
         batch_size: photos at a time.
         num_workers: processes that read ahead.
         bar: counts photos.
@@ -149,6 +157,7 @@ class _Labeling:
 
     classifier: MultiLabelImageClassificationPipeline
     options: dict[str, Any]
+    tiles: Tiling
     batch_size: int
     num_workers: int | None
     bar: tqdm[Any]
@@ -169,6 +178,7 @@ class _Labeling:
             self.batch_size,
             num_workers=self.num_workers,
             name_of=waiting.__getitem__,
+            tiles=self.tiles,
         )
         for batch in batches:
             for number, found in self._labels(batch):
@@ -185,8 +195,13 @@ class _Labeling:
         """Numbers of a batch's photos, in order, with the labels that the pipeline gives them; none if unreadable."""
         model: Any = self.classifier.model
         pixels = batch.pixel_values
-        parts = self.pieces(lambda rows: model(pixels[rows].to(model.device)).logits.cpu(), len(pixels))
-        logits = dict(zip(batch.rows, torch.cat(parts).split(1) if parts else (), strict=True))
+        parts = self.pieces(lambda rows: model.view_logits(pixels[rows].to(model.device)), len(pixels))
+        logits: dict[int, Tensor] = {}
+        if parts:
+            branches = (torch.cat(of_pieces) for of_pieces in zip(*parts, strict=True))
+            views = (torch.tensor(given, device=model.device) for given in (batch.num_views, batch.whole_weights))
+            output = model.score_views(*branches, None, None, *views)
+            logits = dict(zip(batch.rows, output.logits.cpu().split(1), strict=True))
         return [
             (row, self.classifier.postprocess({"logits": logits[row]}, **self.options) if row in logits else [])
             for row in sorted([*logits, *batch.unreadable])

@@ -15,6 +15,7 @@ from wordsight.modeling.loading import load_model
 from wordsight.modeling.memory import Pieces
 from wordsight.modeling.modeling_wordsight import WordsightForMultiLabelImageClassification
 from wordsight.modeling.score_statistics import fit_fusion_weights
+from wordsight.modeling.scoring import combine_views
 from wordsight.modeling.standardization import (
     SCORE_STANDARDIZATIONS,
     ScoreStandardization,
@@ -84,13 +85,16 @@ def score_photos(
     weight = model.config.local_weight
 
     def encode(pixels: Tensor) -> list[Tensor]:
-        image = encoder(pixels.to(model.device))
-        branches = model.branch_logits(image.pooled.to(model.dtype), image.patches.to(model.dtype))
-        return [scores.float().cpu() for scores in branches]
+        return [scores.float().cpu() for scores in model.view_logits(pixels.to(model.device))]
 
     pieces = Pieces()
     batches = photo_batches(
-        photos, encoder.image_processor, batch_size, num_workers=num_workers, name_of=lambda row: str(photos[row])
+        photos,
+        encoder.image_processor,
+        batch_size,
+        num_workers=num_workers,
+        name_of=lambda row: str(photos[row]),
+        tiles=model.config.tiles,
     )
     with progress_bar("Reading photos", len(photos), "photo", progress) as bar:
         for batch in batches:
@@ -101,7 +105,8 @@ def score_photos(
             pixels = batch.pixel_values
             parts = pieces(lambda rows, pixels=pixels: encode(pixels[rows]), len(pixels))  # type: ignore[misc]
             in_global, in_local, of_compounds = (torch.cat(of_pieces) for of_pieces in zip(*parts, strict=True))
-            raw = (1 - weight) * in_global + weight * in_local
+            raw, views = (1 - weight) * in_global + weight * in_local, (batch.num_views, batch.whole_weights)
+            of_compounds, raw = combine_views(of_compounds, *views, reference=raw), combine_views(raw, *views)
             standardized = standardize_images(torch.cat([raw, of_compounds], dim=1), raw)
             scaler.partial_fit(standardized.numpy())
             chosen = [position for position, row in enumerate(batch.rows) if row in kept]

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from wordsight.modeling.tiling import Box
 from wordsight.utils.errors import InvalidInputError
 
+# left, top, right, bottom in pixels of the photo.
+Seen: TypeAlias = tuple[float, float, float, float]
 
-def seen_box(
-    image_processor: Any, photo_size: tuple[int, int], pixel_size: tuple[int, int]
-) -> tuple[float, float, float, float]:
+
+def seen_box(image_processor: Any, photo_size: tuple[int, int], pixel_size: tuple[int, int]) -> Seen:
     """The part of a photo that an encoder sees.
 
     Args:
@@ -35,6 +38,13 @@ def seen_box(
     top, left = (resized_height - pixel_size[0]) // 2, (resized_width - pixel_size[1]) // 2
     across, down = width / resized_width, height / resized_height
     return left * across, top * down, (left + pixel_size[1]) * across, (top + pixel_size[0]) * down
+
+
+def seen_part(image_processor: Any, part: Box, pixel_size: tuple[int, int]) -> Seen:
+    """What an encoder sees of a part of a photo that was cut out for it (`seen_box`), in pixels of the photo."""
+    start, size = part[:2], (part[2] - part[0], part[3] - part[1])
+    left, top, right, bottom = seen_box(image_processor, size, pixel_size)
+    return left + start[0], top + start[1], right + start[0], bottom + start[1]
 
 
 def _resized(image_processor: Any, width: int, height: int) -> tuple[int, int]:
@@ -59,7 +69,7 @@ def draw_heatmap(
     logits: NDArray[np.float32],
     photo_size: tuple[int, int],
     pixel_size: tuple[int, int],
-    box: tuple[float, float, float, float],
+    box: Seen,
 ) -> Image.Image:
     """A category's heat map of a photo: mode "L", from 0 at the patch with the least logit to 255 at the greatest.
 
@@ -72,20 +82,66 @@ def draw_heatmap(
         pixel_size: (height, width) of the `pixel_values`.
         box: the part of the photo that these show (`seen_box`). What is outside is 0.
     """
-    spread = float(np.ptp(logits))
-    heat = (logits - logits.min()) * (255 / spread if spread else 0)
-    left, top, right, bottom = box
-    # Patches are whole: what is left over at the right and at the bottom has none.
-    down, across = (
-        count * (pixels // count) / pixels if pixels >= count else 1.0
-        for count, pixels in zip(logits.shape, pixel_size, strict=True)
-    )
-    place = round(left), round(top)
-    end = round(left + across * (right - left)), round(top + down * (bottom - top))
-    size = max(1, end[0] - place[0]), max(1, end[1] - place[1])
-    patches = Image.fromarray(np.round(heat).astype(np.uint8)).resize(size, Image.Resampling.BILINEAR)
+    heat = np.round(_from_0_to_255(logits)).astype(np.uint8)
+    place, size = _place(logits.shape, pixel_size, box)
+    patches = Image.fromarray(heat).resize(size, Image.Resampling.BILINEAR)
     if (place, size) == ((0, 0), photo_size):
         return patches
     heatmap = Image.new("L", photo_size)
     heatmap.paste(patches, place)
     return heatmap
+
+
+def draw_views(
+    logits: NDArray[np.float32],
+    photo_size: tuple[int, int],
+    pixel_size: tuple[int, int],
+    boxes: Sequence[Seen],
+    whole_weight: float = 0.5,
+) -> Image.Image:
+    """A category's heat map from the views of a photo, put together as its score is (`combine_views`).
+
+    At each pixel stands the weighted mean of the whole photo's logit and of the highest of the tiles that show it, or
+    whichever there is.
+
+    Args:
+        logits: (V, rows, columns), the local branch at each patch of each view, the whole photo first.
+        photo_size: (width, height) of the photo.
+        pixel_size: (height, width) of the `pixel_values`.
+        boxes: the part of the photo that each view shows (`seen_part`). What is in none is 0.
+        whole_weight: what the whole photo counts beside the tiles.
+    """
+    if len(logits) == 1:
+        return draw_heatmap(logits[0], photo_size, pixel_size, boxes[0])
+    whole, tiles = (np.full(photo_size[::-1], -np.inf, dtype=np.float32) for _ in range(2))
+    for number, (view, box) in enumerate(zip(logits, boxes, strict=True)):
+        (left, top), size = _place(view.shape, pixel_size, box)
+        shown = np.asarray(Image.fromarray(view).resize(size, Image.Resampling.BILINEAR))
+        inside = shown[max(0, -top) :, max(0, -left) :]
+        under = (tiles if number else whole)[max(0, top) :, max(0, left) :][: inside.shape[0], : inside.shape[1]]
+        np.maximum(under, inside[: under.shape[0], : under.shape[1]], out=under)
+    mean = whole_weight * whole + (1 - whole_weight) * tiles
+    both = np.where(np.isinf(whole), tiles, np.where(np.isinf(tiles), whole, mean))
+    seen = np.isfinite(both)
+    heat = np.zeros(both.shape, dtype=np.uint8)
+    heat[seen] = np.round(_from_0_to_255(both[seen]))
+    return Image.fromarray(heat)
+
+
+def _from_0_to_255(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    spread = float(np.ptp(logits))
+    scaled: NDArray[np.float32] = (logits - logits.min()) * (255 / spread if spread else 0)
+    return scaled
+
+
+def _place(shape: tuple[int, ...], pixel_size: tuple[int, int], box: Seen) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Where patches lie in a photo of which a box is seen: (left, top) and (width, height) in pixels."""
+    left, top, right, bottom = box
+    # Patches are whole: what is left over at the right and at the bottom has none.
+    down, across = (
+        count * (pixels // count) / pixels if pixels >= count else 1.0
+        for count, pixels in zip(shape, pixel_size, strict=True)
+    )
+    place = round(left), round(top)
+    end = round(left + across * (right - left)), round(top + down * (bottom - top))
+    return place, (max(1, end[0] - place[0]), max(1, end[1] - place[1]))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from PIL import Image
@@ -17,10 +18,14 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset
 from transformers.image_processing_utils import BaseImageProcessor
 
 from wordsight.modeling.photo_batches import PhotoBatch, PhotoSource
+from wordsight.modeling.tiling import Tiling, plan_tiles, smallest_side, whole_weight
 from wordsight.utils.errors import InvalidInputError, WordsightError, shortened
 
 from .image_io import UNREADABLE, decode_photo, reason_of
+from .tiles import views_of
 
+# `pixel_values` (V, 3, H, W) of a photo's views, and what the whole counts beside its tiles.
+_Prepared: TypeAlias = tuple[Tensor, float]
 MOST_WORKERS = 8
 FEW_CORES = 8
 
@@ -64,31 +69,38 @@ def draft_size(image_processor: BaseImageProcessor) -> int | None:
 
 
 class _PreparedPhotos(Dataset[Any]):
-    """What a worker does: the number of a photo, or number and source, to `pixel_values` (1, 3, H, W) or a reason.
+    """What a worker does: the number of a photo, or number and source, to views and the whole's weight, or a reason.
 
-    JPEGs are decoded in Pillow's draft mode, at a reduced scale that is still at least twice what the encoder sees:
-    that is where the time of a large photo goes. For JPEGs of 12 megapixels and the ImageNet encoder's 288 pixels,
-    opening and preparation took 20 to 40 ms on a core instead of 170 to 180, and the cosine of the embeddings before
-    and after was at least 0.9995.
+    JPEGs are decoded in Pillow's draft mode, at a reduced scale that is still at least twice what the encoder sees of
+    the photo, or of a tile: that is where the time of a large photo goes. For JPEGs of 12 megapixels and the ImageNet
+    encoder's 288 pixels, opening and preparation took 20 to 40 ms on a core instead of 170 to 180, and the cosine of
+    the embeddings before and after was at least 0.9995.
     """
 
-    def __init__(self, photos: Sequence[PhotoSource] | None, image_processor: BaseImageProcessor) -> None:
-        self.photos, self.image_processor = photos, image_processor
-        self.least = draft_size(image_processor)
+    def __init__(
+        self, photos: Sequence[PhotoSource] | None, image_processor: BaseImageProcessor, tiles: Tiling
+    ) -> None:
+        self.photos, self.image_processor, self.tiles = photos, image_processor, tiles
+        least = draft_size(image_processor)
+        self.least = None if least is None else math.ceil(least / smallest_side(tiles))
 
-    def __getitem__(self, item: Any) -> tuple[int, Tensor | str]:
+    def __getitem__(self, item: Any) -> tuple[int, _Prepared | str]:
         number, source = item if self.photos is None else (item, self.photos[item])
         try:
             photo = open_photo(source, self.least)
-            return number, self.image_processor(images=photo, return_tensors="pt").pixel_values
+            views = views_of(photo, plan_tiles(*photo.size, self.tiles))
+            pixels = self.image_processor(images=views, return_tensors="pt").pixel_values
+            return number, (pixels, whole_weight(*photo.size))
         except UNREADABLE as error:
             return number, reason_of(error)
 
 
-def _collate(prepared: list[tuple[int, Tensor | str]]) -> PhotoBatch:
-    fine = {number: content for number, content in prepared if isinstance(content, Tensor)}
+def _collate(prepared: list[tuple[int, _Prepared | str]]) -> PhotoBatch:
+    fine = {number: content for number, content in prepared if not isinstance(content, str)}
     unreadable = {number: content for number, content in prepared if isinstance(content, str)}
-    return PhotoBatch(list(fine), torch.cat([*fine.values()]) if fine else torch.empty(0), unreadable)
+    pixels, weights = zip(*fine.values(), strict=True) if fine else ((torch.empty(0),), ())
+    counts = [len(views) for views in pixels] if fine else []
+    return PhotoBatch(list(fine), torch.cat(pixels), counts, list(weights), unreadable)
 
 
 def photo_batches(
@@ -100,6 +112,7 @@ def photo_batches(
     process_index: int = 0,
     num_processes: int = 1,
     name_of: Callable[[int], str] = str,
+    tiles: Tiling = "off",
 ) -> Iterator[PhotoBatch]:
     """Reads photos and prepares them for an encoder, in order; a photo that can't be read is reported, not raised.
 
@@ -114,6 +127,7 @@ def photo_batches(
         process_index: this process among those that share the photos.
         num_processes: how many share them.
         name_of: a photo's name by its number, for the error.
+        tiles: which parts of a photo to prepare beside the whole (see `plan_tiles`).
 
     Raises:
         InvalidInputError: num_workers is negative.
@@ -132,7 +146,7 @@ def photo_batches(
             yield batch
 
     loading = DataLoader(
-        _PreparedPhotos(at_hand, image_processor),
+        _PreparedPhotos(at_hand, image_processor, tiles),
         batch_sampler=batches(),
         num_workers=num_workers,
         collate_fn=_collate,

@@ -16,10 +16,12 @@ from transformers.pipelines import PIPELINE_REGISTRY
 from transformers.pipelines.image_classification import ClassificationFunction, sigmoid, softmax
 
 from wordsight.modeling.configuration_wordsight import INSTALLED, TASK, WordsightConfig
+from wordsight.modeling.tiling import Tiling, check_tiling, plan_tiles, whole_weight
 from wordsight.utils.errors import InvalidInputError
 
-from .heatmaps import draw_heatmap, seen_box
+from .heatmaps import draw_views, seen_part
 from .image_io import array_input, open_input
+from .tiles import views_of
 
 
 class MultiLabelImageClassificationPipeline(ImageClassificationPipeline):
@@ -37,11 +39,15 @@ class MultiLabelImageClassificationPipeline(ImageClassificationPipeline):
         function_to_apply (`str`, *optional*): from calibrated logits to scores: "default" and "sigmoid" give
             probabilities, as transformers' image-classification pipeline does; "softmax" or "none" are possible too.
         timeout (`float`, *optional*): seconds to wait for a URL, 10 by default.
+        tiles (`str`, *optional*): which parts of a photo to look at beside the whole, for wide or crowded photos:
+            "off", "auto" (2 to 6 tiles) or "fine" (9 to 15); by default as the model's config says. Each tile takes as
+            long as the whole photo.
         output_heatmaps (`bool`, *optional*): whether each label gets a third key "heatmap": where it is, as a PIL image
             of mode "L" in the photo's own, upright size (JPEGs of more than 89 megapixels are decoded at reduced
-            scale). It shows the local branch's logits at the encoder's patches, interpolated bilinearly: 0 is the
-            label's least in this photo, and what the encoder did not see; 255 is its greatest. So brightness says
-            where, and the score says whether. Each label costs a picture of the photo's size: set top_k or threshold.
+            scale). It shows the local branch's logits at the encoder's patches, those of tiles as well, interpolated
+            bilinearly: 0 is the label's least in this photo, and what the encoder did not see; 255 is its greatest. So
+            brightness says where, and the score says whether. Each label costs a picture of the photo's size: set
+            top_k or threshold.
 
     Example:
         >>> import wordsight
@@ -57,6 +63,7 @@ class MultiLabelImageClassificationPipeline(ImageClassificationPipeline):
         threshold: float | None = None,
         function_to_apply: str | ClassificationFunction | None = None,
         timeout: float | None = None,
+        tiles: str | None = None,
         output_heatmaps: bool | None = None,
     ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         if top_k is not None and top_k < 1:
@@ -70,7 +77,8 @@ class MultiLabelImageClassificationPipeline(ImageClassificationPipeline):
         if threshold is not None:
             postprocess["threshold"] = threshold
         heatmaps = {} if output_heatmaps is None else {"output_heatmaps": output_heatmaps}
-        return preprocess | heatmaps, heatmaps, postprocess
+        tiling = {} if tiles is None else {"tiles": check_tiling(tiles)}
+        return preprocess | heatmaps | tiling, heatmaps, postprocess | tiling
 
     def check_model_type(self, supported_models: Any) -> None:
         """Skips transformers' check, which knows only its own models and warns of all others."""
@@ -90,9 +98,12 @@ class MultiLabelImageClassificationPipeline(ImageClassificationPipeline):
         return self.model.push_to_hub(*args, **kwargs)
 
     def preprocess(  # type: ignore[override]
-        self, image: Any, timeout: float | None = None, output_heatmaps: bool = False
+        self, image: Any, timeout: float | None = None, output_heatmaps: bool = False, tiles: Tiling | None = None
     ) -> Any:
-        """One photo to `pixel_values` (1, 3, H, W), for heat maps with its `photo_size`; an error names the photo."""
+        """One photo to `pixel_values` (V, 3, H, W) of its views; an error names the photo.
+
+        With tiles go `num_views` and `whole_weights`, for heat maps `photo_size`.
+        """
         if isinstance(image, dict):
             if "image" not in image:
                 raise InvalidInputError(f"A dataset's rows need a column 'image', got {', '.join(image)}.")
@@ -104,8 +115,10 @@ class MultiLabelImageClassificationPipeline(ImageClassificationPipeline):
         if not isinstance(image, np.ndarray | torch.Tensor):
             image = open_input(image, timeout)
         assert self.image_processor is not None
+        tiles = self._tiles(tiles)
         try:
-            inputs = self.image_processor(images=image, return_tensors="pt").to(self.dtype)
+            views = image if tiles == "off" else views_of(image, plan_tiles(*_size(image), tiles))
+            inputs = self.image_processor(images=views, return_tensors="pt").to(self.dtype)
         except ValueError as error:
             if isinstance(image, Image.Image):
                 raise
@@ -113,23 +126,26 @@ class MultiLabelImageClassificationPipeline(ImageClassificationPipeline):
                 f"An array of shape {tuple(image.shape)} and type {image.dtype} can't be read as an image. Pass "
                 "(height, width, 3), or (height, width) of 8 or 16 bits."
             ) from error
+        if tiles != "off":
+            inputs["num_views"] = torch.tensor([len(inputs["pixel_values"])])
+            inputs["whole_weights"] = torch.tensor([whole_weight(*_size(image))])
         if output_heatmaps:
-            # An array's size is (height, width).
-            size = image.size if isinstance(image, Image.Image) else get_image_size(image)[::-1]
-            inputs["photo_size"] = torch.tensor([size])
+            inputs["photo_size"] = torch.tensor([_size(image)])
         return inputs
 
     def _forward(self, model_inputs: Any, output_heatmaps: bool = False) -> Any:  # type: ignore[override]
-        """What the model says of B photos; for heat maps, patch logits as (B, rows, columns, K) and sizes (B, 2)."""
+        """What the model says of B photos; for heat maps, patch logits, B times (V, rows, columns, K), and sizes."""
         if not output_heatmaps:
             return super()._forward(model_inputs)
-        pixels = model_inputs["pixel_values"]
-        output = self.model(pixel_values=pixels, output_patch_logits=True, return_dict=True)
+        pixels, sizes = model_inputs["pixel_values"], model_inputs["photo_size"]
+        given = {name: model_inputs[name] for name in ("num_views", "whole_weights") if name in model_inputs}
+        output = self.model(pixel_values=pixels, output_patch_logits=True, return_dict=True, **given)
+        counts = given["num_views"].tolist() if given else 1
         return {
             "logits": output.logits,
-            "patch_logits": output.patch_logits.unflatten(1, output.patch_grid),
-            "photo_size": model_inputs["photo_size"],
-            "pixel_size": torch.tensor([pixels.shape[-2:]] * len(pixels)),
+            "patch_logits": list(output.patch_logits.unflatten(1, output.patch_grid).split(counts)),
+            "photo_size": sizes,
+            "pixel_size": torch.tensor([pixels.shape[-2:]] * len(sizes)),
         }
 
     def postprocess(  # type: ignore[override]
@@ -138,6 +154,7 @@ class MultiLabelImageClassificationPipeline(ImageClassificationPipeline):
         function_to_apply: ClassificationFunction | None = None,
         top_k: int | None = None,
         threshold: float | None = None,
+        tiles: Tiling | None = None,
     ) -> list[dict[str, Any]]:
         """Logits (1, K) of one photo to sorted labels and scores, with heat maps where there are patch logits."""
         config = cast(WordsightConfig, self.model.config)
@@ -158,11 +175,21 @@ class MultiLabelImageClassificationPipeline(ImageClassificationPipeline):
         if "patch_logits" in model_outputs:
             width, height = model_outputs["photo_size"][0].tolist()
             rows, columns = model_outputs["pixel_size"][0].tolist()
-            box = seen_box(self.image_processor, (width, height), (rows, columns))
+            boxes = plan_tiles(width, height, self._tiles(tiles))
+            seen = [seen_part(self.image_processor, box, (rows, columns)) for box in boxes]
+            weight = whole_weight(width, height)
             patches = model_outputs["patch_logits"][0].float().numpy()
             for entry, index in zip(labels, best, strict=True):
-                entry["heatmap"] = draw_heatmap(patches[..., index], (width, height), (rows, columns), box)
+                entry["heatmap"] = draw_views(patches[..., index], (width, height), (rows, columns), seen, weight)
         return labels
+
+    def _tiles(self, asked: Tiling | None) -> Tiling:
+        return cast(WordsightConfig, self.model.config).tiles if asked is None else asked
+
+
+def _size(image: Any) -> tuple[int, int]:
+    """(width, height) of an image or an array."""
+    return image.size if isinstance(image, Image.Image) else get_image_size(image)[::-1]
 
 
 if INSTALLED:  # where it is not, transformers registers a pushed model's copy by its config

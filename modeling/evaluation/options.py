@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -9,6 +10,7 @@ from wordsight.utils.errors import InvalidInputError
 
 Format = Literal["jsonl", "voc2007", "voc2012", "coco", "nuswide", "datasets"]
 FORMATS: tuple[Format, ...] = get_args(Format)
+LAYOUT = re.compile(r"([1-9])x([1-9])")  # columns x rows of a mosaic
 # As `wordsight.modeling.standardization`, which takes torch, has them.
 STANDARDIZATIONS = ("none", "images", "categories", "sparc")
 
@@ -62,3 +64,15 @@ def parse_standardizations(given: str) -> tuple[str, ...]:
         known = ", ".join(STANDARDIZATIONS)
         raise InvalidInputError(f"No score standardization {unknown[0]!r}. There are {known}; or all.")
     return names
+
+
+def parse_layout(layout: str) -> tuple[int, int]:
+    """Columns and rows of a layout such as "3x2".
+
+    Raises:
+        InvalidInputError: it is none.
+    """
+    found = LAYOUT.fullmatch(layout)
+    if found is None or layout == "1x1":
+        raise InvalidInputError(f"--mosaic {layout!r} is no layout. Pass columns x rows of 1 to 9, such as 2x2 or 4x1.")
+    return int(found[1]), int(found[2])

@@ -15,6 +15,8 @@ from ..loading import make_accelerator
 from ..memory import Pieces
 from ..modeling_wordsight import WordsightForMultiLabelImageClassification
 from ..photo_batches import PhotoReader
+from ..scoring import combine_views
+from ..tiling import Tiling
 from .datasets import EvaluationDataset
 from .methods import Method
 
@@ -26,6 +28,7 @@ def score_methods(
     read_photos: PhotoReader,
     batch_size: int,
     num_workers: int | None,
+    tiles: Tiling,
 ) -> tuple[dict[str, NDArray[np.float32]], NDArray[np.float32], NDArray[np.bool_]]:
     """Raw logits (N, K) of each method, of the compounds (N, P), and which photos could be read (N,).
 
@@ -40,6 +43,7 @@ def score_methods(
         read_photos: reads them, in batches.
         batch_size: photos at a time.
         num_workers: processes that read ahead; see `default_num_workers`.
+        tiles: which parts of photos are scored beside the whole.
     """
     accelerator = make_accelerator()
     assert model.image_encoder is not None
@@ -54,7 +58,9 @@ def score_methods(
         image = encoder(pixels.to(accelerator.device))
         pooled, patches = image.pooled.to(model.dtype), image.patches.to(model.dtype)
         scores = [_to_device(method, pooled).logits(pooled, patches, model) for method in methods]
-        return [matrix.float().cpu() for matrix in (*scores, model.branch_logits(pooled, patches)[2])]
+        in_global, in_local, of_compounds = model.branch_logits(pooled, patches)
+        mixed = (1 - model.config.local_weight) * in_global + model.config.local_weight * in_local
+        return [matrix.float().cpu() for matrix in (*scores, of_compounds, mixed)]
 
     pieces = Pieces()
     batches = read_photos(
@@ -65,13 +71,18 @@ def score_methods(
         process_index=accelerator.process_index,
         num_processes=accelerator.num_processes,
         name_of=lambda row: dataset.photos[row].name,
+        tiles=tiles,
     )
     with progress_bar("Scoring photos", count, "photo", accelerator.is_main_process) as bar, torch.no_grad():
         for batch in batches:
             pixels = batch.pixel_values
             parts = pieces(lambda rows, pixels=pixels: encode(pixels[rows]), len(pixels))  # type: ignore[misc]
-            for matrix, of_pieces in zip(matrices, zip(*parts, strict=True), strict=False):
-                matrix[batch.rows] = torch.cat(of_pieces)
+            if parts:
+                *scores, of_compounds, mixed = (torch.cat(of_pieces) for of_pieces in zip(*parts, strict=True))
+                views = (batch.num_views, batch.whole_weights)
+                for matrix, of_method in zip(matrices, scores, strict=False):
+                    matrix[batch.rows] = combine_views(of_method, *views)
+                matrices[-1][batch.rows] = combine_views(of_compounds, *views, reference=mixed)
             read[batch.rows] = 1
             bar.update(min(batch_size * accelerator.num_processes, count - bar.n))
     if accelerator.num_processes > 1:

@@ -14,11 +14,12 @@ from torch import Tensor
 from wordsight.utils.errors import InvalidInputError
 from wordsight.utils.progress import progress_bar
 
-from ..metrics import average_precisions, bootstrap_interval, f1_scores, mean_average_precision, top_k
+from ..metrics import average_precisions, bootstrap_interval, f1_scores, mean_average_precision, recall_at_labels, top_k
 from ..modeling_wordsight import WordsightForMultiLabelImageClassification
 from ..photo_batches import PhotoReader
 from ..score_statistics import fit_statistics
 from ..standardization import SCORE_STANDARDIZATIONS, standardize_scores
+from ..tiling import Tiling, check_tiling
 from .datasets import SIZES, EvaluationDataset
 from .formats import some
 from .methods import Method
@@ -40,6 +41,7 @@ def evaluate_methods(
     num_workers: int | None = None,
     strict: bool = False,
     resamples: int = 200,
+    tiles: Tiling | None = None,
 ) -> Evaluation:
     """Scores photos by all methods from one pass through the image encoder, on any number of processes.
 
@@ -56,11 +58,13 @@ def evaluate_methods(
         num_workers: processes that read ahead; see `default_num_workers`.
         strict: whether a photo that can't be read is an error.
         resamples: of the bootstrap.
+        tiles: which parts of photos are scored beside the whole; by default as the model's config says.
 
     Raises:
         InvalidInputError: no category has a positive, or `strict`.
     """
-    raw, compounds, read = score_methods(model, methods, dataset, read_photos, batch_size, num_workers)
+    tiles = check_tiling(tiles or model.config.tiles)
+    raw, compounds, read = score_methods(model, methods, dataset, read_photos, batch_size, num_workers, tiles)
     dataset = _drop_unread(dataset, read, strict)
     if not read.all():
         raw, compounds = {name: scores[read] for name, scores in raw.items()}, compounds[read]
@@ -79,6 +83,7 @@ def evaluate_methods(
         "benchmark": dataset.name,
         "photos": len(dataset.labels),
         "notes": dataset.notes,
+        "tiles": tiles,
         "min_positives": min_positives,
         "categories_left_out": [
             name for name, count in zip(names, positives, strict=True) if count < max(min_positives, 1)
@@ -147,6 +152,7 @@ class _Measuring:
             },
             top=asdict(f1_scores(best, labels)),
             thresholds=None if thresholds is None else asdict(f1_scores(scores >= thresholds, labels)),
+            recall_at_labels=recall_at_labels(scores, labels),
             recall_by_size={
                 size: float(best[sizes == index].mean())
                 for index, size in enumerate(SIZES, start=1)

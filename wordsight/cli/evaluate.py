@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wordsight.modeling.evaluation.options import FORMATS, METHODS, parse_methods, parse_standardizations
+from wordsight.modeling.evaluation.options import FORMATS, METHODS, parse_layout, parse_methods, parse_standardizations
+from wordsight.modeling.tiling import check_tiling
 from wordsight.utils.errors import InvalidInputError, writing
 from wordsight.utils.progress import load_libraries
 
-from .options import WORKERS_HELP, check_out_file, check_out_folder
+from .options import TILES_HELP, WORKERS_HELP, check_out_file, check_out_folder
 
 if TYPE_CHECKING:
     from wordsight.modeling.evaluation.results import Evaluation
@@ -38,9 +40,14 @@ def evaluate(
     plots: Annotated[
         Path | None, typer.Option(help="Folder for pictures: AP by category, best and worst photos.")
     ] = None,
+    mosaic: Annotated[
+        list[str] | None,
+        typer.Option(help="Measure on mosaics of the photos as well: 2x2, or 4x1 (wide); can be repeated."),
+    ] = None,
     min_positives: Annotated[int, typer.Option(help="Fewest positives for a category to count.", min=1)] = 1,
     batch_size: Annotated[int, typer.Option(help="Photos at a time.", min=1)] = 32,
     num_workers: Annotated[int | None, typer.Option(help=WORKERS_HELP, min=0)] = None,
+    tiles: Annotated[str | None, typer.Option(help=TILES_HELP)] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Missing photos and unknown labels are errors.")] = False,
     revision: Annotated[str | None, typer.Option(help="The model's revision on the Hub.")] = None,
 ) -> None:
@@ -49,11 +56,17 @@ def evaluate(
     mAP is all-point average precision, averaged over categories. "CF1@3" and "OF1@3" are at the three best labels of
     each photo, "CF1" and "OF1" at the calibrated thresholds.
 
+    With --mosaic 2x2, crowded photos are made of four, with the labels of all; 4x1 and 1x4 are strips. "recall@n" is at
+    the n best labels of a photo that has n; recall and precision are at the calibrated thresholds.
+
     Example: wordsight evaluate my-model --data VOCdevkit --format voc2007 --methods all --texts my-texts
 
     On several GPUs: accelerate launch -m wordsight evaluate my-model --data ...
     On several CPU processes: torchrun --nproc_per_node 2 -m wordsight evaluate my-model --data ...
     """
+    tiling = None if tiles is None else check_tiling(tiles)
+    for layout in mosaic or ():
+        parse_layout(layout)
     chosen, options = parse_methods(methods, texts), parse_standardizations(scores)
     if data_format not in FORMATS:
         raise InvalidInputError(f"The format {data_format!r} is not known. Pass one of {', '.join(FORMATS)}.")
@@ -68,10 +81,11 @@ def evaluate(
 
     from wordsight.modeling.evaluation.datasets import load_labeled_photos
     from wordsight.modeling.evaluation.methods import MethodFactory
+    from wordsight.modeling.evaluation.mosaics import make_mosaics
     from wordsight.modeling.evaluation.results import keep_beside
     from wordsight.modeling.evaluation.run import evaluate_methods
     from wordsight.modeling.loading import load_model, make_accelerator
-    from wordsight.pipelines.image_loader import photo_batches
+    from wordsight.pipelines.image_loader import open_photo, photo_batches
 
     accelerator = make_accelerator()
     loaded = load_model(model, revision)
@@ -79,31 +93,41 @@ def evaluate(
     folder = Path(model) if Path(model).is_dir() else None
     baselines = folder / "baselines" if folder else Path("wordsight-baselines")
     factory = MethodFactory(loaded, loaded.load_text_encoder(), folder=folder, texts=texts, baselines=baselines)
-    evaluation = evaluate_methods(
+    measure = partial(
+        evaluate_methods,
         loaded,
         [factory.make(name) for name in chosen],
-        dataset,
-        photo_batches,
+        read_photos=photo_batches,
         options=options,
         min_positives=min_positives,
         batch_size=batch_size,
         num_workers=num_workers,
         strict=strict,
+        tiles=tiling,
     )
+    evaluation = measure(dataset)
+    mosaics = {layout: measure(make_mosaics(evaluation.dataset, layout, open_photo)) for layout in mosaic or ()}
     if accelerator.is_main_process:
         print_table(evaluation)
-        _write(evaluation, model, json_file, plots)
+        if mosaics:
+            print_mosaics({"photos": evaluation} | mosaics)
+        _write(evaluation, mosaics, model, json_file, plots)
         if folder is not None:
             keep_beside(folder, evaluation)
     PartialState().destroy_process_group()
 
 
-def _write(evaluation: Evaluation, model: str, json_file: Path | None, plots: Path | None) -> None:
+def _write(
+    evaluation: Evaluation, mosaics: dict[str, Evaluation], model: str, json_file: Path | None, plots: Path | None
+) -> None:
     """Writes the figures and draws the pictures that were asked for."""
     if json_file is not None:
         with writing(json_file, AGAIN):
             json_file.parent.mkdir(parents=True, exist_ok=True)
-            json_file.write_text(json.dumps({"model": model} | evaluation.report, indent=2), encoding="utf-8")
+            report = {"model": model} | evaluation.report
+            if mosaics:
+                report["mosaics"] = {layout: of_mosaics.report for layout, of_mosaics in mosaics.items()}
+            json_file.write_text(json.dumps(report, indent=2), encoding="utf-8")
     if plots is not None:
         from wordsight.plotting.evaluation import draw_evaluation
 
@@ -151,3 +175,28 @@ def print_table(evaluation: Evaluation) -> None:
                 for size, share in result.recall_by_size.items()
             )
             console.print(f"{result.method}: recall at 3 by size of the largest object: {sizes}", highlight=False)
+
+
+def print_mosaics(evaluations: dict[str, Evaluation]) -> None:
+    """Photos as they are and mosaics of them, side by side."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    if not console.is_terminal:
+        console.width = FILE_WIDTH
+    table = Table("photos", "method", "scores", "mAP", "recall@n", "recall", "precision")
+    table.title = f"Mosaics; tiles: {next(iter(evaluations.values())).report['tiles']}"
+    for name, evaluation in evaluations.items():
+        for result in evaluation.results:
+            at = result.thresholds
+            table.add_row(
+                name,
+                result.method,
+                result.score_standardization,
+                f"{100 * result.map:.1f}",
+                f"{100 * result.recall_at_labels:.1f}",
+                f"{100 * at['or_']:.1f}" if at else "",
+                f"{100 * at['op']:.1f}" if at else "",
+            )
+    console.print(table)

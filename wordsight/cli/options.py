@@ -7,6 +7,10 @@ from pathlib import Path
 
 from wordsight.utils.errors import InvalidInputError
 
+TILES_HELP = (  # --tiles
+    "Parts of a photo to look at beside the whole, for wide or crowded photos: off, auto or fine; by default as the "
+    "model's config says."
+)
 WORKERS_HELP = "Processes that read photos ahead of the encoder; by default what suits the machine."  # --num-workers
 
 

@@ -10,10 +10,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from wordsight.modeling.tiling import check_tiling
 from wordsight.utils.errors import InvalidInputError
 from wordsight.utils.progress import load_libraries, progress_bar
 
-from .options import WORKERS_HELP, check_out_folder
+from .options import TILES_HELP, WORKERS_HELP, check_out_folder
 
 
 def predict(
@@ -31,6 +32,7 @@ def predict(
         Path | None, typer.Option(help="Folder for pictures of where each label is in its photo.")
     ] = None,
     revision: Annotated[str | None, typer.Option(help="The model's revision on the Hub.")] = None,
+    tiles: Annotated[str | None, typer.Option(help=TILES_HELP)] = None,
     shards: Annotated[int | None, typer.Option(help="Label a dataset in this many parts, into --out.", min=1)] = None,
     out: Annotated[Path | None, typer.Option(help="With --shards: folder for the parquet files.")] = None,
     split: Annotated[str | None, typer.Option(help="With --shards: split of a Hub dataset, by default train.")] = None,
@@ -68,6 +70,7 @@ def predict(
     On a cluster of 8 machines, on each: torchrun --nnodes 8 --nproc_per_node 4 --rdzv_backend c10d --rdzv_endpoint
     FIRST_HOST:29500 -m wordsight predict my-model 'crawl/*.tar' --shards 512 --out /shared/labels
     """
+    tiling = None if tiles is None else check_tiling(tiles)
     if shards is not None:
         if len(images) != 1:
             raise InvalidInputError(f"--shards takes one source, got {len(images)}. Put a glob in quotes: 'day*/*'.")
@@ -87,6 +90,7 @@ def predict(
             batch_size=batch_size,
             num_workers=num_workers,
             revision=revision,
+            tiles=tiling,
         )
         return
     if out is not None or split is not None:
@@ -95,7 +99,7 @@ def predict(
         check_out_folder(heatmaps, "--heatmaps")
     if top_k is None and threshold is None:
         top_k = 5
-    results, skipped = _label_photos(model, images, revision, heatmaps, top_k=top_k, threshold=threshold)
+    results, skipped = _label_photos(model, images, revision, heatmaps, top_k=top_k, threshold=threshold, tiles=tiling)
     if as_json:
         typer.echo(json.dumps(results, indent=2, ensure_ascii=False))
     else:

@@ -30,6 +30,7 @@ FILES = {
     "modeling_wordsight": (
         "wordsight.utils.cache",
         "wordsight.modeling.scoring",
+        "wordsight.modeling.tiling",
         "wordsight.modeling.standardization",
         "wordsight.modeling.checks",
         "wordsight.modeling.encoders.base",
@@ -46,6 +47,7 @@ FILES = {
     "pipeline_wordsight": (
         "wordsight.pipelines.image_io",
         "wordsight.pipelines.heatmaps",
+        "wordsight.pipelines.tiles",
         "wordsight.pipelines.multi_label_image_classification",
     ),
 }
