@@ -119,6 +119,7 @@ def render_model_card(
         training=log.get("training"),
         final=(log.get("history") or [None])[-1],
         evaluations=evaluations,
+        compared=any(evaluation.get("comparison") for evaluation in evaluations),
         curve=CURVE_PICTURE if (folder / CURVE_PICTURE).is_file() else None,
         chart=CATEGORIES_PICTURE if (folder / CATEGORIES_PICTURE).is_file() else None,
     )
@@ -164,19 +165,25 @@ def _link(encoder: str) -> str:
 
 
 def _eval_results(evaluation: dict[str, Any]) -> list[EvalResult]:
-    """The figures in percent, as the Hub shows them."""
+    """The figures in percent, as the Hub shows them, and by how much mAP is above the strongest zero-shot row's."""
     slug = "".join(c if c.isalnum() else "-" for c in evaluation["benchmark"].lower()).strip("-")
+    figures = [
+        (metric, "f1" if part else "map", evaluation[field][part] if part else evaluation[field])
+        for metric, (field, part) in METRICS.items()
+    ]
+    if comparison := evaluation.get("comparison"):
+        figures.append(("mAP over the strongest zero-shot row", "map_difference", comparison["difference"]))
     return [
         EvalResult(
             task_type="image-classification",
             task_name="Multi-label image classification",
             dataset_type=slug,
             dataset_name=evaluation["benchmark"],
-            metric_type="f1" if part else "map",
+            metric_type=kind,
             metric_name=metric,
-            metric_value=round(100 * (evaluation[field][part] if part else evaluation[field]), 2),
+            metric_value=round(100 * value, 2),
         )
-        for metric, (field, part) in METRICS.items()
+        for metric, kind, value in figures
     ]
 
 

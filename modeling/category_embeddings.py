@@ -109,10 +109,10 @@ def zero_shot_embeddings(
         pooled = pooled_features(texts, text_encoder)
         return F.normalize(pooled.view(len(names), len(templates), -1).mean(dim=1), dim=-1)
 
-    own = embed([category.in_prompt for category in categories])
     of_all = embed([category.in_prompt_as(name) for category in categories for name in category.all_names])
-    counts = [len(category.all_names) for category in categories]
-    means = torch.stack([part.mean(dim=0) for part in of_all.split(counts)])
+    of_each = of_all.split([len(category.all_names) for category in categories])
+    own = torch.stack([names[0] for names in of_each])
+    means = torch.stack([names.mean(dim=0) for names in of_each])
     return F.normalize(own + F.normalize(means, dim=-1), dim=-1)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,8 +13,9 @@ from wordsight.utils.errors import needs
 with needs("train"):
     from sklearn.metrics import average_precision_score
 
-# Photos times resamples, or photos times categories, that are worked on at once: some 10 MB of temporary arrays.
-BLOCK_CELLS = 250_000
+# Photos times resamples, and photos times categories, that are worked on at once: some 10 MB of temporary arrays.
+RESAMPLE_CELLS, BLOCK_CELLS = 1_000_000, 250_000
+INTERVAL = (2.5, 97.5)  # percentiles
 
 
 def average_precisions(scores: NDArray[np.floating], labels: NDArray[np.integer]) -> NDArray[np.float64]:
@@ -56,25 +58,49 @@ def bootstrap_interval(
     """95% percentile interval of mAP under resampling of photos (Efron and Tibshirani 1993, chapter 13).
 
     The categories are those that count in the whole set; one that a resample has no positive of is left out of it.
-    Resamples are worked through in blocks, so that memory does not grow with their number times that of the photos.
     """
-    counted = (labels == 1).sum(axis=0) >= max(min_positives, 1)
-    if not counted.any():
+    (values,) = resampled_maps([scores], labels, min_positives, resamples, seed)
+    if np.isnan(values).all():
         return float("nan"), float("nan")
-    rng, columns = np.random.default_rng(seed), np.flatnonzero(counted)
-    chances = np.full(len(labels), 1 / len(labels))
-    values = np.empty((len(columns), resamples))
-    # A generator draws the same in blocks as at once. Small blocks also fit into the processor's cache, which makes up
-    # several times over for sorting anew in each.
-    block = max(1, BLOCK_CELLS // len(labels))
+    low, high = np.nanpercentile(values, INTERVAL)
+    return float(low), float(high)
+
+
+def resampled_maps(
+    rankings: Sequence[NDArray[np.floating]],
+    labels: NDArray[np.integer],
+    min_positives: int = 1,
+    resamples: int = 200,
+    seed: int = 0,
+) -> NDArray[np.float64]:
+    """MAP (M, R) of M scorings in R resamples of the photos, each the same photos for all; nan where none is positive.
+
+    Args:
+        rankings: M times (N, K), any monotone score.
+        labels: (N, K): 1, 0, or -1 for photos that don't count.
+        min_positives: categories with fewer positives, in the whole set, are left out of the mean.
+        resamples: R, of N photos with replacement.
+        seed: of the resampling.
+    """
+    columns = np.flatnonzero((labels == 1).sum(axis=0) >= max(min_positives, 1))
+    rng, chances = np.random.default_rng(seed), np.full(len(labels), 1 / len(labels))
+    maps = np.full((len(rankings), resamples), np.nan)
+    if not len(columns):
+        return maps
+    # In blocks, so that memory does not grow with the resamples' number times that of the photos. Small blocks fit into
+    # the processor's cache, which makes up for sorting anew in each.
+    block = max(1, RESAMPLE_CELLS // len(labels))
     for start in range(0, resamples, block):
         part = slice(start, min(start + block, resamples))
-        weights = rng.multinomial(len(labels), chances, size=part.stop - start).astype(np.int32)
-        for row, k in enumerate(columns):
-            there = labels[:, k] >= 0
-            values[row, part] = _resampled_average_precision(scores[there, k], labels[there, k], weights[:, there])
-    low, high = np.percentile(np.nanmean(values, axis=0), [2.5, 97.5])
-    return float(low), float(high)
+        weights = np.empty((part.stop - start, len(labels)), dtype=np.uint16)
+        for row in weights:
+            row[:] = rng.multinomial(len(labels), chances)
+        for number, scores in enumerate(rankings):
+            values = np.stack([_resampled_average_precision(scores[:, k], labels[:, k], weights) for k in columns])
+            found = ~np.isnan(values)
+            sums = np.where(found, values, 0).sum(axis=0)
+            maps[number, part] = np.divide(sums, found.sum(axis=0), out=maps[number, part], where=found.any(axis=0))
+    return maps
 
 
 def _resampled_average_precision(
@@ -82,17 +108,28 @@ def _resampled_average_precision(
 ) -> NDArray[np.float64]:
     """Average precision (R,) of one category in R resamples, given how often each has each photo: (R, N).
 
-    Sorts once; scikit-learn would for each resample, and that took longer than the image encoder.
+    Sorts once, and sums between positives only; scikit-learn would sort for each resample, which took longer than the
+    image encoder.
     """
     order = np.argsort(-scores, kind="stable")
-    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(order) - 1)  # equal scores come in together
-    weights = weights[:, order]
-    found, hits = weights.cumsum(axis=1)[:, ends], (weights * labels[order]).cumsum(axis=1)[:, ends]
-    precision = hits / np.maximum(found, 1)
-    gained = np.diff(hits, axis=1, prepend=0)
+    order = order[labels[order] >= 0]
+    positive = labels[order] == 1
+    # Thresholds end where the score changes: equal scores come in together. Only those with a positive raise recall.
+    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(order) - 1)
+    threshold = np.searchsorted(ends, np.flatnonzero(positive))  # of each positive
+    raising, firsts = np.unique(threshold, return_index=True)
+    last = ends[raising]
+    found = _segment_sums(weights[:, order[: last[-1] + 1]], np.append(0, last[:-1] + 1)).cumsum(axis=1)
+    gained = _segment_sums(weights[:, order[positive]], firsts)
+    hits = gained.cumsum(axis=1)
     with np.errstate(invalid="ignore"):  # a resample without a positive: nan
-        values: NDArray[np.float64] = (gained * precision).sum(axis=1) / hits[:, -1]
+        values: NDArray[np.float64] = (gained * (hits / np.maximum(found, 1))).sum(axis=1) / hits[:, -1]
     return values
+
+
+def _segment_sums(weights: NDArray[np.integer], starts: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Sums (R, S) of the columns from each start to the next."""
+    return np.asarray(np.add.reduceat(weights, starts, axis=1, dtype=np.int64))
 
 
 @dataclass(frozen=True)

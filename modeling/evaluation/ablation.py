@@ -164,7 +164,7 @@ def measure(
             raise InvalidInputError(f"The sentences of {name!r} are not all about the same categories.")
         embeddings = [F.normalize(e.detach(), dim=-1) for e in (model.global_embeddings, model.local_embeddings)]
         methods.append(Method(f"{variant}, global\t{seed}", embeddings[0]))
-        methods.append(Method(f"{variant}\t{seed}", *embeddings))
+        methods.append(Method(f"{variant}\t{seed}", embeddings[0], embeddings[1]))
     dataset = load_labeled_photos(
         Path(data["path"]), data.get("format", "jsonl"), first.config.categories, split=data.get("split")
     )

@@ -34,12 +34,14 @@ class Method:
         global_embeddings: (K, D), unit vectors.
         local_embeddings: (K, D), or None for the global branch alone.
         thresholds: (K,) logits at which a category counts as found, where the method has them.
+        model: of the method "learned", the model that it is, for its own score standardization.
     """
 
     name: str
     global_embeddings: Tensor
     local_embeddings: Tensor | None = None
     thresholds: Tensor | None = None
+    model: WordsightForMultiLabelImageClassification | None = None
 
     def logits(self, pooled: Tensor, patches: Tensor, model: WordsightForMultiLabelImageClassification) -> Tensor:
         """Logits (B, K) of photos, with the model's temperatures and branch weight.
@@ -84,6 +86,7 @@ class MethodFactory:
     ) -> None:
         self.model, self.text_encoder = model, text_encoder
         self.folder, self.texts, self.baselines = folder, texts, baselines
+        self._zero_shot_80: dict[bool, Tensor] = {}
 
     def make(self, name: str) -> Method:
         """The method of that name (see `METHODS`).
@@ -102,7 +105,7 @@ class MethodFactory:
         if name == "learned":
             option = self.model.config.score_standardization
             thresholds = torch.tensor(self.model.config.score_threshold) if option == "none" else None
-            return Method(name, own_global, own_local, thresholds)
+            return Method(name, own_global, own_local, thresholds, self.model)
         if name == "learned-global":
             return Method(name, own_global)
         embedder = CategoryEmbedder(self.model.config, self.text_encoder)
@@ -112,16 +115,21 @@ class MethodFactory:
         named = embedder.finish(torch.zeros_like(own_global) if self.model.config.prior_weight else self._names(1))
         return Method(name, named, named)
 
-    def _names(self, templates: int) -> Tensor:
-        """Zero-shot embeddings (K, D) of the names, without synonyms: one template or CLIP's 80."""
-        categories = [replace(category, synonyms=()) for category in self.model.config.categories]
+    def _names(self, templates: int, synonyms: bool = False) -> Tensor:
+        """Zero-shot embeddings (K, D) of the names in one template or in CLIP's 80, which takes long enough to keep."""
+        categories = self.model.config.categories
+        if not synonyms:
+            categories = [replace(category, synonyms=()) for category in categories]
         if templates == 1:
             return zero_shot_embeddings(categories, self.text_encoder)
-        return zero_shot_embeddings(categories, self.text_encoder, clip_templates())
+        kept = self._zero_shot_80.get(synonyms)
+        if kept is None:
+            kept = self._zero_shot_80[synonyms] = zero_shot_embeddings(categories, self.text_encoder, clip_templates())
+        return kept
 
     def _zero_shot(self, name: str) -> Method:
-        embeddings = self._names(80 if "80" in name else 1)
-        return Method(name, embeddings, embeddings if name.endswith("-local") else None)
+        embeddings = self._names(80 if "80" in name else 1, synonyms="synonyms" in name)
+        return Method(name, embeddings, None if name in ("zero-shot", "zero-shot-80") else embeddings)
 
     def _learned_baseline(self, name: str) -> Method:
         """A baseline as in its paper, learned from the same sentences with the model's settings; kept once learned."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -14,12 +15,21 @@ LAYOUT = re.compile(r"([1-9])x([1-9])")  # columns x rows of a mosaic
 # As `wordsight.modeling.standardization`, which takes torch, has them.
 STANDARDIZATIONS = ("none", "images", "categories", "sparc")
 
+# Method -> what it is, for those that learn nothing.
+ZERO_SHOT = {
+    "zero-shot": "one template, global branch",
+    "zero-shot-80": "80 templates, global branch",
+    "zero-shot-local": "one template, both branches",
+    "zero-shot-80-local": "80 templates, both branches",
+    "zero-shot-80-synonyms": "80 templates, both branches, synonyms",
+}
 # Method -> what it is. "learned" is the model itself; flat and category learn from sentences, token counts beside.
 METHODS = {
     "zero-shot": 'the name in "a photo of a {}.", global branch',
     "zero-shot-80": "CLIP's 80 templates averaged, global branch",
     "zero-shot-local": "zero-shot with the local branch (CLIP-DPT)",
     "zero-shot-80-local": "zero-shot-80 with the local branch",
+    "zero-shot-80-synonyms": "zero-shot-80-local with synonyms: half the name, half the mean of all names",
     "names": "the model's embeddings without prompts: names, synonyms, mean shift; both branches",
     "flat": "16 tokens shared by all categories (TaI-DPT), both branches; needs --texts",
     "category": "16 tokens of each category alone, both branches; needs --texts",
@@ -27,6 +37,9 @@ METHODS = {
     "learned-global": "the model, global branch alone",
     "learned": "the model",
 }
+# Those that are a model's own: several models have one of each.
+OWN_METHODS = ("prompts", "learned-global", "learned")
+DEFAULT_METHODS = ",".join(["learned", *ZERO_SHOT])
 LEARNED_BASELINES = {"flat": (16, 0, 0, 0), "category": (0, 0, 0, 16)}
 
 
@@ -51,6 +64,26 @@ def parse_methods(given: str, texts: Path | None = None) -> list[str]:
     if texts is not None and not texts.exists():
         raise InvalidInputError(f"--texts: there is no {texts}.")
     return [name for name in METHODS if name in names]
+
+
+def model_labels(models: Sequence[str]) -> list[str]:
+    """What tells models apart in the table: the last part of each path or Hub id, all of it where that is not enough.
+
+    Args:
+        models: as a user gives them.
+
+    Raises:
+        InvalidInputError: one is given twice.
+    """
+    if twice := next((model for number, model in enumerate(models) if model in models[:number]), None):
+        raise InvalidInputError(f"The model {twice} is given twice. Pass each model once.")
+    names = [Path(model).name for model in models]
+    return names if len(set(names)) == len(names) else list(models)
+
+
+def own_names(method: str, labels: Sequence[str]) -> list[str]:
+    """The rows' names of a method that each model has of its own: "learned" of one model, else "learned (seed-0)"."""
+    return [method] if len(labels) == 1 else [f"{method} ({label})" for label in labels]
 
 
 def parse_standardizations(given: str) -> tuple[str, ...]:

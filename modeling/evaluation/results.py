@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,24 +66,38 @@ class Evaluation:
     report: dict[str, Any]
 
 
-def keep_beside(folder: Path, evaluation: Evaluation) -> None:
+def own_row(results: Sequence[Result], method: str = "learned") -> Result | None:
+    """A model's row, under the score standardization that it holds: as it scores photos. None if it was not measured.
+
+    Args:
+        results: the rows of all methods.
+        method: the model's name in the table.
+    """
+    rows = [row for row in results if row.method == method]
+    return next((row for row in rows if row.score_standardization == "checkpoint"), rows[0] if rows else None)
+
+
+def keep_beside(folder: Path, evaluation: Evaluation, method: str = "learned") -> None:
     """Puts the model's own figures into its folder and its card; a folder that can't be written keeps what it has."""
     try:
-        if record_evaluation(folder, evaluation) and (write_card := load_plugin("write_card")):
+        if record_evaluation(folder, evaluation, method) and (write_card := load_plugin("write_card")):
             write_card(folder)
     except OSError as error:
         warnings.warn(f"The figures are not kept in {folder}: {error.strerror}.", stacklevel=2)
 
 
-def record_evaluation(folder: Path, evaluation: Evaluation) -> bool:
+def record_evaluation(folder: Path, evaluation: Evaluation, method: str = "learned") -> bool:
     """Keeps what was measured of the model itself beside it, in place of an earlier figure on the same photos.
+
+    Args:
+        folder: the model's.
+        evaluation: what was found.
+        method: the model's row, where there are several models.
 
     Returns:
         Whether the model itself was measured; if only baselines were, there is nothing to keep.
     """
-    # Under the score standardization of the checkpoint, which is how the model scores photos.
-    rows = [result for result in evaluation.results if result.method == "learned"]
-    mine = next((row for row in rows if row.score_standardization == "checkpoint"), rows[0] if rows else None)
+    mine = own_row(evaluation.results, method)
     if mine is None:
         return False
     report = evaluation.report
@@ -98,6 +113,7 @@ def record_evaluation(folder: Path, evaluation: Evaluation) -> bool:
         "top": mine.top,
         "thresholds": mine.thresholds,
         "ap": mine.ap,
+        "comparison": report["comparison"],
     }
     others = [kept for kept in read_evaluations(folder) if kept["benchmark"] != entry["benchmark"]]
     content = json.dumps({"evaluations": [*others, entry]}, indent=2, ensure_ascii=False)

@@ -20,6 +20,7 @@ from ..photo_batches import PhotoReader
 from ..score_statistics import fit_statistics
 from ..standardization import SCORE_STANDARDIZATIONS, standardize_scores
 from ..tiling import Tiling, check_tiling
+from .comparison import compare_to_zero_shot
 from .datasets import SIZES, EvaluationDataset
 from .formats import some
 from .methods import Method
@@ -79,6 +80,7 @@ def evaluate_methods(
                 scores[method.name, option] = changed.numpy()
                 results.append(measuring.result(method, option, changed.numpy()))
             bar.update()
+    models = [method.name for method in methods if method.model is not None]
     report = {
         "benchmark": dataset.name,
         "photos": len(dataset.labels),
@@ -91,6 +93,7 @@ def evaluate_methods(
         "positives": {name: int(count) for name, count in zip(names, positives, strict=True)},
         "positives_by_size": {size: int((dataset.sizes == index).sum()) for index, size in enumerate(SIZES, start=1)},
         "results": [asdict(result) for result in results],
+        "comparison": compare_to_zero_shot(models, results, scores, dataset.labels, min_positives),
     }
     return Evaluation(dataset, names, results, scores, report)
 
@@ -131,9 +134,8 @@ class _Measuring:
         statistics = fit_statistics(raw, self.compounds, members) if set(usable) - {"none"} else None
         for option in usable:
             yield option, standardize_scores(option, raw, self.compounds, members, statistics)  # type: ignore[arg-type]
-        if method.name == "learned" and config.score_standardization != "none":
-            kept = self.model.score_statistics
-            yield "checkpoint", standardize_scores(config.score_standardization, raw, self.compounds, members, kept)
+        if method.model is not None and (own := method.model.config.score_standardization) != "none":
+            yield "checkpoint", standardize_scores(own, raw, self.compounds, members, method.model.score_statistics)
 
     def result(self, method: Method, option: str, scores: NDArray[np.float32]) -> Result:
         """One row of the table."""
@@ -161,6 +163,6 @@ class _Measuring:
         )
 
     def _thresholds(self, method: Method, option: str) -> NDArray[np.floating] | None:
-        if option == "checkpoint":
-            return np.array(self.model.config.score_threshold)
+        if option == "checkpoint" and method.model is not None:
+            return np.array(method.model.config.score_threshold)
         return method.thresholds.numpy() if method.thresholds is not None and option == "none" else None

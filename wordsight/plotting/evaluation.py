@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from wordsight.modeling.evaluation.options import ZERO_SHOT
 from wordsight.modeling.evaluation.results import Evaluation, Result
 from wordsight.pipelines.image_loader import open_photo
 
@@ -18,14 +19,21 @@ CATEGORIES_PER_PAGE = 10
 
 
 def draw_evaluation(evaluation: Evaluation, folder: Path) -> list[Path]:
-    """Writes `ap.png` and `photos-1.png`, ... into a folder; gives their paths."""
+    """Writes `ap.png` and `photos-1.png`, ... into a folder; gives their paths.
+
+    Where a model is compared with zero-shot rows, the bars show the strongest one alone.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     bars = folder / "ap.png"
-    results = evaluation.report["results"]
+    results, comparison = evaluation.report["results"], evaluation.report["comparison"]
+    if comparison:
+        weaker = ZERO_SHOT.keys() - {comparison["baseline"]}
+        results = [result for result in results if result["method"] not in weaker]
     plain = [result for result in results if result["score_standardization"] == "none"]
     plot_average_precision({"results": plain or results}).savefig(bars, dpi=80)
     # The model itself, if it was measured.
-    shown = next((result for result in evaluation.results if result.method == "learned"), evaluation.results[0])
+    learned = (result for result in evaluation.results if result.method.partition(" (")[0] == "learned")
+    shown = next(learned, evaluation.results[0])
     return [bars, *_draw_photos(evaluation, shown, folder)]
 
 

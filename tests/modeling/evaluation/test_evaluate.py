@@ -88,6 +88,17 @@ def test_zero_shot_embeddings_by_hand(evaluation, text_encoder):
     assert len(templates) == 80 == len(set(templates))
     of_first = embed(text_encoder, [template.format(names[0]) for template in templates])
     np.testing.assert_allclose(methods["zero-shot-80"].global_embeddings[0].numpy(), unit(of_first.mean(0)), atol=1e-5)
+    all_names = [
+        unit(np.stack([embed(text_encoder, [t.format(name) for t in templates]).mean(0) for name in c.all_names]))
+        for c in CATEGORIES
+    ]
+    assert any(len(of_category) > 1 for of_category in all_names)
+    with_synonyms = unit(np.stack([of_category[0] + unit(of_category.mean(0)) for of_category in all_names]))
+    for embeddings in (
+        methods["zero-shot-80-synonyms"].global_embeddings,
+        methods["zero-shot-80-synonyms"].local_embeddings,
+    ):
+        np.testing.assert_allclose(embeddings.numpy(), with_synonyms, atol=1e-5)
     for name in ("zero-shot", "zero-shot-80"):
         assert methods[name].local_embeddings is None
         torch.testing.assert_close(methods[f"{name}-local"].local_embeddings, methods[name].global_embeddings)
@@ -230,6 +241,7 @@ def test_command_on_one_process_and_on_two(model_dir, photos_dir, tmp_path):
         assert result.returncode == 0, result.stderr
         assert result.stdout.count("33 photos, 4 of 4 categories") == 1  # the main process alone prints
         reports.append(json.loads(out.read_text()))
+        assert result.stdout.splitlines()[-1] == reports[-1]["comparison"]["summary"]
     assert reports[0] == reports[1]
     assert [r["method"] for r in reports[0]["results"]] == ["zero-shot-local"] * 4 + ["learned"] * 4
     assert {path.name for path in (tmp_path / "plots").iterdir()} == {"ap.png", "photos-1.png"}
