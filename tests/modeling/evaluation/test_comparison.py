@@ -45,7 +45,7 @@ def rows(noise, labels, option="none"):
     rng = np.random.default_rng(0)
     scores = {(name, option): labels + scale * rng.normal(size=labels.shape) for name, scale in noise.items()}
     results = [
-        Result(method, option, mean_average_precision(of_method, labels), (0, 1), {}, {}, None, {})
+        Result(method, option, mean_average_precision(of_method, labels), (0, 1), {}, {}, None, 0, {})
         for (method, option), of_method in scores.items()
     ]
     return results, scores
@@ -91,7 +91,7 @@ def test_baseline_with_standardized_scores():
 
 def test_equal_scores_are_no_gain():
     results, scores = rows({"zero-shot": 1}, LABELS)
-    results.append(Result("learned", "none", results[0].map, (0, 1), {}, {}, None, {}))
+    results.append(Result("learned", "none", results[0].map, (0, 1), {}, {}, None, 0, {}))
     scores["learned", "none"] = scores["zero-shot", "none"]
     found = compare_to_zero_shot(["learned"], results, scores, LABELS)
     assert found["summary"].endswith(": +0.0 mAP [+0.0, +0.0], better in 0% of 1,000 resamples of the photos.")
