@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+import signal
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from wordsight.utils.errors import WordsightError
@@ -51,9 +54,23 @@ def run_async(coroutine: Coroutine[Any, Any, T]) -> T:
     with ThreadPoolExecutor(1, thread_name_prefix="wordsight") as pool:
         future = pool.submit(asyncio.run, run())
         try:
-            return future.result()
+            with _interrupts_at_once():
+                return future.result()
         except KeyboardInterrupt:
             for loop, task in started:
                 if task is not None:
                     loop.call_soon_threadsafe(task.cancel)
             raise
+
+
+@contextmanager
+def _interrupts_at_once() -> Iterator[None]:
+    """Ctrl-C raises KeyboardInterrupt inside: asyncio.run's handler would only note it, as its task is blocked."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before if before is not None else signal.SIG_DFL)

@@ -131,14 +131,15 @@ class LabelingTab:
         gr.on([self.fetch.click, self.url.submit], self.label_url, [self.url, *settings], changed, **slow)
         self.examples.click(self.label_example, [self.examples, *settings], changed, **slow)
         self.model.change(self.label_again, [self.labeled, self.index, *settings], changed, **slow)
-        for slider in (self.threshold, self.top_k):
-            slider.change(
-                self.show_labels,
-                [self.labeled, self.index, *settings],
-                [self.labels, self.note, self.code],
-                trigger_mode="always_last",
-                **quick,
-            )
+        # One listener for both: of two, the earlier may answer last.
+        gr.on(
+            [self.threshold.change, self.top_k.change],
+            self.show_labels,
+            [self.labeled, self.index, *settings],
+            [self.labels, self.note, self.code],
+            trigger_mode="always_last",
+            **quick,
+        )
         self.gallery.select(self.choose, [self.labeled, *settings], [self.code, *shown], **quick)
         self.labels.select(self.show_where, [self.labeled, self.index, self.model], [self.picture, self.note], **slow)
 
