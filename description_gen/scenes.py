@@ -42,9 +42,7 @@ def scene_weights(scenes: Iterable[Sequence[str]]) -> dict[str, float]:
         >>> scene_weights([["a sofa", "a large park"], ["a park"]])
         {'a sofa': 1.0, 'a large park': 0.5, 'a park': 0.5}
     """
-    known = [list(of) for of in scenes]
-    words = [{word for scene in of for word in _content(scene)} for of in known]
-    return {scene: 1 / max(1, sum(bool(_content(scene) & of) for of in words)) for of in known for scene in of}
+    return {scene: 1 / max(1, categories) for scene, categories in _suited(list(scenes)).items()}
 
 
 def common_scenes(scenes: Sequence[Sequence[str]]) -> list[str]:
@@ -57,10 +55,15 @@ def common_scenes(scenes: Sequence[Sequence[str]]) -> list[str]:
         >>> common_scenes([["a sofa", "a kitchen table"], ["a kitchen"]])
         ['a kitchen table', 'a kitchen']
     """
-    words = [{word for scene in of for word in _content(scene)} for of in scenes]
-    suits = {scene: sum(bool(_content(scene) & known) for known in words) for of in scenes for scene in of}
+    suits = _suited(scenes)
     most = max(suits.values(), default=0)
     return [scene for scene, members in suits.items() if members == most] if most > 1 else list(scenes[0])
+
+
+def _suited(scenes: Sequence[Sequence[str]]) -> dict[str, int]:
+    """How many categories each scene suits: those that have a scene with a word of it."""
+    words = [{word for scene in of for word in _content(scene)} for of in scenes]
+    return {scene: sum(bool(_content(scene) & known) for known in words) for of in scenes for scene in of}
 
 
 def _content(scene: str) -> set[str]:

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from .answers import Answer, AnswerCheck, read_json
 from .asking import ask_all
-from .endings import Tokens, branches, total
+from .endings import MOST_TOKENS, Tokens, branches, total
 from .server_features import NO_SCHEMA
 
 Message = dict[str, str]
@@ -86,7 +86,7 @@ class Asker(ABC):
 
     @abstractmethod
     async def _following(self, before: Tokens, tokens: Sequence[int]) -> dict[int, float] | None:
-        """Each token's log-probability right after others; None where it can't be had."""
+        """Each token's log-probability right after others, of 128 at most; None where it can't be had."""
 
     async def ending_scores(self, start: str, endings: Sequence[str]) -> list[float]:
         """How likely a text goes on with each of several endings.
@@ -103,17 +103,23 @@ class Asker(ABC):
         """
         before = await self._tokens(start)
         paths = None if before is None else await self._paths(start, before, endings)
-        following: dict[Tokens, dict[int, float] | None] = {}
+        following: dict[Tokens, dict[int, float]] = {}
         if before is not None and paths is not None:
 
             async def follow(beginning: Tokens) -> None:
-                following[beginning] = await self._following((*before, *beginning), parting[beginning])
+                tokens = parting[beginning]
+                found: dict[int, float] = {}
+                for first in range(0, len(tokens), MOST_TOKENS):
+                    part = await self._following((*before, *beginning), tokens[first : first + MOST_TOKENS])
+                    if part is None:
+                        return
+                    found |= part
+                following[beginning] = found
 
             parting = branches(paths)
             await ask_all(parting, follow, self.concurrency)
-            known = {beginning: found for beginning, found in following.items() if found is not None}
-            if len(known) == len(parting):
-                return [total(path, known) for path in paths]
+            if len(following) == len(parting):
+                return [total(path, following) for path in paths]
         scores: dict[str, float] = {}
 
         async def score(ending: str) -> None:

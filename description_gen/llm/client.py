@@ -8,14 +8,13 @@ import os
 import warnings
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from functools import partial
 from typing import Any, TypeVar
 
 from wordsight.utils.errors import InvalidInputError, MissingDependencyError
 
 from .answers import NO_THINKING, Answer
 from .asker import Asker, Message
-from .endings import MOST_TOKENS, Tokens
+from .endings import Tokens
 from .server import LLMServerError
 from .server_features import FEATURES, Feature, guesses, reduced
 
@@ -220,12 +219,20 @@ class LLMClient(Asker):
 
     async def _following(self, before: Tokens, tokens: Sequence[int]) -> dict[int, float] | None:
         model = await self.model()
-        found: dict[int, float] = {}
-        for first in range(0, len(tokens), MOST_TOKENS):
-            options = {"logprob_token_ids": tokens[first : first + MOST_TOKENS], "return_tokens_as_token_ids": True}
-            answer = await self._guard(partial(_next_token, model=model, prompt=list(before), options=options))
-            scored = answer.choices[0].logprobs.top_logprobs[0]
-            found |= {int(name.removeprefix("token_id:")): value for name, value in scored.items()}
+
+        async def score(server: _Server) -> Any:
+            return await server.openai.completions.create(
+                model=model,
+                prompt=list(before),
+                max_tokens=1,
+                temperature=0.0,
+                logprobs=1,
+                extra_body={"logprob_token_ids": list(tokens), "return_tokens_as_token_ids": True},
+            )
+
+        answer = await self._guard(score)
+        scored = answer.choices[0].logprobs.top_logprobs[0]
+        found = {int(name.removeprefix("token_id:")): value for name, value in scored.items()}
         if not found.keys() >= set(tokens):
             self._scores_tokens = False  # an older vLLM ignores what it doesn't know
             return None
@@ -269,12 +276,6 @@ class LLMClient(Asker):
                 f"{server.base_url} stopped answering ({_reason(error)}). The other servers take its requests.",
                 stacklevel=3,
             )
-
-
-async def _next_token(server: _Server, model: str, prompt: list[int], options: dict[str, Any]) -> Any:
-    return await server.openai.completions.create(
-        model=model, prompt=prompt, max_tokens=1, temperature=0.0, logprobs=1, extra_body=options
-    )
 
 
 def _one_line(server: _Server, error: openai.APIError) -> LLMServerError:

@@ -21,7 +21,7 @@ from wordsight.utils.progress import progress_bar
 
 from .answers import NO_THINKING, Answer
 from .asker import Asker, Message
-from .endings import MOST_TOKENS, Tokens
+from .endings import Tokens
 from .server import NO_VLLM, LLMServerError, model_name, vllm_arguments, vllm_environment
 
 
@@ -144,12 +144,9 @@ class OfflineLLM(Asker):
         return tuple(self._engine.get_tokenizer().encode(text))
 
     async def _following(self, before: Tokens, tokens: Sequence[int]) -> dict[int, float]:
-        found: dict[int, float] = {}
-        for first in range(0, len(tokens), MOST_TOKENS):
-            options = {"temperature": 0.0, "max_tokens": 1, "logprob_token_ids": tokens[first : first + MOST_TOKENS]}
-            output = await self._ask({"prompt_token_ids": list(before)}, options)
-            found |= {token: scored.logprob for token, scored in output.outputs[0].logprobs[0].items()}
-        return found
+        options = {"temperature": 0.0, "max_tokens": 1, "logprob_token_ids": list(tokens)}
+        output = await self._ask({"prompt_token_ids": list(before)}, options)
+        return {token: scored.logprob for token, scored in output.outputs[0].logprobs[0].items()}
 
     async def _ask(self, prompt: Any, options: dict[str, Any]) -> Any:
         from vllm import SamplingParams

@@ -72,3 +72,11 @@ def test_whole_texts_are_scored_where_tokens_can_not_be(letters):
     found = asyncio.run(letters.ending_scores("I see", ENDINGS))
     assert sorted(letters.whole) == sorted("I see" + ending for ending in ENDINGS)
     assert found == [asyncio.run(letters.log_probability("I see" + ending)) for ending in ENDINGS]
+
+
+def test_no_request_has_more_tokens_than_vllm_scores_at_once():
+    letters, endings = Letters(), [" " + chr(code) for code in range(0x4E00, 0x4E00 + 300)]
+    found = asyncio.run(letters.ending_scores("I see", endings))
+    before = asyncio.run(letters.log_probability("I see"))
+    assert found == pytest.approx([asyncio.run(letters.log_probability("I see" + end)) - before for end in endings])
+    assert sorted(len(tokens) for _, tokens in letters.asked) == [1, 44, 128, 128]
