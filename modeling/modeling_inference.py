@@ -26,7 +26,7 @@ from .configuration_wordsight import WordsightConfig
 from .encoders.base import ImageEncoder
 from .encoders.loading import load_image_encoder
 from .prompts import HierarchicalPrompts
-from .scoring import combine_views, global_logits, local_logits, position_logits, ranking_loss
+from .scoring import combine_views, global_logits, local_logits, mix_branches, position_logits, ranking_loss
 from .standardization import ScoreStatistics, standardize_scores
 
 # Of several photos' views go through the encoder at once at least so many, or as many as there are photos.
@@ -355,7 +355,7 @@ class WordsightInferenceModel(PreTrainedModel):
         config = self.config
         # K x P comparisons of names: not in each forward of a model that fuses nothing.
         members = config.compound_members() if config.score_standardization == "sparc" else []
-        mixed = (1 - config.local_weight) * scores_global + config.local_weight * scores_local
+        mixed = mix_branches(scores_global, scores_local, config.local_weight)
         if num_views is not None:
             assert whole_weights is not None
             views, weights = num_views.tolist(), whole_weights.tolist()

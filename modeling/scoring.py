@@ -74,6 +74,17 @@ def token_logits(tokens: Tensor, lengths: Tensor, categories: Tensor, logit_scal
     return logit_scale * nothing.index_add(0, text, weights * cosines) / nothing.index_add(0, text, weights)
 
 
+def mix_branches(in_global: Tensor, in_local: Tensor, local_weight: float) -> Tensor:
+    """The scores of both branches as one: their weighted mean.
+
+    Args:
+        in_global: (..., K), the global branch's.
+        in_local: (..., K), the local branch's.
+        local_weight: what the local branch counts, in [0, 1].
+    """
+    return (1 - local_weight) * in_global + local_weight * in_local
+
+
 # Of the spread of a photo's scores over categories: what the best of several tiles gains where there is nothing. Chosen
 # so that as many labels are found with tiles as without on photos of one scene.
 TILES_GAIN = 0.28

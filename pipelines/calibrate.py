@@ -15,7 +15,7 @@ from wordsight.modeling.loading import load_model
 from wordsight.modeling.memory import Pieces
 from wordsight.modeling.modeling_wordsight import WordsightForMultiLabelImageClassification
 from wordsight.modeling.score_statistics import fit_fusion_weights
-from wordsight.modeling.scoring import combine_views
+from wordsight.modeling.scoring import combine_views, mix_branches
 from wordsight.modeling.standardization import (
     SCORE_STANDARDIZATIONS,
     ScoreStandardization,
@@ -105,7 +105,7 @@ def score_photos(
             pixels = batch.pixel_values
             parts = pieces(lambda rows, pixels=pixels: encode(pixels[rows]), len(pixels))  # type: ignore[misc]
             in_global, in_local, of_compounds = (torch.cat(of_pieces) for of_pieces in zip(*parts, strict=True))
-            raw, views = (1 - weight) * in_global + weight * in_local, (batch.num_views, batch.whole_weights)
+            raw, views = mix_branches(in_global, in_local, weight), (batch.num_views, batch.whole_weights)
             of_compounds, raw = combine_views(of_compounds, *views, reference=raw), combine_views(raw, *views)
             standardized = standardize_images(torch.cat([raw, of_compounds], dim=1), raw)
             scaler.partial_fit(standardized.numpy())

@@ -17,7 +17,7 @@ from wordsight.utils.errors import InvalidInputError
 
 from ..category_embeddings import CategoryEmbedder, zero_shot_embeddings
 from ..modeling_wordsight import WordsightForMultiLabelImageClassification
-from ..scoring import global_logits, local_logits
+from ..scoring import global_logits, local_logits, mix_branches
 from ..training.settings import SETTINGS, arguments_of
 from .options import LEARNED_BASELINES
 
@@ -56,7 +56,7 @@ class Method:
         if self.local_embeddings is None:
             return scores
         local = local_logits(patches, self.local_embeddings, config.logit_scale, config.local_temperature_image)
-        return (1 - config.local_weight) * scores + config.local_weight * local
+        return mix_branches(scores, local, config.local_weight)
 
 
 def clip_templates() -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from ..loading import make_accelerator
 from ..memory import Pieces
 from ..modeling_wordsight import WordsightForMultiLabelImageClassification
 from ..photo_batches import PhotoReader
-from ..scoring import combine_views
+from ..scoring import combine_views, mix_branches
 from ..tiling import Tiling
 from .datasets import EvaluationDataset
 from .methods import Method
@@ -59,7 +59,7 @@ def score_methods(
         pooled, patches = image.pooled.to(model.dtype), image.patches.to(model.dtype)
         scores = [_to_device(method, pooled).logits(pooled, patches, model) for method in methods]
         in_global, in_local, of_compounds = model.branch_logits(pooled, patches)
-        mixed = (1 - model.config.local_weight) * in_global + model.config.local_weight * in_local
+        mixed = mix_branches(in_global, in_local, model.config.local_weight)
         return [matrix.float().cpu() for matrix in (*scores, of_compounds, mixed)]
 
     pieces = Pieces()
