@@ -33,7 +33,8 @@ class WordsightConfig(PreTrainedConfig):
         encoder: Hub id or path of the frozen image-text encoder, or "imagenet" for the one built from PyPI packages.
         encoder_revision: its revision on the Hub.
         patch_embeddings: for ViT encoders, "value" takes the last block's value path as patch embeddings (MaskCLIP,
-            arXiv 2112.01071), "plain" the last layer's own output.
+            arXiv 2112.01071), "correlative" its attention of queries to queries and of keys to keys (SCLIP, arXiv
+            2312.01597), "plain" the last layer's own output.
         prompt_width: width d of the text encoder's input embeddings, and so of a prompt token.
         projection_dim: width D of the space that texts and images share.
         synonyms: category name -> other names of it.
@@ -79,7 +80,7 @@ class WordsightConfig(PreTrainedConfig):
 
     encoder: str = "imagenet"
     encoder_revision: str | None = None
-    patch_embeddings: Literal["value", "plain"] = "value"
+    patch_embeddings: Literal["value", "correlative", "plain"] = "value"
     prompt_width: int = 512
     projection_dim: int = 512
     synonyms: dict[str, list[str]] | None = None

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +16,9 @@ from transformers.image_processing_utils import BaseImageProcessor
 
 if TYPE_CHECKING:
     from ..prompt_layout import PromptChunk
+
+# Where patch embeddings come from (see `WordsightConfig`).
+PatchEmbeddings: TypeAlias = Literal["value", "correlative", "plain"]
 
 
 @dataclass(frozen=True)

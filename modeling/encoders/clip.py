@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +15,8 @@ from transformers import (
     CLIPVisionModelWithProjection,
 )
 
-from .base import ImageEmbeddings, ImageEncoder, TextEmbeddings, TextEncoder, split_loading_kwargs
+from .base import ImageEmbeddings, ImageEncoder, PatchEmbeddings, TextEmbeddings, TextEncoder, split_loading_kwargs
+from .vision_blocks import correlative_attention, finish_block, split_heads
 
 if TYPE_CHECKING:
     from ..prompt_layout import PromptChunk
@@ -89,14 +90,7 @@ def _tree_block(block: Any, states: Tensor, nodes: Tensor, wanted: Tensor) -> Te
         heads(attention.q_proj), heads(attention.k_proj), heads(attention.v_proj), is_causal=True, scale=attention.scale
     )
     attended = attended.transpose(1, 2).flatten(2).flatten(0, 1).index_select(0, wanted)
-    return _finish_block(block, states.index_select(0, flat.index_select(0, wanted)), attended)
-
-
-def _finish_block(block: Any, states: Tensor, attended: Tensor) -> Tensor:
-    """What a CLIP encoder layer does after attention: states and attended values (..., d) -> (..., d)."""
-    states = states + block.self_attn.out_proj(attended)
-    output: Tensor = states + block.mlp(block.layer_norm2(states))
-    return output
+    return finish_block(block, states.index_select(0, flat.index_select(0, wanted)), attended)
 
 
 class CLIPImageEncoder(ImageEncoder):
@@ -106,21 +100,23 @@ class CLIPImageEncoder(ImageEncoder):
         model: the image tower with its projection.
         image_processor: its image processor.
         patch_embeddings: "value" replaces the last block's attention by its value path (MaskCLIP, arXiv 2112.01071,
-            section 3.2), since plain last-layer patch tokens carry little local meaning; "plain" takes them as they
-            are.
+            section 3.2), since plain last-layer patch tokens carry little local meaning; "correlative" by attention
+            of queries to queries and of keys to keys (SCLIP, arXiv 2312.01597, section 3), and keeps the block's
+            residual connection and MLP, as its authors do; "plain" takes the patch tokens as they are. The pooled
+            embedding is the same in all.
     """
 
     def __init__(
         self,
         model: CLIPVisionModelWithProjection,
         image_processor: Any,
-        patch_embeddings: Literal["value", "plain"] = "value",
+        patch_embeddings: PatchEmbeddings = "value",
     ) -> None:
         super().__init__(model, image_processor)
         self.patch_embeddings = patch_embeddings
 
     @classmethod
-    def from_pretrained(cls, name: str, patch_embeddings: Literal["value", "plain"], **kwargs: Any) -> CLIPImageEncoder:
+    def from_pretrained(cls, name: str, patch_embeddings: PatchEmbeddings, **kwargs: Any) -> CLIPImageEncoder:
         """Loads the image half of a CLIP checkpoint; keywords as in transformers (revision, token, dtype, ...)."""
         model_kwargs, hub_kwargs = split_loading_kwargs(kwargs)
         config = _half_config(name, "vision_config", hub_kwargs)
@@ -132,7 +128,7 @@ class CLIPImageEncoder(ImageEncoder):
     def encode(self, pixel_values: Tensor) -> ImageEmbeddings:
         """Images (B, 3, H, W) as unit vectors."""
         vision = self.model.vision_model
-        if self.patch_embeddings == "value":
+        if self.patch_embeddings != "plain":
             states = vision.pre_layrnorm(vision.embeddings(pixel_values))
             for block in vision.encoder.layers[:-1]:
                 states = block(states, None)
@@ -148,7 +144,7 @@ class CLIPImageEncoder(ImageEncoder):
         )
 
     def _last_block(self, states: Tensor) -> Tensor:
-        """The last block, in which the class token attends to all and each patch to itself alone: (B, 1 + P, d).
+        """The last block, in which the class token attends to all and patches by their own rule: (B, 1 + P, d).
 
         Both paths in one pass: the patches' own attention, which nobody would use, is not computed.
         """
@@ -156,18 +152,15 @@ class CLIPImageEncoder(ImageEncoder):
         attention = block.self_attn
         normed = block.layer_norm1(states)
         values = attention.v_proj(normed)
-
-        def heads(projected: Tensor) -> Tensor:
-            return projected.unflatten(-1, (attention.num_heads, attention.head_dim)).transpose(1, 2)
-
         attended = F.scaled_dot_product_attention(
-            heads(attention.q_proj(normed[:, :1])),
-            heads(attention.k_proj(normed)),
-            heads(values),
+            split_heads(attention, attention.q_proj(normed[:, :1])),
+            split_heads(attention, attention.k_proj(normed)),
+            split_heads(attention, values),
             scale=attention.scale,
         )
-        mixed = torch.cat([attended.transpose(1, 2).flatten(2), values[:, 1:]], dim=1)
-        return _finish_block(block, states, mixed)
+        correlative = self.patch_embeddings == "correlative"
+        patches = correlative_attention(attention, normed, first=1) if correlative else values[:, 1:]
+        return finish_block(block, states, torch.cat([attended.transpose(1, 2).flatten(2), patches], dim=1))
 
 
 def _half_config(name: str, half: str, hub_kwargs: dict[str, Any]) -> Any:

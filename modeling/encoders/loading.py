@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any
 
 from huggingface_hub.utils import are_progress_bars_disabled, enable_progress_bars
 from transformers import PreTrainedConfig
@@ -12,7 +12,7 @@ from transformers.utils import logging
 
 from wordsight.utils.errors import InvalidInputError
 
-from .base import ImageEncoder
+from .base import ImageEncoder, PatchEmbeddings
 from .clip import CLIPImageEncoder
 from .imagenet.encoders import ImageNetImageEncoder
 from .siglip import SiglipImageEncoder
@@ -27,7 +27,7 @@ IMAGE_ENCODERS: dict[str, Any] = {
 }
 
 
-def load_image_encoder(name: str, patch_embeddings: Literal["value", "plain"] = "value", **kwargs: Any) -> ImageEncoder:
+def load_image_encoder(name: str, patch_embeddings: PatchEmbeddings = "value", **kwargs: Any) -> ImageEncoder:
     """The image half of an encoder, frozen.
 
     Args:

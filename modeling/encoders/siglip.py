@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor
 from transformers import AutoImageProcessor, AutoTokenizer, SiglipTextModel, SiglipVisionModel
 
-from .base import ImageEmbeddings, ImageEncoder, TextEmbeddings, TextEncoder, split_loading_kwargs
+from .base import ImageEmbeddings, ImageEncoder, PatchEmbeddings, TextEmbeddings, TextEncoder, split_loading_kwargs
+from .vision_blocks import correlative_attention, finish_block
 
 
 class SiglipTextEncoder(TextEncoder):
@@ -47,19 +48,19 @@ class SiglipImageEncoder(ImageEncoder):
         model: the image tower.
         image_processor: its image processor.
         patch_embeddings: "value" sends each patch alone through the pooling head's value path, as MaskCLIP does with
-            CLIP's attention pooling (arXiv 2112.01071, section 3.2); "plain" takes the last layer's tokens as they are.
+            CLIP's attention pooling (arXiv 2112.01071, section 3.2); "correlative" does the same after a last block
+            whose attention is of queries to queries and of keys to keys (SCLIP, arXiv 2312.01597, section 3), a
+            second one beside that of the pooled embedding; "plain" takes the last layer's tokens as they are.
     """
 
     def __init__(
-        self, model: SiglipVisionModel, image_processor: Any, patch_embeddings: Literal["value", "plain"] = "value"
+        self, model: SiglipVisionModel, image_processor: Any, patch_embeddings: PatchEmbeddings = "value"
     ) -> None:
         super().__init__(model, image_processor)
         self.patch_embeddings = patch_embeddings
 
     @classmethod
-    def from_pretrained(
-        cls, name: str, patch_embeddings: Literal["value", "plain"], **kwargs: Any
-    ) -> SiglipImageEncoder:
+    def from_pretrained(cls, name: str, patch_embeddings: PatchEmbeddings, **kwargs: Any) -> SiglipImageEncoder:
         """Loads the image half of a SigLIP checkpoint; keywords as in transformers (revision, token, dtype, ...)."""
         model_kwargs, hub_kwargs = split_loading_kwargs(kwargs)
         model = SiglipVisionModel.from_pretrained(name, **model_kwargs, **hub_kwargs)
@@ -69,12 +70,20 @@ class SiglipImageEncoder(ImageEncoder):
 
     def encode(self, pixel_values: Tensor) -> ImageEmbeddings:
         """Images (B, 3, H, W) as unit vectors."""
-        output = self.model(pixel_values=pixel_values)
-        states = output.last_hidden_state
-        patches = self._value_path(states) if self.patch_embeddings == "value" else states
+        states = self.model.embeddings(pixel_values)
+        *blocks, last = self.model.encoder.layers
+        for block in blocks:
+            states = block(states, None)
+        tokens = self.model.post_layernorm(last(states, None))
+        pooled, patches = self.model.head(tokens), tokens
+        if self.patch_embeddings == "correlative":
+            attended = correlative_attention(last.self_attn, last.layer_norm1(states))
+            patches = self.model.post_layernorm(finish_block(last, states, attended))
+        if self.patch_embeddings != "plain":
+            patches = self._value_path(patches)
         patch_size = self.model.config.patch_size
         return ImageEmbeddings(
-            pooled=F.normalize(output.pooler_output, dim=-1),
+            pooled=F.normalize(pooled, dim=-1),
             patches=F.normalize(patches, dim=-1),
             grid=(pixel_values.shape[-2] // patch_size, pixel_values.shape[-1] // patch_size),
         )

@@ -34,6 +34,7 @@ FILES = {
         "wordsight.modeling.standardization",
         "wordsight.modeling.checks",
         "wordsight.modeling.encoders.base",
+        "wordsight.modeling.encoders.vision_blocks",
         "wordsight.modeling.encoders.clip",
         "wordsight.modeling.encoders.siglip",
         "wordsight.modeling.encoders.imagenet.efficientnet_lite",

@@ -139,40 +139,78 @@ def test_clip_prompts_that_begin_alike_give_what_transformers_gives(tiny_clip_di
     torch.testing.assert_close(results[0][1], results[1][1], rtol=1e-4, atol=1e-5)
 
 
-def test_clip_value_path_by_hand(tiny_clip_dir):
-    """MaskCLIP: the last block's attention output is out_proj(v_proj(norm(x))), position by position, in numpy."""
+class NumpyBlock:
+    """The last block of an image tower in numpy, from a state dict: attention, and what comes after it."""
+
+    def __init__(self, model, prefix, activation, eps=1e-5):
+        self.weights = {name: value.double().numpy() for name, value in model.state_dict().items()}
+        self.prefix, self.activation, self.eps = prefix, activation, eps
+        self.heads = model.config.vision_config.num_attention_heads
+
+    def norm(self, x, name):
+        centered = x - x.mean(-1, keepdims=True)
+        scaled = centered / np.sqrt((centered**2).mean(-1, keepdims=True) + self.eps)
+        return scaled * self.weights[f"{name}.weight"] + self.weights[f"{name}.bias"]
+
+    def linear(self, x, name):
+        return x @ self.weights[f"{name}.weight"].T + self.weights.get(f"{name}.bias", 0)
+
+    def projected(self, x, name):
+        """Queries, keys or values of all positions (L, d)."""
+        return self.linear(self.norm(x, self.prefix + "layer_norm1"), f"{self.prefix}self_attn.{name}_proj")
+
+    def correlative(self, x):
+        """SCLIP: (softmax(q q^t / s) + softmax(k k^t / s)) v of each head, one head after the other."""
+        q, k, v = (np.split(self.projected(x, name), self.heads, axis=-1) for name in "qkv")
+
+        def softmax(scores):
+            weights = np.exp(scores - scores.max(-1, keepdims=True))
+            return weights / weights.sum(-1, keepdims=True)
+
+        s = np.sqrt(q[0].shape[-1])
+        found = [(softmax(a @ a.T / s) + softmax(b @ b.T / s)) @ c for a, b, c in zip(q, k, v, strict=True)]
+        return np.concatenate(found, axis=-1)
+
+    def finished(self, x, attended):
+        x = x + self.linear(attended, self.prefix + "self_attn.out_proj")
+        hidden = self.linear(self.norm(x, self.prefix + "layer_norm2"), self.prefix + "mlp.fc1")
+        return x + self.linear(self.activation(hidden), self.prefix + "mlp.fc2")
+
+
+def quick_gelu(x):
+    return x / (1 + np.exp(-1.702 * x))
+
+
+def gelu_tanh(x):
+    return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+
+
+@pytest.fixture(scope="module")
+def clip_last_block(tiny_clip_dir):
+    """The last block in numpy, pixels, and the states (1 + P, d) that go into it."""
     model = CLIPModel.from_pretrained(tiny_clip_dir).eval()
-    pixels = torch.randn(1, 3, 32, 32)
+    pixels = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     vision = model.vision_model
     with torch.no_grad():
         states = vision.pre_layrnorm(vision.embeddings(pixels))
         states = vision.encoder.layers[0](states, attention_mask=None)
-    x = states[0].double().numpy()
-    weights = {name: value.double().numpy() for name, value in model.state_dict().items()}
-    block = "vision_model.encoder.layers.1."
+    return NumpyBlock(model, "vision_model.encoder.layers.1.", quick_gelu), pixels, states[0].double().numpy()
 
-    def norm(x, name):
-        centered = x - x.mean(-1, keepdims=True)
-        return (
-            centered / np.sqrt((centered**2).mean(-1, keepdims=True) + 1e-5) * weights[f"{name}.weight"]
-            + weights[f"{name}.bias"]
-        )
 
-    def linear(x, name):
-        return x @ weights[f"{name}.weight"].T + weights.get(f"{name}.bias", 0)
-
-    value = linear(norm(x, block + "layer_norm1"), block + "self_attn.v_proj")
-    x = x + linear(value, block + "self_attn.out_proj")
-    hidden = linear(norm(x, block + "layer_norm2"), block + "mlp.fc1")
-    x = x + linear(hidden / (1 + np.exp(-1.702 * hidden)), block + "mlp.fc2")
-    expected = linear(norm(x[1:], "vision_model.post_layernorm"), "visual_projection")
+@pytest.mark.parametrize("patch_embeddings", ["value", "correlative"])
+def test_clip_patches_by_hand(tiny_clip_dir, clip_last_block, patch_embeddings):
+    """MaskCLIP: attention's output is v, position by position. SCLIP: q q^t and k k^t, class token among the keys."""
+    block, pixels, x = clip_last_block
+    attended = block.projected(x, "v") if patch_embeddings == "value" else block.correlative(x)
+    finished = block.norm(block.finished(x, attended)[1:], "vision_model.post_layernorm")
+    expected = block.linear(finished, "visual_projection")
     expected /= np.linalg.norm(expected, axis=-1, keepdims=True)
-
-    image = load_image_encoder(str(tiny_clip_dir), patch_embeddings="value")(pixels)
+    image = load_image_encoder(str(tiny_clip_dir), patch_embeddings=patch_embeddings)(pixels)
     assert image.grid == (4, 4)
     np.testing.assert_allclose(image.patches[0].numpy(), expected, atol=1e-4)
     plain = load_image_encoder(str(tiny_clip_dir), patch_embeddings="plain")(pixels)
     assert not np.allclose(plain.patches[0].numpy(), expected, atol=1e-2)
+    torch.testing.assert_close(image.pooled, plain.pooled)
 
 
 def test_clip_plain_patches_are_the_last_layer(tiny_clip_dir):
@@ -216,6 +254,24 @@ def test_siglip_patches_against_the_pooling_head_of_one_patch(tiny_siglip_dir):
     torch.testing.assert_close(value.patches[0], expected)
     plain = load_image_encoder(str(tiny_siglip_dir), patch_embeddings="plain")(pixels)
     torch.testing.assert_close(plain.patches[0], F.normalize(states, dim=-1))
+
+
+def test_siglip_correlative_patches_by_hand(tiny_siglip_dir):
+    """SCLIP's attention in the last block, then the pooling head on each patch alone; the pooled embedding stays."""
+    model = SiglipModel.from_pretrained(tiny_siglip_dir).eval()
+    pixels = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        states = model.vision_model.encoder.layers[0](model.vision_model.embeddings(pixels), attention_mask=None)
+    block = NumpyBlock(model, "vision_model.encoder.layers.1.", gelu_tanh, eps=1e-6)
+    x = states[0].double().numpy()
+    finished = block.norm(block.finished(x, block.correlative(x)), "vision_model.post_layernorm")
+    with torch.no_grad():
+        expected = F.normalize(model.vision_model.head(torch.from_numpy(finished).float().unsqueeze(1)), dim=-1)
+    image = load_image_encoder(str(tiny_siglip_dir), patch_embeddings="correlative")(pixels)
+    torch.testing.assert_close(image.patches[0], expected, rtol=1e-3, atol=1e-4)
+    value = load_image_encoder(str(tiny_siglip_dir), patch_embeddings="value")(pixels)
+    torch.testing.assert_close(image.pooled, value.pooled)
+    assert not torch.allclose(image.patches, value.patches, atol=1e-2)
 
 
 def test_unsupported_family_lists_the_supported_ones(tmp_path):
