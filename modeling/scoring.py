@@ -38,16 +38,18 @@ def local_logits(
         positions: (N, P, D), unit vectors of tokens or patches.
         categories: (K, D), unit vectors.
         logit_scale: tau.
-        temperature: beta; small values come near the maximum over positions.
+        temperature: beta; small values come near the maximum over positions, and 0 is the maximum (CoMC's).
         mask: (N, P) bool, False at positions that don't count (padding).
 
     Returns:
         (N, K) logits.
     """
     cosines = positions @ categories.T
-    scaled = cosines / temperature
+    scaled = cosines / temperature if temperature else cosines
     if mask is not None:
         scaled = scaled.masked_fill(~mask.unsqueeze(-1), torch.finfo(scaled.dtype).min)
+    if not temperature:
+        return logit_scale * scaled.amax(dim=1)
     return logit_scale * (scaled.softmax(dim=1) * cosines).sum(dim=1)
 
 

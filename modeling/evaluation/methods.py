@@ -18,8 +18,9 @@ from wordsight.utils.errors import InvalidInputError
 from ..category_embeddings import CategoryEmbedder, zero_shot_embeddings
 from ..modeling_wordsight import WordsightForMultiLabelImageClassification
 from ..scoring import global_logits, local_logits, mix_branches
+from ..sentence_memory import pull
 from ..training.settings import SETTINGS, arguments_of
-from .options import LEARNED_BASELINES
+from .options import LEARNED_BASELINES, SENTENCE_BASELINES
 
 if TYPE_CHECKING:
     from ..encoders import TextEncoder
@@ -35,6 +36,8 @@ class Method:
         local_embeddings: (K, D), or None for the global branch alone.
         thresholds: (K,) logits at which a category counts as found, where the method has them.
         model: of the method "learned", the model that it is, for its own score standardization.
+        memory: (M, D) sentence features that photos' features are pulled towards, where the method has them.
+        memory_weight: how far (see `pull`); 1 replaces features by what the memory says of them.
     """
 
     name: str
@@ -42,6 +45,13 @@ class Method:
     local_embeddings: Tensor | None = None
     thresholds: Tensor | None = None
     model: WordsightForMultiLabelImageClassification | None = None
+    memory: Tensor | None = None
+    memory_weight: float = 1.0
+
+    def to(self, like: Tensor) -> Method:
+        """The method with its tensors of a tensor's device and type."""
+        names = ("global_embeddings", "local_embeddings", "memory")
+        return replace(self, **{name: old.to(like) for name in names if (old := getattr(self, name)) is not None})
 
     def logits(self, pooled: Tensor, patches: Tensor, model: WordsightForMultiLabelImageClassification) -> Tensor:
         """Logits (B, K) of photos, with the model's temperatures and branch weight.
@@ -52,6 +62,8 @@ class Method:
             model: whose settings to take.
         """
         config = model.config
+        if self.memory is not None:
+            pooled, patches = (pull(features, self.memory, self.memory_weight) for features in (pooled, patches))
         scores = global_logits(pooled, self.global_embeddings, config.logit_scale)
         if self.local_embeddings is None:
             return scores
@@ -94,6 +106,8 @@ class MethodFactory:
         Raises:
             InvalidInputError: a learned baseline, and no sentences to learn it from.
         """
+        if name in SENTENCE_BASELINES:
+            return self._sentence_baseline(name)
         if name in LEARNED_BASELINES:
             return self._learned_baseline(name)
         if name.startswith("zero-shot"):
@@ -131,18 +145,31 @@ class MethodFactory:
         embeddings = self._names(80 if "80" in name else 1, synonyms="synonyms" in name)
         return Method(name, embeddings, None if name in ("zero-shot", "zero-shot-80") else embeddings)
 
+    def _sentence_baseline(self, name: str) -> Method:
+        """A baseline made of the sentences' features, which the cache has if the model was learned from them."""
+        from ..training.labeled_features import LabeledFeatures
+        from .sentence_baselines import class_concepts
+
+        sentences = LabeledFeatures.read(self._needs_texts(name), self.model.config.categories, self.text_encoder)
+        concepts = class_concepts(sentences, missing=self._names(1))
+        return Method(name, concepts, concepts, memory=sentences.memory())
+
+    def _needs_texts(self, name: str) -> Path:
+        if self.texts is None:
+            raise InvalidInputError(
+                f"The method {name!r} needs sentences. Pass the folder that `wordsight describe` wrote as --texts DIR."
+            )
+        return self.texts
+
     def _learned_baseline(self, name: str) -> Method:
         """A baseline as in its paper, learned from the same sentences with the model's settings; kept once learned."""
         from ..training.arguments import TOKEN_FIELDS
         from ..training.train import train_prompts
 
-        if self.texts is None or self.baselines is None:
-            raise InvalidInputError(
-                f"The method {name!r} learns from sentences. Pass the folder that `wordsight describe` "
-                "wrote as --texts DIR."
-            )
+        texts = self._needs_texts(name)
+        assert self.baselines is not None
         settings = self._training() | {"prior_weight": 0.0, "mean_shift": False}
-        made_from = [name, self.model.config.encoder, str(self.texts.resolve()), settings]
+        made_from = [name, self.model.config.encoder, str(texts.resolve()), settings]
         out = self.baselines / f"{name}-{fingerprint(json.dumps(made_from).encode())[:12]}"
         if (out / "config.json").is_file():
             baseline = WordsightForMultiLabelImageClassification.from_pretrained(
@@ -150,9 +177,9 @@ class MethodFactory:
             )
         else:
             args = arguments_of(settings, out, **dict(zip(TOKEN_FIELDS, LEARNED_BASELINES[name], strict=True)))
-            baseline = train_prompts(self.texts, out, self.model.config.encoder, args=args, resume=True)
+            baseline = train_prompts(texts, out, self.model.config.encoder, args=args, resume=True)
         if baseline.config.category_names != self.model.config.category_names:
-            raise InvalidInputError(f"The sentences in {self.texts} are about other categories than the model's.")
+            raise InvalidInputError(f"The sentences in {texts} are about other categories than the model's.")
         return Method(
             name,
             F.normalize(baseline.global_embeddings.detach(), dim=-1),

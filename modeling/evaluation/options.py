@@ -31,6 +31,7 @@ METHODS = {
     "zero-shot-80-local": "zero-shot-80 with the local branch",
     "zero-shot-80-synonyms": "zero-shot-80-local with synonyms: half the name, half the mean of all names",
     "names": "the model's embeddings without prompts: names, synonyms, mean shift; both branches",
+    "concepts": "each category's mean sentence, photos told in sentences; both branches; needs --texts",
     "flat": "16 tokens shared by all categories (TaI-DPT), both branches; needs --texts",
     "category": "16 tokens of each category alone, both branches; needs --texts",
     "prompts": "the model's prompts alone, without names' embeddings and mean shift; both branches",
@@ -41,6 +42,8 @@ METHODS = {
 OWN_METHODS = ("prompts", "learned-global", "learned")
 DEFAULT_METHODS = ",".join(["learned", *ZERO_SHOT])
 LEARNED_BASELINES = {"flat": (16, 0, 0, 0), "category": (0, 0, 0, 16)}
+# Made of sentences' features alone: no prompt, and no settings of the model's training.
+SENTENCE_BASELINES = ("concepts",)
 
 
 def parse_methods(given: str, texts: Path | None = None) -> list[str]:
@@ -56,9 +59,9 @@ def parse_methods(given: str, texts: Path | None = None) -> list[str]:
     names = list(METHODS) if given == "all" else [name.strip() for name in given.split(",") if name.strip()]
     if unknown := [name for name in names if name not in METHODS] or ([] if names else [given]):
         raise InvalidInputError(f"No method {unknown[0]!r}. There are {', '.join(METHODS)}; or all of them: all.")
-    if texts is None and (learning := [name for name in LEARNED_BASELINES if name in names]):
+    if texts is None and (learning := [name for name in (*SENTENCE_BASELINES, *LEARNED_BASELINES) if name in names]):
         raise InvalidInputError(
-            f"The method {learning[0]!r} learns from sentences. Pass the folder that `wordsight describe` wrote: "
+            f"The method {learning[0]!r} needs sentences. Pass the folder that `wordsight describe` wrote: "
             "--texts DIR; or name other methods."
         )
     if texts is not None and not texts.exists():

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -57,7 +55,7 @@ def score_methods(
     def encode(pixels: Tensor) -> list[Tensor]:
         image = encoder(pixels.to(accelerator.device))
         pooled, patches = image.pooled.to(model.dtype), image.patches.to(model.dtype)
-        scores = [_to_device(method, pooled).logits(pooled, patches, model) for method in methods]
+        scores = [method.to(pooled).logits(pooled, patches, model) for method in methods]
         in_global, in_local, of_compounds = model.branch_logits(pooled, patches)
         mixed = mix_branches(in_global, in_local, model.config.local_weight)
         return [matrix.float().cpu() for matrix in (*scores, of_compounds, mixed)]
@@ -92,8 +90,3 @@ def score_methods(
         read = accelerator.reduce(read.to(accelerator.device), "sum").cpu()
     *of_methods, compounds = (matrix.numpy() for matrix in matrices)
     return dict(zip((method.name for method in methods), of_methods, strict=True)), compounds, read.numpy() > 0
-
-
-def _to_device(method: Method, like: Tensor) -> Method:
-    local = None if method.local_embeddings is None else method.local_embeddings.to(like)
-    return replace(method, global_embeddings=method.global_embeddings.to(like), local_embeddings=local)

@@ -55,7 +55,7 @@ def evaluate(
         ),
     ] = "none",
     split: Annotated[str | None, typer.Option(help="Part of the dataset, by its own name.")] = None,
-    texts: Annotated[Path | None, typer.Option(help="Sentences for the baselines that learn: flat, category.")] = None,
+    texts: Annotated[Path | None, typer.Option(help="Sentences, for the methods that need them.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="File for all figures.")] = None,
     plots: Annotated[
         Path | None, typer.Option(help="Folder for pictures: AP by category, best and worst photos.")

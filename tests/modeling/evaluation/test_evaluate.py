@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from datasets import load_from_disk
 from PIL import Image
 from sklearn.metrics import average_precision_score
 from typer.testing import CliRunner
@@ -21,6 +22,8 @@ from wordsight.modeling.evaluation.methods import MethodFactory, clip_templates
 from wordsight.modeling.evaluation.options import METHODS, parse_methods
 from wordsight.modeling.evaluation.results import record_evaluation
 from wordsight.modeling.evaluation.run import evaluate_methods
+from wordsight.modeling.evaluation.sentence_baselines import class_concepts
+from wordsight.modeling.training.labeled_features import LabeledFeatures
 from wordsight.modeling.training.settings import arguments_of
 from wordsight.pipelines.calibrate import score_photos
 from wordsight.pipelines.image_loader import photo_batches
@@ -121,6 +124,37 @@ def test_finished_embeddings_by_hand(evaluation, model, text_encoder):
     np.testing.assert_allclose(methods["names"].global_embeddings.numpy(), shift(prior), atol=1e-4)
 
 
+def test_class_concepts_by_hand(evaluation, text_encoder, texts_dir):
+    """Each category's mean sentence; the memory is the sentences themselves, as long as they are few."""
+    concepts = evaluation[1]["concepts"]
+    texts = load_from_disk(str(texts_dir))
+    features = embed(text_encoder, texts["text"])
+    means = np.array(texts["labels"]).T @ features
+    np.testing.assert_allclose(concepts.global_embeddings.numpy(), unit(means), atol=1e-5)
+    np.testing.assert_allclose(concepts.memory.numpy(), features, atol=1e-5)
+    clusters = LabeledFeatures(concepts.memory, np.array(texts["labels"])).memory(rows=9).numpy()
+    assert clusters.shape == (9, features.shape[1])
+    np.testing.assert_allclose(np.linalg.norm(clusters, axis=1), 1, atol=1e-5)
+    # Centers lie among the sentences: each sentence is nearer to one than to their common mean.
+    assert (features @ clusters.T).max(axis=1).mean() > (features @ unit(features.mean(0))).mean()
+
+
+def test_a_category_that_no_sentence_mentions_keeps_its_name():
+    features = torch.eye(3)
+    concepts = class_concepts(LabeledFeatures(features, np.array([[1, 0], [1, 0], [0, 0]])), missing=torch.ones(2, 3))
+    np.testing.assert_allclose(concepts, [[0.5**0.5, 0.5**0.5, 0], [1, 1, 1]], atol=1e-6)
+
+
+def pulled(features, method):
+    """Features as the method has them: told in sentences, by unit(softmax(100 f T^t) T)."""
+    if method.memory is None:
+        return features
+    memory = method.memory.double().numpy()
+    weights = np.exp(100 * features @ memory.T)
+    told = unit(weights / weights.sum(-1, keepdims=True) @ memory)
+    return (1 - method.memory_weight) * features + method.memory_weight * told
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_against_numpy(evaluation, model, photos_dir, name):
     """Photos one at a time, scores by the formulas of TaI-DPT (arXiv 2211.12739), AP by scikit-learn."""
@@ -133,9 +167,10 @@ def test_every_method_against_numpy(evaluation, model, photos_dir, name):
         photo = Image.open(photos_dir / row["file_name"])
         pixels = model.image_encoder.image_processor(photo, return_tensors="pt").pixel_values
         image = model.image_encoder(pixels)
-        score = 4 * categories @ image.pooled[0].double().numpy()
+        pooled, patches = (pulled(features[0].double().numpy(), method) for features in (image.pooled, image.patches))
+        score = 4 * categories @ pooled
         if method.local_embeddings is not None:
-            cosines = image.patches[0].double().numpy() @ method.local_embeddings.double().numpy().T
+            cosines = patches @ method.local_embeddings.double().numpy().T
             weights = np.exp(40 * cosines)
             score = 0.5 * score + 0.5 * 4 * (weights / weights.sum(0) * cosines).sum(0)
         scores.append(score)
@@ -157,7 +192,7 @@ def test_learned_baselines_have_their_papers_tokens(evaluation):
 
 
 def test_learned_baseline_needs_sentences_and_is_kept(model, model_dir, text_encoder, texts_dir, tmp_path):
-    with pytest.raises(InvalidInputError, match=r"'flat' learns from sentences.*--texts"):
+    with pytest.raises(InvalidInputError, match=r"'flat' needs sentences.*--texts"):
         MethodFactory(model, text_encoder).make("flat")
     factory = MethodFactory(model, text_encoder, folder=model_dir, texts=texts_dir, baselines=tmp_path)
     first = factory.make("flat")
@@ -275,7 +310,7 @@ def test_broken_photo_and_category_without_positive(model_dir, tmp_path):
         (["--format", "pascal"], "The format 'pascal' is not known. Pass one of jsonl, voc2007"),
         (["--methods", "best"], "No method 'best'"),
         (["--scores", "best"], "No score standardization 'best'"),
-        (["--methods", "all"], "'flat' learns from sentences"),
+        (["--methods", "all"], "'concepts' needs sentences"),
         (["--texts", "nowhere"], "--texts: there is no nowhere"),
         (["--min-positives", "500"], "No category has 500 positives"),
     ],
@@ -290,7 +325,7 @@ def test_arguments_are_checked_before_any_work(tmp_path):
     """Before the model is even looked for."""
     options = ["--data", str(tmp_path), "--methods", "all"]
     result = CliRunner().invoke(app, ["evaluate", str(tmp_path / "no-model"), *options])
-    assert "'flat' learns from sentences" in str(result.exception)
+    assert "'concepts' needs sentences" in str(result.exception)
 
 
 def test_datasets_in_two_folders_keep_a_record_each(model, model_dir, tmp_path):

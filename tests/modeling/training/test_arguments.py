@@ -14,7 +14,7 @@ CASES = [
     ("calibrate {dir} {dir} --out {file}", "{file} is a file, and --out needs a folder"),
     ("demo --out {file}/out", "{file} is a file: {file}/out can't be made in it"),
     ("describe --categories coco --out {file}", "{file} is a file, and --out needs a folder"),
-    ("evaluate {dir} --data {dir} --methods all", "learns from sentences"),
+    ("evaluate {dir} --data {dir} --methods all", "needs sentences"),
     ("evaluate {dir} --data {dir} --methods best", "No method 'best'"),
     ("evaluate {dir} --data {dir} --scores best", "No score standardization 'best'"),
     ("evaluate {dir} --data {dir} --format zip", "The format 'zip' is not known"),
