@@ -1,21 +1,16 @@
-"""CLIP (`CLIPModel` checkpoints): each half loads on its own from the same checkpoint."""
+"""CLIP, and families whose towers are built like CLIP's: each half loads on its own from the same checkpoint."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import (
-    AutoImageProcessor,
-    AutoTokenizer,
-    CLIPConfig,
-    CLIPTextModelWithProjection,
-    CLIPVisionModelWithProjection,
-)
+from transformers import AutoImageProcessor, AutoTokenizer, PreTrainedModel
 
 from .base import ImageEmbeddings, ImageEncoder, PatchEmbeddings, TextEmbeddings, TextEncoder, split_loading_kwargs
+from .halves import load_half
 from .vision_blocks import correlative_attention, finish_block, split_heads
 
 if TYPE_CHECKING:
@@ -25,28 +20,32 @@ if TYPE_CHECKING:
 class CLIPTextEncoder(TextEncoder):
     """CLIP's text tower: pooled at EOS; every token projected as the pooled one is."""
 
+    model_class: ClassVar[str] = "CLIPModel"
+    # The most tokens of a text in training, where the tower has more positions than that.
+    trained_length: ClassVar[int | None] = None
+
     @classmethod
-    def from_pretrained(cls, name: str, **kwargs: Any) -> CLIPTextEncoder:
-        """Loads the text half of a CLIP checkpoint; keywords as in transformers (revision, token, dtype, ...)."""
-        model_kwargs, hub_kwargs = split_loading_kwargs(kwargs)
-        config = _half_config(name, "text_config", hub_kwargs)
-        model = CLIPTextModelWithProjection.from_pretrained(name, config=config, **model_kwargs, **hub_kwargs)
-        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False, **hub_kwargs)
-        return cls(model, tokenizer, max_length=model.config.max_position_embeddings)
+    def from_pretrained(cls, name: str, **kwargs: Any) -> Self:
+        """Loads the text half of a checkpoint; keywords as in transformers (revision, token, dtype, ...)."""
+        model = load_half(cls.model_class, "text", name, kwargs)
+        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False, **split_loading_kwargs(kwargs)[1])
+        positions = model.config.text_config.max_position_embeddings
+        return cls(model, tokenizer, max_length=min(positions, cls.trained_length or positions))
 
     def encode(self, input_ids: Tensor, attention_mask: Tensor) -> TextEmbeddings:
         """Texts (N, L) as unit vectors."""
-        output = self.model(input_ids=input_ids, attention_mask=attention_mask)
+        output = self.model.get_text_features(input_ids=input_ids, attention_mask=attention_mask)
         tokens = self.model.text_projection(output.last_hidden_state)
         return TextEmbeddings(
-            pooled=F.normalize(output.text_embeds, dim=-1),
+            pooled=F.normalize(output.pooler_output, dim=-1),
             tokens=F.normalize(tokens, dim=-1),
             mask=attention_mask.bool(),
         )
 
     def pool(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Texts (N, L) as unit vectors (N, D)."""
-        return F.normalize(self.model(input_ids=input_ids, attention_mask=attention_mask).text_embeds, dim=-1)
+        output = self.model.get_text_features(input_ids=input_ids, attention_mask=attention_mask)
+        return F.normalize(output.pooler_output, dim=-1)
 
     def encode_prompts(self, prompts: PromptChunk, soft_tokens: Tensor) -> Tensor:
         """Prompts with their soft tokens (N, M, d) as unit vectors (N, D), with gradient.
@@ -106,9 +105,11 @@ class CLIPImageEncoder(ImageEncoder):
             embedding is the same in all.
     """
 
+    model_class: ClassVar[str] = "CLIPModel"
+
     def __init__(
         self,
-        model: CLIPVisionModelWithProjection,
+        model: PreTrainedModel,
         image_processor: Any,
         patch_embeddings: PatchEmbeddings = "value",
     ) -> None:
@@ -116,11 +117,10 @@ class CLIPImageEncoder(ImageEncoder):
         self.patch_embeddings = patch_embeddings
 
     @classmethod
-    def from_pretrained(cls, name: str, patch_embeddings: PatchEmbeddings, **kwargs: Any) -> CLIPImageEncoder:
-        """Loads the image half of a CLIP checkpoint; keywords as in transformers (revision, token, dtype, ...)."""
-        model_kwargs, hub_kwargs = split_loading_kwargs(kwargs)
-        config = _half_config(name, "vision_config", hub_kwargs)
-        model = CLIPVisionModelWithProjection.from_pretrained(name, config=config, **model_kwargs, **hub_kwargs)
+    def from_pretrained(cls, name: str, patch_embeddings: PatchEmbeddings, **kwargs: Any) -> Self:
+        """Loads the image half of a checkpoint; keywords as in transformers (revision, token, dtype, ...)."""
+        model = load_half(cls.model_class, "vision", name, kwargs)
+        hub_kwargs = split_loading_kwargs(kwargs)[1]
         return cls(
             model, AutoImageProcessor.from_pretrained(name, trust_remote_code=False, **hub_kwargs), patch_embeddings
         )
@@ -161,11 +161,3 @@ class CLIPImageEncoder(ImageEncoder):
         correlative = self.patch_embeddings == "correlative"
         patches = correlative_attention(attention, normed, first=1) if correlative else values[:, 1:]
         return finish_block(block, states, torch.cat([attended.transpose(1, 2).flatten(2), patches], dim=1))
-
-
-def _half_config(name: str, half: str, hub_kwargs: dict[str, Any]) -> Any:
-    """One half's configuration; some checkpoints (LAION's) hold the projection's width in the whole's alone."""
-    config = CLIPConfig.from_pretrained(name, **hub_kwargs)
-    half_config = getattr(config, half)
-    half_config.projection_dim = config.projection_dim
-    return half_config

@@ -12,17 +12,24 @@ from transformers.utils import logging
 
 from wordsight.utils.errors import InvalidInputError
 
+from .align import AlignImageEncoder
 from .base import ImageEncoder, PatchEmbeddings
 from .clip import CLIPImageEncoder
+from .clip_families import AltCLIPImageEncoder, ChineseCLIPImageEncoder, MetaClip2ImageEncoder
 from .imagenet.encoders import ImageNetImageEncoder
-from .siglip import SiglipImageEncoder
+from .siglip import Siglip2ImageEncoder, SiglipImageEncoder
 
 IMAGENET = "imagenet"
 IMAGENET_NAMES = (IMAGENET, "offline")  # its name until version 0.2, which configs and scripts may still have
 IMAGENET_TYPE = "wordsight-offline"  # the model type, as folders built by version 0.2 have it
 IMAGE_ENCODERS: dict[str, Any] = {
+    "align": AlignImageEncoder,
+    "altclip": AltCLIPImageEncoder,
+    "chinese_clip": ChineseCLIPImageEncoder,
     "clip": CLIPImageEncoder,
+    "metaclip_2": MetaClip2ImageEncoder,
     "siglip": SiglipImageEncoder,
+    "siglip2": Siglip2ImageEncoder,
     IMAGENET_TYPE: ImageNetImageEncoder,
 }
 

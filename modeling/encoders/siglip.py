@@ -1,12 +1,16 @@
-"""SigLIP and SigLIP 2 (`SiglipModel` checkpoints): each half loads on its own from the same checkpoint."""
+"""SigLIP and SigLIP 2, of fixed resolution or NaFlex: each half loads on its own from the same checkpoint."""
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, ClassVar, Self
 
+import torch
 import torch.nn.functional as F
+import transformers
 from torch import Tensor
-from transformers import AutoImageProcessor, AutoTokenizer, SiglipTextModel, SiglipVisionModel
+from transformers import AutoImageProcessor, AutoTokenizer, PreTrainedModel
+from transformers.models.siglip import SiglipImageProcessorPil
 
 from .base import ImageEmbeddings, ImageEncoder, PatchEmbeddings, TextEmbeddings, TextEncoder, split_loading_kwargs
 from .vision_blocks import correlative_attention, finish_block
@@ -19,11 +23,13 @@ class SiglipTextEncoder(TextEncoder):
     that is padded otherwise has another embedding (google-research/big_vision#157).
     """
 
+    model_class: ClassVar[str] = "SiglipTextModel"
+
     @classmethod
-    def from_pretrained(cls, name: str, **kwargs: Any) -> SiglipTextEncoder:
+    def from_pretrained(cls, name: str, **kwargs: Any) -> Self:
         """Loads the text half of a SigLIP checkpoint; keywords as in transformers (revision, token, dtype, ...)."""
         model_kwargs, hub_kwargs = split_loading_kwargs(kwargs)
-        model = SiglipTextModel.from_pretrained(name, **model_kwargs, **hub_kwargs)
+        model = getattr(transformers, cls.model_class).from_pretrained(name, **model_kwargs, **hub_kwargs)
         tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False, **hub_kwargs)
         return cls(model, tokenizer, max_length=model.config.max_position_embeddings, pad_to_max_length=True)
 
@@ -53,24 +59,30 @@ class SiglipImageEncoder(ImageEncoder):
             second one beside that of the pooled embedding; "plain" takes the last layer's tokens as they are.
     """
 
+    model_class: ClassVar[str] = "SiglipVisionModel"
+
     def __init__(
-        self, model: SiglipVisionModel, image_processor: Any, patch_embeddings: PatchEmbeddings = "value"
+        self, model: PreTrainedModel, image_processor: Any, patch_embeddings: PatchEmbeddings = "value"
     ) -> None:
         super().__init__(model, image_processor)
         self.patch_embeddings = patch_embeddings
 
     @classmethod
-    def from_pretrained(cls, name: str, patch_embeddings: PatchEmbeddings, **kwargs: Any) -> SiglipImageEncoder:
+    def from_pretrained(cls, name: str, patch_embeddings: PatchEmbeddings, **kwargs: Any) -> Self:
         """Loads the image half of a SigLIP checkpoint; keywords as in transformers (revision, token, dtype, ...)."""
         model_kwargs, hub_kwargs = split_loading_kwargs(kwargs)
-        model = SiglipVisionModel.from_pretrained(name, **model_kwargs, **hub_kwargs)
-        return cls(
-            model, AutoImageProcessor.from_pretrained(name, trust_remote_code=False, **hub_kwargs), patch_embeddings
-        )
+        model = getattr(transformers, cls.model_class).from_pretrained(name, **model_kwargs, **hub_kwargs)
+        image_processor = AutoImageProcessor.from_pretrained(name, trust_remote_code=False, **hub_kwargs)
+        return cls(model, cls.squaring(image_processor), patch_embeddings)
+
+    @classmethod
+    def squaring(cls, image_processor: Any) -> Any:
+        """The checkpoint's image processor, or one like it that makes `pixel_values` (B, 3, H, W)."""
+        return image_processor
 
     def encode(self, pixel_values: Tensor) -> ImageEmbeddings:
         """Images (B, 3, H, W) as unit vectors."""
-        states = self.model.embeddings(pixel_values)
+        states = self.embed(pixel_values)
         *blocks, last = self.model.encoder.layers
         for block in blocks:
             states = block(states, None)
@@ -88,6 +100,11 @@ class SiglipImageEncoder(ImageEncoder):
             grid=(pixel_values.shape[-2] // patch_size, pixel_values.shape[-1] // patch_size),
         )
 
+    def embed(self, pixel_values: Tensor) -> Tensor:
+        """What the first block is given of images (B, 3, H, W): their patches (B, P, d) with their positions."""
+        embedded: Tensor = self.model.embeddings(pixel_values)
+        return embedded
+
     def _value_path(self, states: Tensor) -> Tensor:
         """The pooling head, with the probe attending to one patch alone: states (B, P, d) -> (B, P, d)."""
         head = self.model.head
@@ -96,3 +113,38 @@ class SiglipImageEncoder(ImageEncoder):
         _, _, value_bias = attention.in_proj_bias.chunk(3)
         pooled = attention.out_proj(F.linear(states, value_weight, value_bias))
         return pooled + head.mlp(head.layernorm(pooled))
+
+
+class Siglip2TextEncoder(SiglipTextEncoder):
+    """The text tower of a NaFlex checkpoint: SigLIP's."""
+
+    model_class: ClassVar[str] = "Siglip2TextModel"
+
+
+class Siglip2ImageEncoder(SiglipImageEncoder):
+    """The image tower of a NaFlex checkpoint (SigLIP 2, arXiv 2502.14786, section 2.4), for any grid of patches.
+
+    Its own image processor gives each photo as many rows and columns as suit its shape, and a mask of what is padding.
+    Here all photos of a batch have one size, so none is padded; photos are made square, as large as the checkpoint's
+    number of patches allows.
+    """
+
+    model_class: ClassVar[str] = "Siglip2VisionModel"
+
+    @classmethod
+    def squaring(cls, image_processor: Any) -> SiglipImageProcessorPil:
+        """An image processor like the checkpoint's, for squares of as many pixels."""
+        side = math.isqrt(image_processor.max_num_patches) * image_processor.patch_size
+        kept = ("resample", "do_rescale", "rescale_factor", "do_normalize", "image_mean", "image_std", "do_convert_rgb")
+        same = {name: getattr(image_processor, name) for name in kept if hasattr(image_processor, name)}
+        return SiglipImageProcessorPil(size={"height": side, "width": side}, **same)
+
+    def embed(self, pixel_values: Tensor) -> Tensor:
+        """Patches of images (B, 3, H, W), cut row by row, channels last, with positions interpolated to their grid."""
+        size, batch = self.model.config.patch_size, len(pixel_values)
+        rows, columns = pixel_values.shape[-2] // size, pixel_values.shape[-1] // size
+        cut = pixel_values[..., : rows * size, : columns * size].unfold(2, size, size).unfold(3, size, size)
+        # (B, 3, rows, columns, size, size) -> (B, rows * columns, size * size * 3)
+        patches = cut.permute(0, 2, 3, 4, 5, 1).reshape(batch, rows * columns, -1)
+        embedded: Tensor = self.model.embeddings(patches, torch.tensor([[rows, columns]] * batch))
+        return embedded

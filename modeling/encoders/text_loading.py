@@ -6,16 +6,23 @@ from typing import Any
 
 from wordsight.utils.progress import library_step
 
+from .align import AlignTextEncoder
 from .base import TextEncoder
 from .clip import CLIPTextEncoder
+from .clip_families import AltCLIPTextEncoder, ChineseCLIPTextEncoder, MetaClip2TextEncoder
 from .imagenet.build import cached_imagenet_encoder
 from .imagenet.encoders import ImageNetTextEncoder
 from .loading import IMAGENET_NAMES, IMAGENET_TYPE, family_of, given, no_code_of, quiet_transformers
-from .siglip import SiglipTextEncoder
+from .siglip import Siglip2TextEncoder, SiglipTextEncoder
 
 TEXT_ENCODERS: dict[str, Any] = {
+    "align": AlignTextEncoder,
+    "altclip": AltCLIPTextEncoder,
+    "chinese_clip": ChineseCLIPTextEncoder,
     "clip": CLIPTextEncoder,
+    "metaclip_2": MetaClip2TextEncoder,
     "siglip": SiglipTextEncoder,
+    "siglip2": Siglip2TextEncoder,
     IMAGENET_TYPE: ImageNetTextEncoder,
 }
 

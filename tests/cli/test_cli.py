@@ -93,7 +93,7 @@ def test_train_with_a_foreign_encoder(texts_dir, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
     result = wordsight("train", texts_dir, "--encoder", tmp_path, "--out", tmp_path / "model")
     assert result.returncode == 1
-    assert "supported are clip, imagenet, siglip" in result.stderr.splitlines()[-1]
+    assert "supported are align, altclip" in result.stderr.splitlines()[-1]
 
 
 def test_encoder_build(tmp_path, photo):

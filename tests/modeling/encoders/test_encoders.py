@@ -8,14 +8,44 @@ import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from transformers import AutoTokenizer, BertConfig, BertModel, CLIPModel, SiglipModel
+from safetensors.torch import load_file, save_file
+from transformers import (
+    AutoImageProcessor,
+    AutoModel,
+    AutoTokenizer,
+    BertConfig,
+    BertModel,
+    CLIPModel,
+    SiglipModel,
+    pipeline,
+)
 
+from tests.modeling.test_modeling import make_model
 from wordsight import Category
+from wordsight.modeling.category_embeddings import CategoryEmbedder
 from wordsight.modeling.encoders import TextEncoder, load_image_encoder, load_text_encoder
 from wordsight.modeling.prompt_layout import PromptChunk, PromptLayout
+from wordsight.modeling.text_features import tokenize
 from wordsight.utils.errors import InvalidInputError
 
 TEXTS = ["a cat", "two dogs run over a wide green field"]
+CONTRASTIVE = ("clip", "siglip", "naflex", "metaclip_2", "chinese_clip", "altclip", "align")
+
+
+@pytest.fixture(scope="module", params=[*CONTRASTIVE, "imagenet"])
+def encoder_name(request):
+    """Every family, by the name that users give."""
+    return "imagenet" if request.param == "imagenet" else str(request.getfixturevalue(f"tiny_{request.param}_dir"))
+
+
+@pytest.fixture(scope="module")
+def text_encoder(encoder_name):
+    return load_text_encoder(encoder_name)
+
+
+@pytest.fixture(scope="module")
+def image_encoder(encoder_name):
+    return load_image_encoder(encoder_name)
 
 
 def inputs(encoder, texts=TEXTS):
@@ -81,19 +111,88 @@ def test_nothing_of_an_encoder_is_trained(text_encoder, image_encoder):
         assert not any(parameter.requires_grad for parameter in encoder.parameters())
 
 
-def test_clip_against_the_whole_model(tiny_clip_dir):
-    """Pooled embeddings are CLIPModel's own; each half holds no weight of the other."""
-    model, tokenizer = CLIPModel.from_pretrained(tiny_clip_dir).eval(), AutoTokenizer.from_pretrained(tiny_clip_dir)
-    text, image = load_text_encoder(str(tiny_clip_dir)), load_image_encoder(str(tiny_clip_dir))
-    encoded = tokenizer(TEXTS, padding=True, return_tensors="pt")
+@pytest.mark.parametrize("family", CONTRASTIVE)
+def test_pooled_embeddings_are_transformers_own(family, request):
+    """Those of the whole model that transformers loads from the checkpoint; each half has no weight of the other."""
+    folder = request.getfixturevalue(f"tiny_{family}_dir")
+    whole, tokenizer = AutoModel.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+    text, image = load_text_encoder(str(folder)), load_image_encoder(str(folder))
+    padded = {"max_length": 64, "padding_side": "right"} if text.pad_to_max_length else {}
+    encoded = tokenizer(TEXTS, padding="max_length" if padded else True, return_tensors="pt", **padded)
+    if padded:  # as it was trained
+        encoded = {"input_ids": encoded["input_ids"]}
+    photo = Image.fromarray(np.random.default_rng(0).integers(0, 255, (60, 60, 3), dtype=np.uint8))
+    seen = AutoImageProcessor.from_pretrained(folder)(photo, return_tensors="pt")
+    with torch.no_grad():
+        texts = F.normalize(whole.get_text_features(**encoded).pooler_output, dim=-1)
+        images = F.normalize(whole.get_image_features(**seen).pooler_output, dim=-1)
+    torch.testing.assert_close(text(*inputs(text)).pooled, texts)
+    pixels = image.image_processor(photo, return_tensors="pt").pixel_values
+    torch.testing.assert_close(image(pixels).pooled, images)
+    assert not any("vision" in name or "visual" in name for name, _ in text.named_parameters())
+    assert not any("text" in name or "token_embedding" in name for name, _ in image.named_parameters())
+
+
+@pytest.mark.parametrize(("family", "limit"), [("chinese_clip", 52), ("altclip", 77), ("align", 64), ("clip", 77)])
+def test_texts_are_cut_where_training_cut_them(family, limit, request):
+    encoder = load_text_encoder(str(request.getfixturevalue(f"tiny_{family}_dir")))
+    assert encoder.max_length == limit
+    (ids,) = tokenize(["cat " * 100], encoder).ids
+    assert len(ids) == limit
+
+
+@pytest.mark.parametrize("family", CONTRASTIVE)
+def test_a_model_on_it_is_saved_and_labels_photos(family, request, tmp_path):
+    """Prompts of each family are saved, loaded, and label as before; learned tokens get gradients."""
+    model = make_model(str(request.getfixturevalue(f"tiny_{family}_dir")))
+    embeddings = CategoryEmbedder(model.config, model.load_text_encoder()).prompt_embeddings(model.prompts)
+    torch.cat(embeddings).cos().sum().backward()
+    assert all(tokens.grad.abs().sum() > 0 for tokens in model.prompts.parameters())
+    model.save_pretrained(tmp_path)
+    photo = Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 60, 3), dtype=np.uint8))
+    pixels = model.image_encoder.image_processor(photo, return_tensors="pt").pixel_values
+    labels = pipeline("multi-label-image-classification", model=str(tmp_path))(photo, output_heatmaps=True)
+    expected = torch.sigmoid(model(pixels).logits[0])
+    found = {entry["label"]: entry["score"] for entry in labels}
+    torch.testing.assert_close(torch.tensor([found[name] for name in model.config.category_names]), expected)
+    assert {entry["heatmap"].size for entry in labels} == {photo.size}
+
+
+def test_weights_that_are_missing_are_named(tiny_metaclip_2_dir, tmp_path):
+    folder = shutil.copytree(tiny_metaclip_2_dir, tmp_path / "encoder")
+    tensors = load_file(folder / "model.safetensors")
+    del tensors["text_projection.weight"]
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    load_image_encoder(str(folder))
+    with pytest.raises(InvalidInputError, match=r"lacks weights of its text half: text_projection.weight\."):
+        load_text_encoder(str(folder))
+
+
+def test_naflex_takes_any_grid(tiny_naflex_dir):
+    """Rows and columns that differ, against the tower with the checkpoint's own image processor."""
+    whole, image = AutoModel.from_pretrained(tiny_naflex_dir).eval(), load_image_encoder(str(tiny_naflex_dir))
+    photo = Image.fromarray(np.random.default_rng(0).integers(0, 255, (16, 64, 3), dtype=np.uint8))
+    seen = AutoImageProcessor.from_pretrained(tiny_naflex_dir)(photo, return_tensors="pt")
+    assert seen["spatial_shapes"].tolist() == [[2, 8]]
+    with torch.no_grad():
+        expected = whole.get_image_features(**seen)
+    pixels = image.image_processor(photo, do_resize=False, return_tensors="pt").pixel_values
+    output = image(pixels)
+    assert output.grid == (2, 8)
+    torch.testing.assert_close(output.pooled, F.normalize(expected.pooler_output, dim=-1))
+    plain = load_image_encoder(str(tiny_naflex_dir), patch_embeddings="plain")(pixels)
+    torch.testing.assert_close(plain.patches, F.normalize(expected.last_hidden_state, dim=-1))
+
+
+def test_align_positions_average_to_the_pooled_embedding(tiny_align_dir):
+    whole, image = AutoModel.from_pretrained(tiny_align_dir).eval(), load_image_encoder(str(tiny_align_dir))
     pixels = torch.randn(2, 3, 32, 32)
     with torch.no_grad():
-        whole = model(**encoded, pixel_values=pixels)
-    pooled = text(encoded["input_ids"], encoded["attention_mask"]).pooled
-    torch.testing.assert_close(pooled, whole.text_embeds)
-    torch.testing.assert_close(image(pixels).pooled, whole.image_embeds)
-    assert not any("vision" in name for name, _ in text.named_parameters())
-    assert not any("text" in name for name, _ in image.named_parameters())
+        states = whole.vision_model(pixels).last_hidden_state
+    output = image(pixels)
+    assert output.grid == (4, 4)
+    torch.testing.assert_close(output.pooled, F.normalize(states.mean(dim=(2, 3)), dim=-1))
+    torch.testing.assert_close(output.patches[1, 7], F.normalize(states[1, :, 1, 3], dim=-1))
 
 
 def test_open_clip_checkpoint_in_transformers_format(tiny_clip_dir, tmp_path):
@@ -223,25 +322,6 @@ def test_clip_plain_patches_are_the_last_layer(tiny_clip_dir):
     torch.testing.assert_close(plain.patches, expected)
 
 
-def test_siglip_against_the_whole_model(tiny_siglip_dir):
-    """Pooled embeddings are SiglipModel's own, for texts padded to 64 without a mask, as it was trained."""
-    model, tokenizer = (
-        SiglipModel.from_pretrained(tiny_siglip_dir).eval(),
-        AutoTokenizer.from_pretrained(tiny_siglip_dir),
-    )
-    text, image = load_text_encoder(str(tiny_siglip_dir)), load_image_encoder(str(tiny_siglip_dir))
-    padded = tokenizer(TEXTS, padding="max_length", max_length=64, padding_side="right", return_tensors="pt")
-    pixels = torch.randn(2, 3, 32, 32)
-    with torch.no_grad():
-        whole = model(input_ids=padded["input_ids"], pixel_values=pixels)
-    output = text(*inputs(text))
-    torch.testing.assert_close(output.pooled, whole.text_embeds)
-    assert output.mask.sum(dim=1).tolist() == padded["attention_mask"].sum(dim=1).tolist()
-    torch.testing.assert_close(image(pixels).pooled, whole.image_embeds)
-    assert not any("vision" in name for name, _ in text.named_parameters())
-    assert not any("token_embedding" in name for name, _ in image.named_parameters())
-
-
 def test_siglip_patches_against_the_pooling_head_of_one_patch(tiny_siglip_dir):
     """Of a single patch, attention pooling is its value path: the head on each patch alone gives the same."""
     model = SiglipModel.from_pretrained(tiny_siglip_dir).eval()
@@ -278,7 +358,7 @@ def test_unsupported_family_lists_the_supported_ones(tmp_path):
     BertModel(
         BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8)
     ).save_pretrained(tmp_path)
-    with pytest.raises(InvalidInputError, match="'bert' model; supported are clip, imagenet, siglip"):
+    with pytest.raises(InvalidInputError, match=r"'bert' model; supported are align, altclip, .*siglip, siglip2"):
         load_text_encoder(str(tmp_path))
 
 
