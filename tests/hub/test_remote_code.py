@@ -13,10 +13,12 @@ from huggingface_hub import HfApi, ModelCard
 from safetensors.torch import load_file, save_file
 from transformers import pipeline
 
+from tests.fixtures.encoder_families import CONTRASTIVE
 from tests.fixtures.published import run_elsewhere
 from tests.hub.test_push import TASK
 from wordsight.hub import Destination, push_checkpoint
-from wordsight.hub.remote_code import CONFIG_ENTRIES, FILES, joined_source, remote_source
+from wordsight.hub.remote_code import CONFIG_ENTRIES, FILES, joined_source, remote_source, write_remote_code
+from wordsight.modeling.encoders import load_image_encoder
 from wordsight.modeling.training.arguments import PromptTrainingArguments
 from wordsight.modeling.training.train import train_prompts
 
@@ -27,6 +29,16 @@ classifier = pipeline(model=sys.argv[1], trust_remote_code=True)
 assert type(classifier).__module__.startswith("transformers_modules."), type(classifier)
 assert "wordsight" not in sys.modules
 print(json.dumps(classifier(sys.argv[2])))
+"""
+
+
+EACH_FAMILY = """
+import json, sys, torch
+from remote.modeling_wordsight import load_image_encoder
+assert "wordsight" not in sys.modules
+pixels = torch.linspace(-1, 1, 3 * 32 * 32).reshape(1, 3, 32, 32)
+encoders = {family: load_image_encoder(folder) for family, folder in json.loads(sys.argv[1]).items()}
+print(json.dumps({family: encoder(pixels).pooled[0].tolist() for family, encoder in encoders.items()}))
 """
 
 
@@ -93,6 +105,17 @@ def test_pipeline_without_wordsight(bare_python, published, photo_path, tmp_path
     assert json.loads(result.stdout) == pipeline(TASK, model=str(published.folder))(str(photo_path))
     again = run_elsewhere(bare_python, LABEL + STOCK, tmp_path, published.repo_id, photo_path, HF_HUB_OFFLINE="1")
     assert again.stdout == 2 * result.stdout, again.stderr
+
+
+def test_each_family_of_encoders_loads_without_wordsight(bare_python, tmp_path, request):
+    (tmp_path / "remote").mkdir()
+    write_remote_code(tmp_path / "remote")
+    folders = {family: str(request.getfixturevalue(f"tiny_{family}_dir")) for family in CONTRASTIVE}
+    result = run_elsewhere(bare_python, EACH_FAMILY, tmp_path, json.dumps(folders))
+    assert result.returncode == 0, result.stderr
+    pixels = torch.linspace(-1, 1, 3 * 32 * 32).reshape(1, 3, 32, 32)
+    for family, pooled in json.loads(result.stdout).items():
+        torch.testing.assert_close(torch.tensor(pooled), load_image_encoder(folders[family])(pixels).pooled[0])
 
 
 def test_nothing_runs_without_trust(bare_python, published, photo_path, tmp_path, hub):

@@ -20,6 +20,7 @@ from transformers import (
     pipeline,
 )
 
+from tests.fixtures.encoder_families import CONTRASTIVE
 from tests.modeling.test_modeling import make_model
 from wordsight import Category
 from wordsight.modeling.category_embeddings import CategoryEmbedder
@@ -29,7 +30,6 @@ from wordsight.modeling.text_features import tokenize
 from wordsight.utils.errors import InvalidInputError
 
 TEXTS = ["a cat", "two dogs run over a wide green field"]
-CONTRASTIVE = ("clip", "siglip", "naflex", "metaclip_2", "chinese_clip", "altclip", "align")
 
 
 @pytest.fixture(scope="module", params=[*CONTRASTIVE, "imagenet"])
