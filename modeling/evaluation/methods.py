@@ -38,6 +38,7 @@ class Method:
         model: of the method "learned", the model that it is, for its own score standardization.
         memory: (M, D) sentence features that photos' features are pulled towards, where the method has them.
         memory_weight: how far (see `pull`); 1 replaces features by what the memory says of them.
+        local_temperature: beta over patches; by default the measured model's.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Method:
     model: WordsightForMultiLabelImageClassification | None = None
     memory: Tensor | None = None
     memory_weight: float = 1.0
+    local_temperature: float | None = None
 
     def to(self, like: Tensor) -> Method:
         """The method with its tensors of a tensor's device and type."""
@@ -67,7 +69,8 @@ class Method:
         scores = global_logits(pooled, self.global_embeddings, config.logit_scale)
         if self.local_embeddings is None:
             return scores
-        local = local_logits(patches, self.local_embeddings, config.logit_scale, config.local_temperature_image)
+        beta = config.local_temperature_image if self.local_temperature is None else self.local_temperature
+        local = local_logits(patches, self.local_embeddings, config.logit_scale, beta)
         return mix_branches(scores, local, config.local_weight)
 
 
@@ -147,12 +150,21 @@ class MethodFactory:
 
     def _sentence_baseline(self, name: str) -> Method:
         """A baseline made of the sentences' features, which the cache has if the model was learned from them."""
+        from ..training.classifier import MEMORY_WEIGHT, train_classifier
         from ..training.labeled_features import LabeledFeatures
         from .sentence_baselines import class_concepts
 
-        sentences = LabeledFeatures.read(self._needs_texts(name), self.model.config.categories, self.text_encoder)
-        concepts = class_concepts(sentences, missing=self._names(1))
-        return Method(name, concepts, concepts, memory=sentences.memory())
+        config, learns = self.model.config, name == "comc"
+        sentences = LabeledFeatures.read(
+            self._needs_texts(name), config.categories, self.text_encoder, templates=learns
+        )
+        if not learns:
+            concepts = class_concepts(sentences, missing=self._names(1))
+            return Method(name, concepts, concepts, memory=sentences.memory())
+        weight = train_classifier(sentences, logit_scale=config.logit_scale, margin=config.margin)
+        return Method(
+            name, weight, weight, memory=sentences.memory(), memory_weight=MEMORY_WEIGHT, local_temperature=0.0
+        )
 
     def _needs_texts(self, name: str) -> Path:
         if self.texts is None:

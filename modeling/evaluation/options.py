@@ -32,6 +32,7 @@ METHODS = {
     "zero-shot-80-synonyms": "zero-shot-80-local with synonyms: half the name, half the mean of all names",
     "names": "the model's embeddings without prompts: names, synonyms, mean shift; both branches",
     "concepts": "each category's mean sentence, photos told in sentences; both branches; needs --texts",
+    "comc": "a classifier trained on sentences, photos pulled towards them, best patch (CoMC); needs --texts",
     "flat": "16 tokens shared by all categories (TaI-DPT), both branches; needs --texts",
     "category": "16 tokens of each category alone, both branches; needs --texts",
     "prompts": "the model's prompts alone, without names' embeddings and mean shift; both branches",
@@ -43,7 +44,7 @@ OWN_METHODS = ("prompts", "learned-global", "learned")
 DEFAULT_METHODS = ",".join(["learned", *ZERO_SHOT])
 LEARNED_BASELINES = {"flat": (16, 0, 0, 0), "category": (0, 0, 0, 16)}
 # Made of sentences' features alone: no prompt, and no settings of the model's training.
-SENTENCE_BASELINES = ("concepts",)
+SENTENCE_BASELINES = ("concepts", "comc")
 
 
 def parse_methods(given: str, texts: Path | None = None) -> list[str]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -15,7 +14,7 @@ from torch import Tensor
 
 from wordsight.utils.errors import needs
 
-from .data import read_sentences
+from .data import read_sentences, with_templates
 from .features import cached_features
 
 if TYPE_CHECKING:
@@ -43,18 +42,23 @@ class LabeledFeatures:
     labels: NDArray[np.int8]
 
     @classmethod
-    def read(cls, texts: Path, categories: Sequence[Category], text_encoder: TextEncoder) -> LabeledFeatures:
-        """Sentences of a folder; encoded now, or read from the cache where an earlier run encoded them.
+    def read(
+        cls, texts: Any, categories: Sequence[Category], text_encoder: TextEncoder, templates: bool = False
+    ) -> LabeledFeatures:
+        """Sentences with their features; encoded now, or read from the cache where an earlier run encoded them.
 
         Args:
-            texts: folder of sentences.
+            texts: anything that `normalize_texts` takes, such as a folder.
             categories: the K categories.
             text_encoder: the text encoder, on its device.
+            templates: whether to add "a photo of a {}." for each name and synonym.
 
         Raises:
             InvalidInputError: they can't be read, or mention none of the categories.
         """
         sentences = read_sentences(texts, categories)
+        if templates:
+            sentences = with_templates(sentences, categories)
         features = cached_features(sentences.texts, text_encoder)
         return cls(torch.from_numpy(np.asarray(features.pooled[features.rows])), sentences.labels)
 

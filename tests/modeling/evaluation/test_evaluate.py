@@ -171,7 +171,7 @@ def test_every_method_against_numpy(evaluation, model, photos_dir, name):
         score = 4 * categories @ pooled
         if method.local_embeddings is not None:
             cosines = patches @ method.local_embeddings.double().numpy().T
-            weights = np.exp(40 * cosines)
+            weights = np.exp(40 * cosines) if method.local_temperature is None else cosines == cosines.max(axis=0)
             score = 0.5 * score + 0.5 * 4 * (weights / weights.sum(0) * cosines).sum(0)
         scores.append(score)
         labels.append([category.name in row["labels"] for category in CATEGORIES])
