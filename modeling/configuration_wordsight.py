@@ -35,6 +35,10 @@ class WordsightConfig(PreTrainedConfig):
         patch_embeddings: for ViT encoders, "value" takes the last block's value path as patch embeddings (MaskCLIP,
             arXiv 2112.01071), "correlative" its attention of queries to queries and of keys to keys (SCLIP, arXiv
             2312.01597), "plain" the last layer's own output.
+        image_size: side of the square that photos become for the encoder, in pixels: a multiple of its patch size, for
+            which position embeddings are interpolated. None for the encoder's own.
+        whole_photo: whether the whole photo becomes that square, whatever its shape, and not the middle of it alone as
+            CLIP has it. Encoders that take the whole photo anyway (SigLIP, "imagenet") know no difference.
         prompt_width: width d of the text encoder's input embeddings, and so of a prompt token.
         projection_dim: width D of the space that texts and images share.
         synonyms: category name -> other names of it.
@@ -81,6 +85,8 @@ class WordsightConfig(PreTrainedConfig):
     encoder: str = "imagenet"
     encoder_revision: str | None = None
     patch_embeddings: Literal["value", "correlative", "plain"] = "value"
+    image_size: int | None = None
+    whole_photo: bool = False
     prompt_width: int = 512
     projection_dim: int = 512
     synonyms: dict[str, list[str]] | None = None
@@ -177,6 +183,12 @@ class WordsightConfig(PreTrainedConfig):
             self.num_shared_tokens + self.num_attribute_tokens + self.num_cooccurrence_tokens + self.num_category_tokens
         )
 
+    @property
+    def image_encoder_settings(self) -> dict[str, Any]:
+        """What the image half of the encoder is loaded with (see `load_image_encoder`)."""
+        settings = {"patch_embeddings": self.patch_embeddings, "image_size": self.image_size}
+        return settings | {"whole_photo": self.whole_photo, "revision": self.encoder_revision}
+
     def group_index(self, field: Literal["attribute_groups", "cooccurrence_groups"]) -> list[int]:
         """The group number of each of the K categories, in the order of the logits."""
         groups = getattr(self, field)
@@ -239,9 +251,9 @@ class WordsightConfig(PreTrainedConfig):
         for field in ("num_shared_tokens", "num_attribute_tokens", "num_cooccurrence_tokens", "num_category_tokens"):
             if getattr(self, field) < 0:
                 raise ValueError(f"{field} must be 0 or more, got {getattr(self, field)}.")
-        for field in ("prompt_width", "projection_dim"):
-            if getattr(self, field) <= 0:
-                raise ValueError(f"{field} must be positive, got {getattr(self, field)}.")
+        for field in ("prompt_width", "projection_dim", "image_size"):
+            if (value := getattr(self, field)) is not None and value <= 0:
+                raise ValueError(f"{field} must be positive, got {value}.")
 
     def validate_scores(self) -> None:
         """Temperatures and scales are positive and finite, the branch weight is a weight."""

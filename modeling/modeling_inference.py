@@ -186,10 +186,8 @@ class WordsightInferenceModel(PreTrainedModel):
         if image_encoder is None:
             image_encoder = load_image_encoder(
                 model.config.encoder,
-                patch_embeddings=model.config.patch_embeddings,
-                revision=model.config.encoder_revision,
                 dtype=model.dtype,
-                **{key: kwargs.get(key) for key in HUB_KEYWORDS},
+                **model.config.image_encoder_settings | {key: kwargs.get(key) for key in HUB_KEYWORDS},
             )
         model.image_encoder = image_encoder.to(model.device) if image_encoder else None
         return loaded if wants_report else model

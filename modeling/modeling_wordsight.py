@@ -109,9 +109,7 @@ class WordsightForMultiLabelImageClassification(WordsightInferenceModel):
             text_encoder = load_text_encoder(encoder, revision=revision)
         config, sentences = untrained_config(categories_or_texts, text_encoder, groups, seed, config_fields)
         config.encoder, config.encoder_revision = encoder_reference(encoder, revision)
-        image_encoder = load_image_encoder(
-            config.encoder, patch_embeddings=config.patch_embeddings, revision=config.encoder_revision
-        )
+        image_encoder = load_image_encoder(config.encoder, **config.image_encoder_settings)
         model = cls(config, image_encoder, text_encoder)
         model.initialize_prompts(seed=seed)
         named = model.embedder.names_only()

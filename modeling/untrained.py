@@ -76,6 +76,7 @@ def untrained_config(
         "compounds": [[categories[k].name for k in members] for members in choose_compounds(labels)],
         **found,
         **text_encoder.embedding_defaults,
+        **text_encoder.photo_defaults,
     }
     if unknown := set(config_fields) - set(WordsightConfig().to_dict()):
         raise InvalidInputError(f"WordsightConfig has no field {', '.join(sorted(unknown))}.")

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.image_processing_utils import BaseImageProcessor
 
+from .photo_size import resized_processor
+
 if TYPE_CHECKING:
     from ..prompt_layout import PromptChunk
 
@@ -88,6 +90,8 @@ class TextEncoder(nn.Module, ABC):
     # How category embeddings are finished unless the configuration says otherwise (see `CategoryEmbedder`): encoders
     # whose halves were trained together need neither.
     embedding_defaults: ClassVar[dict[str, Any]] = {"prior_weight": 0.0, "mean_shift": False}
+    # How new models look at photos unless the configuration says otherwise: what a crop throws away is labels.
+    photo_defaults: ClassVar[dict[str, Any]] = {"whole_photo": True}
 
     def __init__(
         self,
@@ -182,6 +186,23 @@ class ImageEncoder(nn.Module, ABC):
     def train(self, mode: bool = True) -> Self:
         """Stays in evaluation mode: a frozen encoder's dropout is off and its BatchNorm statistics never move."""
         return super().train(False)
+
+    @property
+    def patch_size(self) -> int | None:
+        """Side of a patch, of which that of a photo must be a multiple; None if photos can have one size alone."""
+        return None
+
+    def set_photo_size(self, image_size: int | None, whole_photo: bool) -> None:
+        """Makes the image processor bring photos to another size, or take the whole of them.
+
+        Args:
+            image_size: side of the square that photos become, in pixels; None for the encoder's own.
+            whole_photo: whether the whole photo becomes that square, and not the middle of it alone.
+
+        Raises:
+            InvalidInputError: `image_size` is none that the encoder can take.
+        """
+        self.image_processor = resized_processor(self.image_processor, image_size, whole_photo, self.patch_size)
 
     def get_input_embeddings(self) -> nn.Module:
         """The first layer, from pixels to patches."""

@@ -125,22 +125,27 @@ class CLIPImageEncoder(ImageEncoder):
             model, AutoImageProcessor.from_pretrained(name, trust_remote_code=False, **hub_kwargs), patch_embeddings
         )
 
+    @property
+    def patch_size(self) -> int:
+        """Side of a patch: position embeddings are interpolated for photos of any number of patches."""
+        size: int = self.model.vision_model.config.patch_size
+        return size
+
     def encode(self, pixel_values: Tensor) -> ImageEmbeddings:
-        """Images (B, 3, H, W) as unit vectors."""
+        """Images (B, 3, H, W) as unit vectors; of another size than the encoder's own, with interpolated positions."""
         vision = self.model.vision_model
         if self.patch_embeddings != "plain":
-            states = vision.pre_layrnorm(vision.embeddings(pixel_values))
+            states = vision.pre_layrnorm(vision.embeddings(pixel_values, interpolate_pos_encoding=True))
             for block in vision.encoder.layers[:-1]:
                 states = block(states, None)
             states = self._last_block(states)
         else:
-            states = vision(pixel_values).last_hidden_state
+            states = vision(pixel_values, interpolate_pos_encoding=True).last_hidden_state
         embeddings = F.normalize(self.model.visual_projection(vision.post_layernorm(states)), dim=-1)
-        patch_size = vision.config.patch_size
         return ImageEmbeddings(
             pooled=embeddings[:, 0],
             patches=embeddings[:, 1:],
-            grid=(pixel_values.shape[-2] // patch_size, pixel_values.shape[-1] // patch_size),
+            grid=(pixel_values.shape[-2] // self.patch_size, pixel_values.shape[-1] // self.patch_size),
         )
 
     def _last_block(self, states: Tensor) -> Tensor:

@@ -34,16 +34,27 @@ IMAGE_ENCODERS: dict[str, Any] = {
 }
 
 
-def load_image_encoder(name: str, patch_embeddings: PatchEmbeddings = "value", **kwargs: Any) -> ImageEncoder:
+def load_image_encoder(
+    name: str,
+    patch_embeddings: PatchEmbeddings = "value",
+    *,
+    image_size: int | None = None,
+    whole_photo: bool = False,
+    **kwargs: Any,
+) -> ImageEncoder:
     """The image half of an encoder, frozen.
 
     Args:
         name: Hub id, path, or "imagenet".
         patch_embeddings: for ViT encoders, where patch embeddings come from (see `WordsightConfig`).
+        image_size: side of the square that photos become, in pixels: a multiple of the patch size; None for the
+            encoder's own. Position embeddings are interpolated.
+        whole_photo: whether the whole photo becomes that square, and not the middle of it alone.
         kwargs: as for transformers' `from_pretrained`: revision, token, cache_dir, local_files_only, dtype.
 
     Raises:
-        InvalidInputError: no encoder is there, or it is of a family that wordsight does not know.
+        InvalidInputError: no encoder is there, it is of a family that wordsight does not know, or it can't take photos
+            of that size.
 
     Example:
         >>> import torch
@@ -54,14 +65,15 @@ def load_image_encoder(name: str, patch_embeddings: PatchEmbeddings = "value", *
         (torch.Size([1, 256]), torch.Size([1, 49, 256]))
     """
     kwargs = given(kwargs)
+    encoder: ImageEncoder
     if name in IMAGENET_NAMES:
         with quiet_transformers():
-            return ImageNetImageEncoder.from_packages(dtype=kwargs.get("dtype"))
-    family = family_of(name, name, IMAGE_ENCODERS, kwargs)
-    with quiet_transformers(), no_code_of(name):
-        encoder: ImageEncoder = IMAGE_ENCODERS[family].from_pretrained(
-            name, patch_embeddings=patch_embeddings, **kwargs
-        )
+            encoder = ImageNetImageEncoder.from_packages(dtype=kwargs.get("dtype"))
+    else:
+        family = family_of(name, name, IMAGE_ENCODERS, kwargs)
+        with quiet_transformers(), no_code_of(name):
+            encoder = IMAGE_ENCODERS[family].from_pretrained(name, patch_embeddings=patch_embeddings, **kwargs)
+    encoder.set_photo_size(image_size, whole_photo)
     return encoder
 
 

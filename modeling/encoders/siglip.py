@@ -80,8 +80,14 @@ class SiglipImageEncoder(ImageEncoder):
         """The checkpoint's image processor, or one like it that makes `pixel_values` (B, 3, H, W)."""
         return image_processor
 
+    @property
+    def patch_size(self) -> int:
+        """Side of a patch: position embeddings are interpolated for photos of any number of patches."""
+        size: int = self.model.config.patch_size
+        return size
+
     def encode(self, pixel_values: Tensor) -> ImageEmbeddings:
-        """Images (B, 3, H, W) as unit vectors."""
+        """Images (B, 3, H, W) as unit vectors; of another size than the encoder's own, with interpolated positions."""
         states = self.embed(pixel_values)
         *blocks, last = self.model.encoder.layers
         for block in blocks:
@@ -93,16 +99,15 @@ class SiglipImageEncoder(ImageEncoder):
             patches = self.model.post_layernorm(finish_block(last, states, attended))
         if self.patch_embeddings != "plain":
             patches = self._value_path(patches)
-        patch_size = self.model.config.patch_size
         return ImageEmbeddings(
             pooled=F.normalize(pooled, dim=-1),
             patches=F.normalize(patches, dim=-1),
-            grid=(pixel_values.shape[-2] // patch_size, pixel_values.shape[-1] // patch_size),
+            grid=(pixel_values.shape[-2] // self.patch_size, pixel_values.shape[-1] // self.patch_size),
         )
 
     def embed(self, pixel_values: Tensor) -> Tensor:
         """What the first block is given of images (B, 3, H, W): their patches (B, P, d) with their positions."""
-        embedded: Tensor = self.model.embeddings(pixel_values)
+        embedded: Tensor = self.model.embeddings(pixel_values, interpolate_pos_encoding=True)
         return embedded
 
     def _value_path(self, states: Tensor) -> Tensor:

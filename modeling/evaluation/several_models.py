@@ -18,6 +18,8 @@ IN_COMMON = (
     "encoder",
     "encoder_revision",
     "patch_embeddings",
+    "image_size",
+    "whole_photo",
     "categories",
     "compounds",
     "logit_scale",

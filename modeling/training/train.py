@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ def train_prompts(
     groups: GroupsGiven | None = None,
     resume: bool = False,
     text_encoder: TextEncoder | None = None,
+    config_fields: Mapping[str, Any] | None = None,
 ) -> WordsightForMultiLabelImageClassification:
     """Learns prompts from sentences and saves the model: `from_encoder`, `PromptTrainer` and `save_model` in one call.
 
@@ -44,6 +46,7 @@ def train_prompts(
         groups: JSON file with groups to use instead of those found (see `read_groups`), or what it holds.
         resume: whether to go on from the last checkpoint in `out`, if there is one.
         text_encoder: the text half of `encoder`, where several runs share a loaded one.
+        config_fields: fields of `WordsightConfig` that training does not change, such as `{"image_size": 336}`.
 
     Returns:
         The trained model, on the CPU.
@@ -76,8 +79,9 @@ def train_prompts(
     if not resume and args.should_save:
         drop(out)
     tokens = {name: getattr(args, name) for name in TOKEN_FIELDS if getattr(args, name) is not None}
+    fields = dict(config_fields or {}) | tokens
     model = _untrained(
-        args, encoder, dataset, groups, revision=revision, text_encoder=text_encoder, seed=args.seed, **tokens
+        args, encoder, dataset, groups, revision=revision, text_encoder=text_encoder, seed=args.seed, **fields
     )
     if isinstance(texts, str | Path) and Path(texts).is_dir():
         model.config.provenance = published_as(Path(texts))

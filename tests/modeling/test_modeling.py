@@ -76,6 +76,7 @@ def pixels(model):
         ({"local_weight": 1.5}, "local_weight"),
         ({"margin": -1.0}, "margin"),
         ({"patch_embeddings": "key"}, "patch_embeddings"),
+        ({"image_size": 0}, "image_size"),
         ({"attribute_groups": [["LABEL_0"]]}, "attribute_groups"),
         ({"cooccurrence_groups": [["LABEL_0", "LABEL_1"], ["LABEL_1"]]}, "cooccurrence_groups"),
         ({"attribute_groups": [["LABEL_0", "LABEL_1"], []]}, "attribute_groups"),

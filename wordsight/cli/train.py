@@ -50,6 +50,19 @@ def train(
         typer.Option(help="Prompt tokens: shared, attribute group, co-occurrence group, category.", metavar="G A C S"),
     ] = None,
     groups: Annotated[Path | None, typer.Option(help="JSON file with your own groups.")] = None,
+    image_size: Annotated[
+        int | None, typer.Option(help="Side of photos for the encoder, in pixels; by default its own.")
+    ] = None,
+    whole_photo: Annotated[
+        bool | None,
+        typer.Option(
+            "--whole-photo/--center-crop",
+            help="Squash whole photos to a square, or cut out the middle; whole by default.",
+        ),
+    ] = None,
+    patch_embeddings: Annotated[
+        str | None, typer.Option(help="Of a ViT: value (MaskCLIP, the default), correlative (SCLIP) or plain.")
+    ] = None,
     report_to: Annotated[
         str | None, typer.Option(help="Trackers: tensorboard, trackio, wandb, ... (comma-separated), or all.")
     ] = None,
@@ -91,7 +104,9 @@ def train(
         "template_sentences": template_sentences,
     }
     more = dict(zip(TOKEN_FIELDS, tokens, strict=True)) if tokens else {}
+    fields = {"image_size": image_size, "whole_photo": whole_photo, "patch_embeddings": patch_embeddings}
+    fields = {name: value for name, value in fields.items() if value is not None}
     cache = str(feature_cache) if feature_cache else None
     args = arguments_of(settings, out, report_to=report_to or "none", feature_cache=cache, **more)
-    train_prompts(texts, out, encoder, revision=revision, args=args, groups=groups, resume=resume)
+    train_prompts(texts, out, encoder, revision=revision, args=args, groups=groups, resume=resume, config_fields=fields)
     PartialState().destroy_process_group()

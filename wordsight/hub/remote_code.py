@@ -33,6 +33,7 @@ FILES = {
         "wordsight.modeling.tiling",
         "wordsight.modeling.standardization",
         "wordsight.modeling.checks",
+        "wordsight.modeling.encoders.photo_size",
         "wordsight.modeling.encoders.base",
         "wordsight.modeling.encoders.vision_blocks",
         "wordsight.modeling.encoders.halves",

@@ -13,12 +13,15 @@ from .configuration_imagenet import ImageNetEncoderConfig
 from .modeling_imagenet import ImageNetTextModel, ImageNetVisionModel
 from .packages import built_encoder, fill_image_half, imagenet_image_processor
 
+STRIDE = 32  # of EfficientNet's last feature map
+
 
 class ImageNetTextEncoder(TextEncoder):
     """The text half: pooled by mean, every token projected as the pooled one is."""
 
     # Its halves never met in training: what names say must not be forgotten, and what all have in common is much.
     embedding_defaults: ClassVar[dict[str, Any]] = {"prior_weight": 1.0, "mean_shift": True}
+    photo_defaults: ClassVar[dict[str, Any]] = {}  # its image half takes the whole photo as it is
 
     @classmethod
     def from_pretrained(cls, name: str, **kwargs: Any) -> ImageNetTextEncoder:
@@ -59,6 +62,11 @@ class ImageNetImageEncoder(ImageEncoder):
         fill_image_half(model.vision_model)
         half: ImageNetVisionModel = model.to(dtype=dtype or torch.float32)  # type: ignore[call-arg]
         return cls(half, imagenet_image_processor())
+
+    @property
+    def patch_size(self) -> int:
+        """Pixels from one cell of the last feature map to the next."""
+        return STRIDE
 
     def encode(self, pixel_values: Tensor) -> ImageEmbeddings:
         """Images (B, 3, H, W) as unit vectors."""
