@@ -27,7 +27,7 @@ def wide():
 
 def by_hand(photo, processor, side):
     """The whole photo squashed to a square, normalized: (3, side, side)."""
-    squashed = np.asarray(photo.resize((side, side), Image.Resampling.BICUBIC)) / 255
+    squashed = np.asarray(photo.resize((side, side), processor.resample)) / 255
     return ((squashed - processor.image_mean) / processor.image_std).transpose(2, 0, 1)
 
 
@@ -127,3 +127,21 @@ def test_the_imagenet_encoder_takes_other_sizes_too(wide):
 def test_sizes_that_do_not_fit_are_refused(tiny_clip_dir):
     with pytest.raises(InvalidInputError, match=r"image_size 50 is no multiple of the encoder's patch size 8.*48"):
         from_encoder(str(tiny_clip_dir), NAMES, image_size=50)
+
+
+@pytest.mark.parametrize("family", ["metaclip_2", "chinese_clip", "altclip", "naflex"])
+def test_other_families_take_other_sizes_too(family, wide, request):
+    encoder = load_image_encoder(
+        str(request.getfixturevalue(f"tiny_{family}_dir")), "correlative", image_size=48, whole_photo=True
+    )
+    pixels = encoder.image_processor(wide, return_tensors="pt").pixel_values
+    np.testing.assert_allclose(pixels[0].numpy(), by_hand(wide, encoder.image_processor, 48), atol=1e-5)
+    assert encoder(pixels).grid == (48 // encoder.patch_size,) * 2
+
+
+def test_align_sees_the_whole_photo_at_its_own_size(tiny_align_dir, wide):
+    encoder = load_image_encoder(str(tiny_align_dir), whole_photo=True)
+    pixels = encoder.image_processor(wide, return_tensors="pt").pixel_values
+    assert not encoder.image_processor.do_center_crop and pixels.shape[-2] == pixels.shape[-1]
+    with pytest.raises(InvalidInputError, match="own size alone"):
+        load_image_encoder(str(tiny_align_dir), image_size=48)
