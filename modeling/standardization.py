@@ -14,6 +14,11 @@ from torch import Tensor
 
 ScoreStandardization = Literal["none", "images", "categories", "sparc"]
 SCORE_STANDARDIZATIONS: tuple[ScoreStandardization, ...] = get_args(ScoreStandardization)
+# From so many categories on, new models of contrastive encoders standardize each photo's scores. Of K scores, level and
+# spread are taken away: of 2, only which is higher is left. One category alone stands (K - 1) / sqrt(K) above the mean,
+# and the highest of K normally distributed scores of a photo that shows nothing 1.2 (K = 5), 1.5 (10) or 1.9 (20): from
+# 10 on, these are more than a standard deviation apart.
+FEWEST_CATEGORIES = 10
 EPSILON = 1e-6  # of a standard deviation: scores that never differ stay 0
 
 

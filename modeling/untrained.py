@@ -22,6 +22,7 @@ from .configuration_wordsight import WordsightConfig
 from .grouping import GroupsGiven, find_groups
 from .readable_names import warn_of_unreadable_names
 from .score_statistics import choose_compounds
+from .standardization import FEWEST_CATEGORIES
 from .text_features import encode_sentences, tokenize
 
 if TYPE_CHECKING:
@@ -78,6 +79,8 @@ def untrained_config(
         **text_encoder.embedding_defaults,
         **text_encoder.photo_defaults,
     }
+    if len(categories) < FEWEST_CATEGORIES:
+        defaults["score_standardization"] = "none"
     if unknown := set(config_fields) - set(WordsightConfig().to_dict()):
         raise InvalidInputError(f"WordsightConfig has no field {', '.join(sorted(unknown))}.")
     try:

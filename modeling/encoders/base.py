@@ -90,8 +90,10 @@ class TextEncoder(nn.Module, ABC):
     # How category embeddings are finished unless the configuration says otherwise (see `CategoryEmbedder`): encoders
     # whose halves were trained together need neither.
     embedding_defaults: ClassVar[dict[str, Any]] = {"prior_weight": 0.0, "mean_shift": False}
-    # How new models look at photos unless the configuration says otherwise: what a crop throws away is labels.
-    photo_defaults: ClassVar[dict[str, Any]] = {"whole_photo": True}
+    # How new models look at photos and score them unless the configuration says otherwise. What a crop throws away is
+    # labels; and how high all of a photo's cosines are says less of what it shows than how they compare (SPARC, arXiv
+    # 2502.16911, table 1).
+    photo_defaults: ClassVar[dict[str, Any]] = {"whole_photo": True, "score_standardization": "images"}
 
     def __init__(
         self,

@@ -189,7 +189,8 @@ class MethodFactory:
             )
         else:
             args = arguments_of(settings, out, **dict(zip(TOKEN_FIELDS, LEARNED_BASELINES[name], strict=True)))
-            baseline = train_prompts(texts, out, self.model.config.encoder, args=args, resume=True)
+            plain = {"score_standardization": "none"}
+            baseline = train_prompts(texts, out, self.model.config.encoder, args=args, resume=True, config_fields=plain)
         if baseline.config.category_names != self.model.config.category_names:
             raise InvalidInputError(f"The sentences in {texts} are about other categories than the model's.")
         return Method(

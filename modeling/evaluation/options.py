@@ -90,12 +90,18 @@ def own_names(method: str, labels: Sequence[str]) -> list[str]:
     return [method] if len(labels) == 1 else [f"{method} ({label})" for label in labels]
 
 
-def parse_standardizations(given: str) -> tuple[str, ...]:
+def parse_standardizations(given: str | None, own: str = "none") -> tuple[str, ...]:
     """Comma-separated score standardizations, or "all".
+
+    Args:
+        given: the names; None for "none" and the model's own, so that baselines have what the model has.
+        own: the model's own.
 
     Raises:
         InvalidInputError: a name is not known.
     """
+    if given is None:
+        return tuple(dict.fromkeys(["none", own]))
     names = STANDARDIZATIONS if given == "all" else tuple(name.strip() for name in given.split(","))
     if unknown := [name for name in names if name not in STANDARDIZATIONS]:
         known = ", ".join(STANDARDIZATIONS)

@@ -132,9 +132,12 @@ class _Measuring:
         several = len(config.category_names) > 1 and len(raw) > 1
         usable = [o for o in self.options if o == "none" or (several and (o != "sparc" or any(members)))]
         statistics = fit_statistics(raw, self.compounds, members) if set(usable) - {"none"} else None
+        own = "none" if method.model is None else method.model.config.score_standardization
         for option in usable:
+            if option == own == "images":
+                continue  # it takes no statistics of these photos: the checkpoint's, below
             yield option, standardize_scores(option, raw, self.compounds, members, statistics)  # type: ignore[arg-type]
-        if method.model is not None and (own := method.model.config.score_standardization) != "none":
+        if method.model is not None and own != "none":
             yield "checkpoint", standardize_scores(own, raw, self.compounds, members, method.model.score_statistics)
 
     def result(self, method: Method, option: str, scores: NDArray[np.float32]) -> Result:

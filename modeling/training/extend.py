@@ -78,7 +78,7 @@ def extend_model(
     """
     model_folder, out = Path(model_folder), Path(out)
     old = load_model(str(model_folder))
-    if old.config.score_standardization != "none":
+    if old.config.score_standardization not in ("none", "images"):
         raise InvalidInputError(
             f"The scores of {model_folder} depend on statistics of photos "
             f"(score standardization {old.config.score_standardization!r}), which new categories lack. Run "
@@ -217,9 +217,15 @@ def extended_config(
 def keep_old_categories(
     model: WordsightForMultiLabelImageClassification, old: WordsightForMultiLabelImageClassification
 ) -> None:
-    """Puts back what the mean shift and calibration over more categories changed for the old ones."""
+    """Puts back what the mean shift and calibration over more categories changed for the old ones.
+
+    Where a photo's level and spread are taken out of its scores, more categories change these: thresholds stay as they
+    are fitted anew.
+    """
     count = len(old.config.category_names)
     model.global_embeddings[:count] = old.global_embeddings
     model.local_embeddings[:count] = old.local_embeddings
+    if old.config.score_standardization != "none":
+        return
     for field in ("score_scale", "score_threshold"):
         setattr(model.config, field, getattr(old.config, field) + getattr(model.config, field)[count:])

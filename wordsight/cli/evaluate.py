@@ -49,11 +49,12 @@ def evaluate(
         ),
     ] = DEFAULT_METHODS,
     scores: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="Score standardizations to measure each method with: none, images, categories, sparc; or all."
+            help="Score standardizations to measure each method with: none, images, categories, sparc; or all.",
+            show_default="none and the model's own",
         ),
-    ] = "none",
+    ] = None,
     split: Annotated[str | None, typer.Option(help="Part of the dataset, by its own name.")] = None,
     texts: Annotated[Path | None, typer.Option(help="Sentences, for the methods that need them.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="File for all figures.")] = None,
@@ -95,7 +96,8 @@ def evaluate(
     tiling = None if tiles is None else check_tiling(tiles)
     for layout in mosaic or ():
         parse_layout(layout)
-    chosen, options = parse_methods(methods, texts), parse_standardizations(scores)
+    chosen = parse_methods(methods, texts)
+    parse_standardizations(scores)
     if data_format not in FORMATS:
         raise InvalidInputError(f"The format {data_format!r} is not known. Pass one of {', '.join(FORMATS)}.")
     if data_format != "datasets" and not data.exists():
@@ -119,6 +121,7 @@ def evaluate(
     accelerator = make_accelerator()
     factories = load_factories(dict(zip(labels, models, strict=True)), revision, texts)
     first = factories[labels[0]].model
+    options = parse_standardizations(scores, first.config.score_standardization)
     dataset = load_labeled_photos(data, data_format, first.config.categories, split=split, strict=strict)
     measure = partial(
         evaluate_methods,

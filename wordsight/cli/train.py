@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -63,6 +63,13 @@ def train(
     patch_embeddings: Annotated[
         str | None, typer.Option(help="Of a ViT: value (MaskCLIP, the default), correlative (SCLIP) or plain.")
     ] = None,
+    scores: Annotated[
+        str | None,
+        typer.Option(
+            help="Score standardization: none, or images, which takes each photo's own level and spread out of its "
+            "scores (SPARC). By default images for CLIP-like encoders and 10 or more categories.",
+        ),
+    ] = None,
     report_to: Annotated[
         str | None, typer.Option(help="Trackers: tensorboard, trackio, wandb, ... (comma-separated), or all.")
     ] = None,
@@ -104,7 +111,12 @@ def train(
         "template_sentences": template_sentences,
     }
     more = dict(zip(TOKEN_FIELDS, tokens, strict=True)) if tokens else {}
-    fields = {"image_size": image_size, "whole_photo": whole_photo, "patch_embeddings": patch_embeddings}
+    fields: dict[str, Any] = {
+        "image_size": image_size,
+        "whole_photo": whole_photo,
+        "patch_embeddings": patch_embeddings,
+    }
+    fields["score_standardization"] = scores
     fields = {name: value for name, value in fields.items() if value is not None}
     cache = str(feature_cache) if feature_cache else None
     args = arguments_of(settings, out, report_to=report_to or "none", feature_cache=cache, **more)

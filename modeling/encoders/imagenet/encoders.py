@@ -21,7 +21,7 @@ class ImageNetTextEncoder(TextEncoder):
 
     # Its halves never met in training: what names say must not be forgotten, and what all have in common is much.
     embedding_defaults: ClassVar[dict[str, Any]] = {"prior_weight": 1.0, "mean_shift": True}
-    photo_defaults: ClassVar[dict[str, Any]] = {}  # its image half takes the whole photo as it is
+    photo_defaults: ClassVar[dict[str, Any]] = {}  # it takes the whole photo as it is; see its README for scores
 
     @classmethod
     def from_pretrained(cls, name: str, **kwargs: Any) -> ImageNetTextEncoder:
