@@ -78,7 +78,7 @@ def extend_model(
     """
     model_folder, out = Path(model_folder), Path(out)
     old = load_model(str(model_folder))
-    if old.config.score_standardization not in ("none", "images"):
+    if old.config.score_standardization != "none" and old.config.calibration_photos:
         raise InvalidInputError(
             f"The scores of {model_folder} depend on statistics of photos "
             f"(score standardization {old.config.score_standardization!r}), which new categories lack. Run "
