@@ -19,6 +19,7 @@ from wordsight.utils.errors import InvalidInputError
 from .calibration import fit_calibration
 from .category_embeddings import compound_text
 from .configuration_wordsight import WordsightConfig
+from .encoders.loading import hub_id
 from .grouping import GroupsGiven, find_groups
 from .readable_names import warn_of_unreadable_names
 from .score_statistics import choose_compounds
@@ -149,6 +150,7 @@ def encoder_reference(encoder: str, revision: str | None) -> tuple[str, str | No
     """
     if encoder in ("imagenet", "offline"):
         return "imagenet", None
+    encoder = hub_id(encoder)
     if Path(encoder).is_dir():
         return str(Path(encoder).resolve()), revision
     found = resolve_revision(encoder, revision)

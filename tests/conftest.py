@@ -28,7 +28,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # As many workers as cores: with threads for all cores in each, they would wait for one another.
     os.environ["OMP_NUM_THREADS"] = "1"
 
-FIXTURES = ("texts", "encoders", "encoder_families", "bare", "published", "vllm", "app")
+FIXTURES = ("texts", "encoders", "encoder_families", "open_clip", "bare", "published", "vllm", "app")
 
 
 def pytest_configure(config):

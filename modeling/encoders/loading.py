@@ -17,6 +17,7 @@ from .base import ImageEncoder, PatchEmbeddings
 from .clip import CLIPImageEncoder
 from .clip_families import AltCLIPImageEncoder, ChineseCLIPImageEncoder, MetaClip2ImageEncoder
 from .imagenet.encoders import ImageNetImageEncoder
+from .open_clip import OpenCLIPImageEncoder, is_open_clip
 from .siglip import Siglip2ImageEncoder, SiglipImageEncoder
 
 IMAGENET = "imagenet"
@@ -28,6 +29,7 @@ IMAGE_ENCODERS: dict[str, Any] = {
     "chinese_clip": ChineseCLIPImageEncoder,
     "clip": CLIPImageEncoder,
     "metaclip_2": MetaClip2ImageEncoder,
+    "open_clip": OpenCLIPImageEncoder,
     "siglip": SiglipImageEncoder,
     "siglip2": Siglip2ImageEncoder,
     IMAGENET_TYPE: ImageNetImageEncoder,
@@ -45,7 +47,7 @@ def load_image_encoder(
     """The image half of an encoder, frozen.
 
     Args:
-        name: Hub id, path, or "imagenet".
+        name: Hub id (with "hf-hub:" before it or not), path, or "imagenet".
         patch_embeddings: for ViT encoders, where patch embeddings come from (see `WordsightConfig`).
         image_size: side of the square that photos become, in pixels: a multiple of the patch size; None for the
             encoder's own. Position embeddings are interpolated.
@@ -64,7 +66,7 @@ def load_image_encoder(
         >>> embeddings.pooled.shape, embeddings.patches.shape
         (torch.Size([1, 256]), torch.Size([1, 49, 256]))
     """
-    kwargs = given(kwargs)
+    kwargs, name = given(kwargs), hub_id(name)
     encoder: ImageEncoder
     if name in IMAGENET_NAMES:
         with quiet_transformers():
@@ -107,6 +109,11 @@ def no_code_of(name: str) -> Iterator[None]:
         ) from error
 
 
+def hub_id(name: str) -> str:
+    """The Hub id in what open_clip calls a checkpoint ("hf-hub:user/name"), or the name as it is."""
+    return name.removeprefix("hf-hub:")
+
+
 def given(kwargs: dict[str, Any]) -> dict[str, Any]:
     """The keywords that are not None."""
     return {key: value for key, value in kwargs.items() if value is not None}
@@ -125,13 +132,19 @@ def family_of(name: str, path: str, families: dict[str, Any], kwargs: dict[str, 
         InvalidInputError: no encoder is there, or it is of another family.
     """
     hub_kwargs = {key: value for key, value in kwargs.items() if key != "dtype"}
+    family, problem = "unknown", None
     try:
-        family: str = PreTrainedConfig.get_config_dict(path, **hub_kwargs)[0].get("model_type", "unknown")
+        family = PreTrainedConfig.get_config_dict(path, **hub_kwargs)[0].get("model_type", "unknown")
     except (OSError, ValueError) as error:
+        problem = error
+    # timm's repositories have a config.json of their own beside open_clip's.
+    if family not in families and is_open_clip(path, hub_kwargs):
+        return "open_clip"
+    if problem is not None:
         raise InvalidInputError(
-            f"The encoder {name!r} can't be loaded: {str(error).splitlines()[0]} Pass a Hub id that can be reached, "
+            f"The encoder {name!r} can't be loaded: {str(problem).splitlines()[0]} Pass a Hub id that can be reached, "
             f"the path of a saved encoder, or {IMAGENET!r}."
-        ) from error
+        ) from problem
     if family not in families:
         supported = sorted(IMAGENET if known == IMAGENET_TYPE else known for known in families)
         raise InvalidInputError(f"The encoder {name!r} is a {family!r} model; supported are {', '.join(supported)}.")

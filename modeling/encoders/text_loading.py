@@ -12,7 +12,8 @@ from .clip import CLIPTextEncoder
 from .clip_families import AltCLIPTextEncoder, ChineseCLIPTextEncoder, MetaClip2TextEncoder
 from .imagenet.build import cached_imagenet_encoder
 from .imagenet.encoders import ImageNetTextEncoder
-from .loading import IMAGENET_NAMES, IMAGENET_TYPE, family_of, given, no_code_of, quiet_transformers
+from .loading import IMAGENET_NAMES, IMAGENET_TYPE, family_of, given, hub_id, no_code_of, quiet_transformers
+from .open_clip import OpenCLIPTextEncoder
 from .siglip import Siglip2TextEncoder, SiglipTextEncoder
 
 TEXT_ENCODERS: dict[str, Any] = {
@@ -21,6 +22,7 @@ TEXT_ENCODERS: dict[str, Any] = {
     "chinese_clip": ChineseCLIPTextEncoder,
     "clip": CLIPTextEncoder,
     "metaclip_2": MetaClip2TextEncoder,
+    "open_clip": OpenCLIPTextEncoder,
     "siglip": SiglipTextEncoder,
     "siglip2": Siglip2TextEncoder,
     IMAGENET_TYPE: ImageNetTextEncoder,
@@ -31,7 +33,7 @@ def load_text_encoder(name: str, **kwargs: Any) -> TextEncoder:
     """The text half of an encoder, frozen.
 
     Args:
-        name: Hub id, path, or "imagenet".
+        name: Hub id (with "hf-hub:" before it or not), path, or "imagenet".
         kwargs: as for transformers' `from_pretrained`: revision, token, cache_dir, local_files_only, dtype.
 
     Raises:
@@ -43,7 +45,8 @@ def load_text_encoder(name: str, **kwargs: Any) -> TextEncoder:
         >>> encoder.width, encoder.projection_dim
         (384, 256)
     """
-    path, kwargs = name, given(kwargs)
+    name, kwargs = hub_id(name), given(kwargs)
+    path = name
     if name in IMAGENET_NAMES:
         path = str(cached_imagenet_encoder())
         kwargs.pop("revision", None)

@@ -40,6 +40,7 @@ FILES = {
         "wordsight.modeling.encoders.clip",
         "wordsight.modeling.encoders.clip_families",
         "wordsight.modeling.encoders.align",
+        "wordsight.modeling.encoders.open_clip",
         "wordsight.modeling.encoders.siglip",
         "wordsight.modeling.encoders.imagenet.efficientnet_lite",
         "wordsight.modeling.encoders.imagenet.modeling_imagenet",

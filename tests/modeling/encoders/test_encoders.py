@@ -20,7 +20,7 @@ from transformers import (
     pipeline,
 )
 
-from tests.fixtures.encoder_families import CONTRASTIVE
+from tests.fixtures.encoder_families import CONTRASTIVE, OF_TRANSFORMERS
 from tests.modeling.test_modeling import make_model
 from wordsight import Category
 from wordsight.modeling.category_embeddings import CategoryEmbedder
@@ -111,7 +111,7 @@ def test_nothing_of_an_encoder_is_trained(text_encoder, image_encoder):
         assert not any(parameter.requires_grad for parameter in encoder.parameters())
 
 
-@pytest.mark.parametrize("family", CONTRASTIVE)
+@pytest.mark.parametrize("family", OF_TRANSFORMERS)
 def test_pooled_embeddings_are_transformers_own(family, request):
     """Those of the whole model that transformers loads from the checkpoint; each half has no weight of the other."""
     folder = request.getfixturevalue(f"tiny_{family}_dir")
