@@ -64,6 +64,8 @@ class WordsightConfig(PreTrainedConfig):
             compound prompts ("a cat and a dog").
         compounds: the sets of categories that compound prompts name.
         calibration_photos: number of unlabeled photos behind the score statistics in the checkpoint.
+        photo_classifier_weight: what the classifier that `wordsight calibrate --method gda` found on unlabeled photos
+            counts beside the scores of both branches; 0 where there is none.
         tiles: whether the pipeline looks at parts of a photo as well: "off", "auto" or "fine" (see `plan_tiles`).
         provenance: where the training sentences come from (LLM, seed, numbers, dataset).
         wordsight_version: version that wrote the checkpoint.
@@ -109,6 +111,7 @@ class WordsightConfig(PreTrainedConfig):
     score_standardization: Literal["none", "images", "categories", "sparc"] = "none"
     compounds: list[list[str]] | None = None
     calibration_photos: int = 0
+    photo_classifier_weight: float | int = 0.0
     tiles: Literal["off", "auto", "fine"] = "off"
     provenance: dict[str, Any] | None = None
     wordsight_version: str = __version__
@@ -263,8 +266,9 @@ class WordsightConfig(PreTrainedConfig):
                 raise ValueError(f"{field} must be a positive number, got {value}.")
         if not (math.isfinite(self.prior_weight) and self.prior_weight >= 0):
             raise ValueError(f"prior_weight must be 0 or more, got {self.prior_weight}.")
-        if not 0 <= self.local_weight <= 1:
-            raise ValueError(f"local_weight must be between 0 and 1, got {self.local_weight}.")
+        for field in ("local_weight", "photo_classifier_weight"):
+            if not 0 <= getattr(self, field) <= 1:
+                raise ValueError(f"{field} must be between 0 and 1, got {getattr(self, field)}.")
         if not (math.isfinite(self.margin) and self.margin >= 0):
             raise ValueError(f"margin must be 0 or more, got {self.margin}.")
         for field in ("score_scale", "score_threshold"):

@@ -26,11 +26,21 @@ from .configuration_wordsight import WordsightConfig
 from .encoders.base import ImageEncoder
 from .encoders.loading import load_image_encoder
 from .prompts import HierarchicalPrompts
-from .scoring import combine_views, global_logits, local_logits, mix_branches, position_logits, ranking_loss
+from .scoring import (
+    combine_views,
+    global_logits,
+    local_logits,
+    mix_branches,
+    mix_classifier,
+    position_logits,
+    ranking_loss,
+)
 from .standardization import ScoreStatistics, standardize_scores
 
 # Of several photos' views go through the encoder at once at least so many, or as many as there are photos.
 VIEWS_AT_ONCE = 32
+# What a classifier of photos counts beside the scores of both branches.
+PHOTO_CLASSIFIER_WEIGHT = 0.3
 # Keywords of `from_pretrained` that hold for the encoder as well.
 HUB_KEYWORDS = ("token", "cache_dir", "local_files_only", "force_download")
 
@@ -95,6 +105,9 @@ class WordsightInferenceModel(PreTrainedModel):
     compound_mean: Tensor
     compound_std: Tensor
     fusion_weights: Tensor
+    photo_weight: Tensor
+    photo_bias: Tensor
+    photo_fitted: Tensor
     # The commit on the Hub that `from_pretrained` loaded.
     revision: str | None = None
 
@@ -120,6 +133,9 @@ class WordsightInferenceModel(PreTrainedModel):
             shapes |= {"fusion_weights": (categories, longest + 1)}
             if compounds:
                 shapes |= {"compound_mean": (compounds,), "compound_std": (compounds,)}
+        if self.config.photo_classifier_weight:
+            shapes |= {"photo_weight": (categories, self.config.projection_dim)}
+            shapes |= {"photo_bias": (categories,), "photo_fitted": (categories,)}
         for name in shapes.keys() - dict(self.named_buffers()).keys():
             self.register_buffer(name, torch.zeros(shapes[name], device=self.global_embeddings.device))
 
@@ -211,7 +227,7 @@ class WordsightInferenceModel(PreTrainedModel):
             self.push_to_hub(repo_id, **push_kwargs)
 
     def branch_logits(self, pooled: Tensor, patches: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits of photos before any score standardization.
+        """Logits of photos before any score standardization; a classifier of photos, if there is one, is mixed in.
 
         Args:
             pooled: (B, D), unit vectors.
@@ -225,11 +241,34 @@ class WordsightInferenceModel(PreTrainedModel):
         global_categories = F.normalize(self.global_embeddings, dim=-1)
         local_categories = F.normalize(self.local_embeddings, dim=-1)
         compounds = F.normalize(self.compound_embeddings, dim=-1) if config.compounds else global_categories[:0]
-        return (
-            global_logits(pooled, global_categories, config.logit_scale),
-            local_logits(patches, local_categories, config.logit_scale, config.local_temperature_image),
-            global_logits(pooled, compounds, config.logit_scale),
-        )
+        in_global = global_logits(pooled, global_categories, config.logit_scale)
+        in_local = local_logits(patches, local_categories, config.logit_scale, config.local_temperature_image)
+        if config.photo_classifier_weight:
+            share = config.photo_classifier_weight * self.photo_fitted
+            found = (pooled, self.photo_weight, self.photo_bias, share)
+            in_global, in_local = (mix_classifier(scores, *found) for scores in (in_global, in_local))
+        return in_global, in_local, global_logits(pooled, compounds, config.logit_scale)
+
+    @torch.no_grad()
+    def set_photo_classifier(
+        self, classifier: tuple[Tensor, Tensor, Tensor] | None, share: float = PHOTO_CLASSIFIER_WEIGHT
+    ) -> None:
+        """Keeps a classifier of photos in the checkpoint, or takes it out.
+
+        Args:
+            classifier: weight (K, D), bias (K,), and 1 (K,) where the category has one; None for no classifier.
+            share: what it counts beside the scores of both branches, above 0.
+        """
+        names = ("photo_weight", "photo_bias", "photo_fitted")
+        if classifier is None:
+            self.config.photo_classifier_weight = 0.0
+            for name in names:
+                self._buffers.pop(name, None)
+            return
+        self.config.photo_classifier_weight = share
+        self._make_statistics()
+        for name, values in zip(names, classifier, strict=True):
+            getattr(self, name).copy_(values)
 
     @property
     def score_statistics(self) -> ScoreStatistics | None:

@@ -87,6 +87,19 @@ def mix_branches(in_global: Tensor, in_local: Tensor, local_weight: float) -> Te
     return (1 - local_weight) * in_global + local_weight * in_local
 
 
+def mix_classifier(scores: Tensor, features: Tensor, weight: Tensor, bias: Tensor, share: Tensor) -> Tensor:
+    """Scores of photos with those of a linear classifier of their features mixed in: z + share (W f + b - z).
+
+    Args:
+        scores: (N, K), z.
+        features: (N, D), f, unit vectors.
+        weight: (K, D), W.
+        bias: (K,), b.
+        share: (K,), what the classifier counts in each category, in [0, 1].
+    """
+    return scores + share * (features @ weight.T + bias - scores)
+
+
 # Of the spread of a photo's scores over categories: what the best of several tiles gains where there is nothing. Chosen
 # so that as many labels are found with tiles as without on photos of one scene.
 TILES_GAIN = 0.28

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from wordsight.modeling.configuration_wordsight import WordsightConfig
 from wordsight.modeling.loading import load_model
 from wordsight.modeling.memory import Pieces
 from wordsight.modeling.modeling_wordsight import WordsightForMultiLabelImageClassification
+from wordsight.modeling.photo_classifier import FEWEST_CONFIDENT, fit_photo_classifier
 from wordsight.modeling.score_statistics import fit_fusion_weights
 from wordsight.modeling.scoring import combine_views, mix_branches
 from wordsight.modeling.standardization import (
@@ -35,6 +39,8 @@ from .image_sources import find_photos
 with needs("train"):
     from sklearn.preprocessing import StandardScaler
 
+CalibrationMethod = Literal["statistics", "gda"]
+METHODS: tuple[CalibrationMethod, ...] = get_args(CalibrationMethod)
 # Means and variances are streamed over all photos; directions and thresholds come from a sample of so many.
 MAX_KEPT = 10_000
 
@@ -49,6 +55,8 @@ class PhotoScores:
         scaler: streamed means and variances of K scores and P compound scores, after `standardize_images`.
         logits: (M, K), a sample's logits before any option.
         compound_logits: (M, P), the sample's.
+        features: (M, D), the sample's unit vectors, of whole photos.
+        classified: categories that a classifier was found for, where one was asked for.
     """
 
     photos: int
@@ -56,6 +64,8 @@ class PhotoScores:
     scaler: StandardScaler
     logits: Tensor
     compound_logits: Tensor
+    features: Tensor
+    classified: tuple[str, ...] = ()
 
 
 @torch.no_grad()
@@ -81,11 +91,14 @@ def score_photos(
     encoder = model.image_encoder
     scaler = StandardScaler()
     kept = set(np.random.default_rng(seed).permutation(len(photos))[:MAX_KEPT].tolist())
-    logits, compound_logits, unreadable = [], [], []
+    logits, compound_logits, features, unreadable = [], [], [], []
     weight = model.config.local_weight
 
     def encode(pixels: Tensor) -> list[Tensor]:
-        return [scores.float().cpu() for scores in model.view_logits(pixels.to(model.device))]
+        image = encoder(pixels.to(model.device))
+        pooled = image.pooled.to(model.dtype)
+        found = (*model.branch_logits(pooled, image.patches.to(model.dtype)), pooled)
+        return [tensor.float().cpu() for tensor in found]
 
     pieces = Pieces()
     batches = photo_batches(
@@ -104,7 +117,8 @@ def score_photos(
                 continue
             pixels = batch.pixel_values
             parts = pieces(lambda rows, pixels=pixels: encode(pixels[rows]), len(pixels))  # type: ignore[misc]
-            in_global, in_local, of_compounds = (torch.cat(of_pieces) for of_pieces in zip(*parts, strict=True))
+            in_global, in_local, of_compounds, pooled = (torch.cat(of_pieces) for of_pieces in zip(*parts, strict=True))
+            whole = np.cumsum([0, *batch.num_views[:-1]])
             raw, views = mix_branches(in_global, in_local, weight), (batch.num_views, batch.whole_weights)
             of_compounds, raw = combine_views(of_compounds, *views, reference=raw), combine_views(raw, *views)
             standardized = standardize_images(torch.cat([raw, of_compounds], dim=1), raw)
@@ -112,10 +126,11 @@ def score_photos(
             chosen = [position for position, row in enumerate(batch.rows) if row in kept]
             logits.append(raw[chosen])
             compound_logits.append(of_compounds[chosen])
+            features.append(pooled[whole[chosen]])
     read = len(photos) - len(unreadable)
     if read < 2:
         raise InvalidInputError(f"{read} of {len(photos)} photos can be read; statistics need at least 2.")
-    return PhotoScores(read, unreadable, scaler, torch.cat(logits), torch.cat(compound_logits))
+    return PhotoScores(read, unreadable, scaler, torch.cat(logits), torch.cat(compound_logits), torch.cat(features))
 
 
 @torch.no_grad()
@@ -126,6 +141,7 @@ def calibrate(
     batch_size: int = 32,
     progress: bool = True,
     num_workers: int | None = None,
+    method: CalibrationMethod = "statistics",
 ) -> PhotoScores:
     """Finds a model's score statistics on unlabeled photos, keeps them in it and switches the score standardization.
 
@@ -138,9 +154,12 @@ def calibrate(
         batch_size: photos at a time.
         progress: whether to show a progress bar.
         num_workers: processes that read ahead; see `default_num_workers`.
+        method: "gda" also fits a classifier to the confidently scored photos (see `fit_photo_classifier`), which is
+            mixed into the scores from then on; photos are read twice. "statistics" takes out what was fitted before.
 
     Raises:
-        InvalidInputError: `use` is not known, the model can't have it, or fewer than 2 photos can be read.
+        InvalidInputError: `use` or `method` is not known, the model can't have it, fewer than 2 photos can be read, or
+            no category has enough confidently scored photos for a classifier.
 
     Example:
         >>> from pathlib import Path
@@ -152,26 +171,68 @@ def calibrate(
         'images'
     """
     config = model.config
-    if use not in SCORE_STANDARDIZATIONS:
-        raise InvalidInputError(
-            f"Unknown score standardization {use!r}. Allowed are {', '.join(SCORE_STANDARDIZATIONS)}."
-        )
-    if use == "sparc" and not config.compounds:
-        raise InvalidInputError("This model has no compound prompts: no training sentence mentioned two categories.")
-    if len(config.category_names) < 2:
-        raise InvalidInputError("A model of one category has no spread over categories to standardize.")
-    gathered = score_photos(model, photos, batch_size, progress=progress, num_workers=num_workers)
-    members = config.compound_members()
+    check_options(config, use, method)
+    read = partial(score_photos, model, photos, batch_size, progress=progress, num_workers=num_workers)
+    members, gathered = config.compound_members(), read()
     logits = (gathered.logits, gathered.compound_logits)
     before = standardize_scores(config.score_standardization, *logits, members, model.score_statistics).numpy()
+    found = (before >= np.array(config.score_threshold)).sum(axis=0)
+    gathered = _fit_classifier(model, gathered, read, method, found)
     statistics = _statistics(gathered, members)
     model.set_score_statistics(statistics, gathered.photos)
     config.score_standardization = use
-    after = standardize_scores(use, *logits, members, statistics).numpy()
+    after = standardize_scores(use, gathered.logits, gathered.compound_logits, members, statistics).numpy()
     threshold, scale = match_thresholds(before, after, np.array(config.score_threshold), np.array(config.score_scale))
     config.score_threshold, config.score_scale = threshold.tolist(), scale.tolist()
     config.validate()
     return gathered
+
+
+def check_options(config: WordsightConfig, use: str, method: str) -> None:
+    """Raises `InvalidInputError` where a model can't be calibrated so; see `calibrate`."""
+    if use not in SCORE_STANDARDIZATIONS:
+        raise InvalidInputError(
+            f"Unknown score standardization {use!r}. Allowed are {', '.join(SCORE_STANDARDIZATIONS)}."
+        )
+    if method not in METHODS:
+        raise InvalidInputError(f"Unknown calibration method {method!r}. Allowed are {', '.join(METHODS)}.")
+    if use == "sparc" and not config.compounds:
+        raise InvalidInputError("This model has no compound prompts: no training sentence mentioned two categories.")
+    if len(config.category_names) < 2:
+        raise InvalidInputError("A model of one category has no spread over categories to standardize.")
+
+
+def _fit_classifier(
+    model: WordsightForMultiLabelImageClassification,
+    gathered: PhotoScores,
+    read: Callable[[], PhotoScores],
+    method: CalibrationMethod,
+    found: NDArray[np.integer],
+) -> PhotoScores:
+    """Fits a classifier of photos, or takes one out, and reads the photos again where that changes scores.
+
+    Args:
+        model: the model; changed.
+        gathered: what it says of the photos.
+        read: gathers it again.
+        method: see `calibrate`.
+        found: (K,), how many of the sample each category is found on.
+    """
+    config = model.config
+    if config.photo_classifier_weight:
+        model.set_photo_classifier(None)  # it is confident of what it was fitted to
+        gathered = read()
+    if method == "statistics":
+        return gathered
+    classifier = fit_photo_classifier(gathered.features, gathered.logits, found)
+    if not classifier.fitted.any():
+        raise InvalidInputError(
+            f"No category is found on {FEWEST_CONFIDENT} of the {gathered.photos} photos, so there is nothing to fit a "
+            "classifier to. Pass more photos, of the kind that the model will label."
+        )
+    model.set_photo_classifier(classifier)
+    names = zip(config.category_names, classifier.fitted.tolist(), strict=True)
+    return replace(read(), classified=tuple(name for name, fitted in names if fitted))
 
 
 def calibrate_checkpoint(
@@ -181,6 +242,7 @@ def calibrate_checkpoint(
     out: Path | None = None,
     batch_size: int = 32,
     num_workers: int | None = None,
+    method: str = "statistics",
 ) -> tuple[PhotoScores, Path]:
     """`calibrate` from folder to folder.
 
@@ -191,6 +253,7 @@ def calibrate_checkpoint(
         out: folder for the calibrated model; by default the model's own.
         batch_size: photos at a time.
         num_workers: processes that read ahead; see `default_num_workers`.
+        method: "statistics", or "gda" for a classifier of photos as well.
 
     Returns:
         What was gathered, and the folder that holds the calibrated model.
@@ -205,7 +268,8 @@ def calibrate_checkpoint(
         )
     found = find_photos(photos)
     loaded = load_model(model)
-    gathered = calibrate(loaded, found, use, batch_size, num_workers=num_workers)  # type: ignore[arg-type]
+    options = {"num_workers": num_workers, "method": method}
+    gathered = calibrate(loaded, found, use, batch_size, **options)  # type: ignore[arg-type]
     target = out or source
     with writing(target, "run the same command again"):
         loaded.save_pretrained(target)

@@ -35,7 +35,8 @@ class Method:
         global_embeddings: (K, D), unit vectors.
         local_embeddings: (K, D), or None for the global branch alone.
         thresholds: (K,) logits at which a category counts as found, where the method has them.
-        model: of the method "learned", the model that it is, for its own score standardization.
+        model: of the method "learned", the model that it is, with all that its checkpoint has besides embeddings.
+        fitted_for: of the method "gda", the model whose scores a classifier of the measured photos is mixed into.
         memory: (M, D) sentence features that photos' features are pulled towards, where the method has them.
         memory_weight: how far (see `pull`); 1 replaces features by what the memory says of them.
         local_temperature: beta over patches; by default the measured model's.
@@ -46,6 +47,7 @@ class Method:
     local_embeddings: Tensor | None = None
     thresholds: Tensor | None = None
     model: WordsightForMultiLabelImageClassification | None = None
+    fitted_for: WordsightForMultiLabelImageClassification | None = None
     memory: Tensor | None = None
     memory_weight: float = 1.0
     local_temperature: float | None = None
@@ -63,6 +65,9 @@ class Method:
             patches: (B, P, D), unit vectors.
             model: whose settings to take.
         """
+        if self.model is not None:
+            in_global, in_local, _ = self.model.branch_logits(pooled, patches)
+            return mix_branches(in_global, in_local, self.model.config.local_weight)
         config = model.config
         if self.memory is not None:
             pooled, patches = (pull(features, self.memory, self.memory_weight) for features in (pooled, patches))
@@ -123,6 +128,8 @@ class MethodFactory:
             option = self.model.config.score_standardization
             thresholds = torch.tensor(self.model.config.score_threshold) if option == "none" else None
             return Method(name, own_global, own_local, thresholds, self.model)
+        if name == "gda":
+            return Method(name, own_global, own_local, fitted_for=self.model)
         if name == "learned-global":
             return Method(name, own_global)
         embedder = CategoryEmbedder(self.model.config, self.text_encoder)

@@ -14,6 +14,8 @@ FORMATS: tuple[Format, ...] = get_args(Format)
 LAYOUT = re.compile(r"([1-9])x([1-9])")  # columns x rows of a mosaic
 # As `wordsight.modeling.standardization`, which takes torch, has them.
 STANDARDIZATIONS = ("none", "images", "categories", "sparc")
+# As `wordsight.pipelines.calibrate` has them.
+CALIBRATION_METHODS = ("statistics", "gda")
 
 # Method -> what it is, for those that learn nothing.
 ZERO_SHOT = {
@@ -37,10 +39,11 @@ METHODS = {
     "category": "16 tokens of each category alone, both branches; needs --texts",
     "prompts": "the model's prompts alone, without names' embeddings and mean shift; both branches",
     "learned-global": "the model, global branch alone",
+    "gda": "the model with a classifier of the measured photos, fitted without their labels (GDA)",
     "learned": "the model",
 }
 # Those that are a model's own: several models have one of each.
-OWN_METHODS = ("prompts", "learned-global", "learned")
+OWN_METHODS = ("prompts", "learned-global", "gda", "learned")
 DEFAULT_METHODS = ",".join(["learned", *ZERO_SHOT])
 LEARNED_BASELINES = {"flat": (16, 0, 0, 0), "category": (0, 0, 0, 16)}
 # Made of sentences' features alone: no prompt, and no settings of the model's training.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -19,6 +21,27 @@ from .datasets import EvaluationDataset
 from .methods import Method
 
 
+class PhotoScores(NamedTuple):
+    """What is known of N photos.
+
+    Attributes:
+        scores: raw logits (N, K) of each method.
+        compounds: (N, P), raw logits of the compounds.
+        features: (N, D) of the whole photos, or (N, 0) where no method needs them.
+        read: (N,), which photos could be read.
+    """
+
+    scores: dict[str, NDArray[np.float32]]
+    compounds: NDArray[np.float32]
+    features: NDArray[np.float32]
+    read: NDArray[np.bool_]
+
+    def select(self, rows: NDArray[np.bool_]) -> PhotoScores:
+        """Those of some photos."""
+        scores = {name: of_method[rows] for name, of_method in self.scores.items()}
+        return PhotoScores(scores, self.compounds[rows], self.features[rows], self.read[rows])
+
+
 def score_methods(
     model: WordsightForMultiLabelImageClassification,
     methods: list[Method],
@@ -27,12 +50,12 @@ def score_methods(
     batch_size: int,
     num_workers: int | None,
     tiles: Tiling,
-) -> tuple[dict[str, NDArray[np.float32]], NDArray[np.float32], NDArray[np.bool_]]:
-    """Raw logits (N, K) of each method, of the compounds (N, P), and which photos could be read (N,).
+) -> PhotoScores:
+    """Scores photos by all methods; see `PhotoScores`.
 
     Batches, not photos, are dealt to processes: a batch is computed the same wherever it is, and the processes' rows
     are summed with the zeros of the others, so that the result is the same to the last bit on any number of processes.
-    Of the photos, no more than these matrices is kept.
+    Of the photos, no more than these matrices is kept; their features only where a method is fitted to them.
 
     Args:
         model: the model, with its image encoder; moved to the process's device.
@@ -46,9 +69,11 @@ def score_methods(
     accelerator = make_accelerator()
     assert model.image_encoder is not None
     encoder = model.image_encoder
-    model.to(accelerator.device)
+    for moved in (model, *(method.model for method in methods if method.model is not None)):
+        moved.to(accelerator.device)
     count = len(dataset.photos)
-    widths = [len(model.config.category_names)] * len(methods) + [len(model.config.compounds or ())]
+    kept = model.config.projection_dim if any(method.fitted_for is not None for method in methods) else 0
+    widths = [len(model.config.category_names)] * len(methods) + [len(model.config.compounds or ()), kept]
     matrices = [torch.zeros(count, width) for width in widths]
     read = torch.zeros(count, dtype=torch.int32)
 
@@ -58,7 +83,7 @@ def score_methods(
         scores = [method.to(pooled).logits(pooled, patches, model) for method in methods]
         in_global, in_local, of_compounds = model.branch_logits(pooled, patches)
         mixed = mix_branches(in_global, in_local, model.config.local_weight)
-        return [matrix.float().cpu() for matrix in (*scores, of_compounds, mixed)]
+        return [matrix.float().cpu() for matrix in (*scores, of_compounds, pooled, mixed)]
 
     pieces = Pieces()
     batches = read_photos(
@@ -76,11 +101,13 @@ def score_methods(
             pixels = batch.pixel_values
             parts = pieces(lambda rows, pixels=pixels: encode(pixels[rows]), len(pixels))  # type: ignore[misc]
             if parts:
-                *scores, of_compounds, mixed = (torch.cat(of_pieces) for of_pieces in zip(*parts, strict=True))
+                *scores, of_compounds, pooled, mixed = (torch.cat(of_pieces) for of_pieces in zip(*parts, strict=True))
                 views = (batch.num_views, batch.whole_weights)
                 for matrix, of_method in zip(matrices, scores, strict=False):
                     matrix[batch.rows] = combine_views(of_method, *views)
-                matrices[-1][batch.rows] = combine_views(of_compounds, *views, reference=mixed)
+                matrices[-2][batch.rows] = combine_views(of_compounds, *views, reference=mixed)
+                if kept:
+                    matrices[-1][batch.rows] = pooled[np.cumsum([0, *batch.num_views[:-1]])]
             read[batch.rows] = 1
             bar.update(min(batch_size * accelerator.num_processes, count - bar.n))
     if accelerator.num_processes > 1:
@@ -88,5 +115,6 @@ def score_methods(
         for number, matrix in enumerate(matrices):
             matrices[number] = accelerator.reduce(matrix.to(accelerator.device), "sum").cpu()
         read = accelerator.reduce(read.to(accelerator.device), "sum").cpu()
-    *of_methods, compounds = (matrix.numpy() for matrix in matrices)
-    return dict(zip((method.name for method in methods), of_methods, strict=True)), compounds, read.numpy() > 0
+    *of_methods, compounds, features = (matrix.numpy() for matrix in matrices)
+    by_name = dict(zip((method.name for method in methods), of_methods, strict=True))
+    return PhotoScores(by_name, compounds, features, read.numpy() > 0)

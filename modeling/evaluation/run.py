@@ -24,6 +24,7 @@ from .comparison import compare_to_zero_shot
 from .datasets import SIZES, EvaluationDataset
 from .formats import some
 from .methods import Method
+from .photo_fits import fit_to_photos
 from .photo_scores import score_methods
 from .results import Evaluation, Result
 
@@ -65,10 +66,10 @@ def evaluate_methods(
         InvalidInputError: no category has a positive, or `strict`.
     """
     tiles = check_tiling(tiles or model.config.tiles)
-    raw, compounds, read = score_methods(model, methods, dataset, read_photos, batch_size, num_workers, tiles)
-    dataset = _drop_unread(dataset, read, strict)
-    if not read.all():
-        raw, compounds = {name: scores[read] for name, scores in raw.items()}, compounds[read]
+    found = score_methods(model, methods, dataset, read_photos, batch_size, num_workers, tiles)
+    dataset = _drop_unread(dataset, found.read, strict)
+    found = found.select(found.read)
+    raw, compounds = found.scores | fit_to_photos(methods, found), found.compounds
     names, positives = model.config.category_names, (dataset.labels == 1).sum(axis=0)
     if not (positives >= max(min_positives, 1)).any():
         raise InvalidInputError(f"No category has {max(min_positives, 1)} positives: there is nothing to measure.")

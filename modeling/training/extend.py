@@ -78,10 +78,11 @@ def extend_model(
     """
     model_folder, out = Path(model_folder), Path(out)
     old = load_model(str(model_folder))
-    if old.config.score_standardization != "none" and old.config.calibration_photos:
+    option, classified = old.config.score_standardization, bool(old.config.photo_classifier_weight)
+    if old.config.calibration_photos and (option != "none" or classified):
+        depend = "a classifier of photos" if classified else f"statistics of photos (score standardization {option!r})"
         raise InvalidInputError(
-            f"The scores of {model_folder} depend on statistics of photos "
-            f"(score standardization {old.config.score_standardization!r}), which new categories lack. Run "
+            f"The scores of {model_folder} depend on {depend}, which new categories lack. Run "
             "`wordsight calibrate --use none` first, and calibrate again after this."
         )
     if out.resolve() == model_folder.resolve():

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from wordsight.modeling.evaluation.options import STANDARDIZATIONS
+from wordsight.modeling.evaluation.options import CALIBRATION_METHODS, STANDARDIZATIONS
 from wordsight.utils.errors import InvalidInputError
 from wordsight.utils.progress import load_libraries
 
@@ -23,19 +23,33 @@ def calibrate(
             help="Score standardization to switch on: none, images, categories or sparc (see docs/how-to/calibrate.md)."
         ),
     ] = "none",
+    method: Annotated[
+        str,
+        typer.Option(
+            help="What to find on the photos: statistics of scores, or gda, a classifier of photos as well, that is "
+            "mixed into the scores."
+        ),
+    ] = "statistics",
     out: Annotated[Path | None, typer.Option(help="Folder for the calibrated model; by default MODEL itself.")] = None,
     batch_size: Annotated[int, typer.Option(help="Photos at a time.", min=1)] = 32,
     num_workers: Annotated[int | None, typer.Option(help=WORKERS_HELP, min=0)] = None,
 ) -> None:
-    """Fit a model's score standardization on unlabeled photos, and save it with the model.
+    """Fit a model's score standardization, or a classifier, on unlabeled photos, and save it with the model.
 
     --use switches the standardization on. Each category is then found on the same share of these photos as before.
     Measure first whether that helps: wordsight evaluate --scores all.
 
     Example: wordsight calibrate my-model holiday-photos/ --use categories
+
+    --method gda fits a classifier to the photos that the model is sure of (Gaussian discriminant analysis). Categories
+    that are found on fewer than 5 photos keep their own scores. Without it, a classifier of before is taken out.
+
+    Example: wordsight calibrate my-model holiday-photos/ --method gda
     """
     if use not in STANDARDIZATIONS:
         raise InvalidInputError(f"--use {use} is not known. Pass one of {', '.join(STANDARDIZATIONS)}.")
+    if method not in CALIBRATION_METHODS:
+        raise InvalidInputError(f"--method {method} is not known. Pass one of {', '.join(CALIBRATION_METHODS)}.")
     for path in photos:
         check_exists(path, "photo or folder")
     if out is not None:
@@ -43,7 +57,11 @@ def calibrate(
     load_libraries()
     from wordsight.pipelines.calibrate import calibrate_checkpoint
 
-    gathered, folder = calibrate_checkpoint(model, photos, use, out, batch_size, num_workers)
+    gathered, folder = calibrate_checkpoint(model, photos, use, out, batch_size, num_workers, method)
     if gathered.unreadable:
         typer.echo(f"Skipped, since they can't be read: {', '.join(map(str, gathered.unreadable[:5]))}", err=True)
     typer.echo(f"Statistics of {gathered.photos} photos in {folder}; score standardization: {use}")
+    if method == "gda":
+        categories, found = gathered.logits.shape[1], gathered.classified
+        rest = "" if len(found) == categories else "; the others keep their own scores, found on fewer than 5 photos"
+        typer.echo(f"A classifier of photos for {len(found)} of {categories} categories: {', '.join(found)}{rest}")
