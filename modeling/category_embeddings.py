@@ -28,13 +28,15 @@ REFERENCE_STRENGTH = 20
 class CategoryEmbedder:
     """Makes category embeddings from prompts, for one configuration and one encoder.
 
-    embedding_i = unit( unit(prompt_i + prior_weight * Z_i) - mean ), where Z_i is the zero-shot embedding of the
-    category's name and synonyms. The residual to the zero-shot embedding keeps prompts from small language models'
-    sentences from forgetting what the name says (as KgCoOp, arXiv 2303.13283, section 3.2, does by a loss); the mean
-    is what all categories have in common and no photo should be ranked by.
+    embedding_i = unit( unit((1 - w) unit(prompt_i + prior_weight * Z_i) + w C_i) - mean ), where Z_i is the zero-shot
+    embedding of the category's name and synonyms, and C_i that of its correlative prompt, which names what it is often
+    seen with (after DualPrompt, ICLR 2026), w being `correlative_weight`; a category that is seen with none has no C_i.
+    The residual to the zero-shot embedding keeps prompts from small language models' sentences from forgetting what the
+    name says (as KgCoOp, arXiv 2303.13283, section 3.2, does by a loss); the mean is what all categories have in common
+    and no photo should be ranked by.
 
     Args:
-        config: names, synonyms, `prior_weight` and `mean_shift`.
+        config: names, synonyms, `prior_weight`, `cooccurring_categories`, `correlative_weight` and `mean_shift`.
         text_encoder: the frozen text encoder.
         chunk_size: prompts at a time (see `PromptLayout`).
     """
@@ -55,6 +57,22 @@ class CategoryEmbedder:
     def _reference(self) -> Tensor:
         return reference_mean(self.text_encoder)
 
+    @cached_property
+    @torch.no_grad()
+    def correlative(self) -> Tensor:
+        """Embeddings (K, D) of the correlative prompts; 0 where a category is seen with no other."""
+        together = self.config.cooccurring_categories or {}
+        in_full = {category.name: category.in_full for category in self.config.categories}
+        rows = [k for k, name in enumerate(self.config.category_names) if together.get(name)]
+        texts = [
+            correlative_text(in_full[name], [in_full[other] for other in together[name]])
+            for name in (self.config.category_names[k] for k in rows)
+        ]
+        embeddings = torch.zeros_like(self.zero_shot)
+        if texts:
+            embeddings[rows] = pooled_features(texts, self.text_encoder).to(embeddings)
+        return embeddings
+
     def prompt_embeddings(self, prompts: HierarchicalPrompts) -> tuple[Tensor, Tensor]:
         """The prompts' own embeddings (K, D) of the global and of the local branch, with gradient."""
         return (
@@ -68,14 +86,24 @@ class CategoryEmbedder:
         finished = prompt_embeddings
         if self.config.prior_weight:
             finished = F.normalize(finished + self.config.prior_weight * self.zero_shot.to(finished), dim=-1)
-        if self.config.mean_shift:
-            finished = shift_mean(finished, self._reference.to(finished))
-        return finished
+        return self._shifted(self._with_correlative(finished))
 
     @torch.no_grad()
     def names_only(self) -> Tensor:
         """Embeddings (K, D) without any prompt: the zero-shot embeddings of names and synonyms, finished likewise."""
-        return shift_mean(self.zero_shot, self._reference) if self.config.mean_shift else self.zero_shot
+        return self._shifted(self._with_correlative(self.zero_shot))
+
+    def _with_correlative(self, embeddings: Tensor) -> Tensor:
+        """Mixes the correlative prompts' embeddings (K, D) into others, where there are any."""
+        weight = self.config.correlative_weight
+        if not weight:
+            return embeddings
+        correlative = self.correlative.to(embeddings)
+        mixed = F.normalize((1 - weight) * embeddings + weight * correlative, dim=-1)
+        return torch.where(correlative.any(dim=-1, keepdim=True), mixed, embeddings)
+
+    def _shifted(self, embeddings: Tensor) -> Tensor:
+        return shift_mean(embeddings, self._reference.to(embeddings)) if self.config.mean_shift else embeddings
 
     @cached_property
     @torch.no_grad()
@@ -140,3 +168,8 @@ def shift_mean(embeddings: Tensor, reference: Tensor) -> Tensor:
 def compound_text(names: Sequence[str]) -> str:
     """The compound prompt of some categories: "a photo of a cat and a dog."."""
     return f"a photo of a {' and a '.join(names)}."
+
+
+def correlative_text(name: str, others: Sequence[str]) -> str:
+    """What a category is often seen with: "A photo of a cup often includes a spoon, a person."."""
+    return f"A photo of a {name} often includes {', '.join(f'a {other}' for other in others)}."

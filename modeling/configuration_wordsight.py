@@ -51,6 +51,9 @@ class WordsightConfig(PreTrainedConfig):
         cooccurrence_groups: categories seen together, likewise.
         prior_weight: weight of the zero-shot embedding of a category's name and synonyms beside its prompt's.
         mean_shift: whether what all categories have in common is taken out of their embeddings.
+        cooccurring_categories: category name -> the one or two others that are most often in the same photo.
+        correlative_weight: weight of the embedding of "A photo of a {name} often includes a {other}, a {other}." beside
+            a category's own (DualPrompt, ICLR 2026); 0 for none.
         logit_scale: tau, the factor from cosine to logit.
         local_temperature_text: beta of the softmax over a sentence's tokens.
         local_temperature_image: beta of the softmax over a photo's patches.
@@ -101,6 +104,8 @@ class WordsightConfig(PreTrainedConfig):
     cooccurrence_groups: list[list[str]] | None = None
     prior_weight: float | int = 0.0
     mean_shift: bool = False
+    cooccurring_categories: dict[str, list[str]] | None = None
+    correlative_weight: float | int = 0.0
     logit_scale: float | int = 4.0
     local_temperature_text: float | int = 1 / 50
     local_temperature_image: float | int = 1 / 40
@@ -156,6 +161,8 @@ class WordsightConfig(PreTrainedConfig):
             self.synonyms = {}
         if self.descriptions is None:
             self.descriptions = {}
+        if self.cooccurring_categories is None:
+            self.cooccurring_categories = {}
         if self.compounds is None:
             self.compounds = []
         if self.score_scale is None:
@@ -248,6 +255,19 @@ class WordsightConfig(PreTrainedConfig):
         known = set(self.category_names)
         if unknown := sorted({name for names in self.compounds or () for name in names} - known):
             raise ValueError(f"compounds: {', '.join(map(repr, unknown))} not categories.")
+
+    def validate_correlative_prompts(self) -> None:
+        """The weight is a share, and what is seen together is known where it is to count."""
+        if not 0 <= self.correlative_weight <= 1:
+            raise ValueError(f"correlative_weight must be between 0 and 1, got {self.correlative_weight}.")
+        together, known = self.cooccurring_categories or {}, set(self.category_names)
+        if unknown := sorted({name for pair in together.items() for name in (pair[0], *pair[1])} - known):
+            raise ValueError(f"cooccurring_categories: {', '.join(map(repr, unknown))} not categories.")
+        if self.correlative_weight and not any(together.values()):
+            raise ValueError(
+                "correlative_weight needs cooccurring_categories: make the model from texts, or pass "
+                'cooccurring_categories={"cup": ["spoon"]}.'
+            )
 
     def validate_token_counts(self) -> None:
         """No negative number of tokens, and widths that exist."""

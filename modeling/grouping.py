@@ -137,6 +137,21 @@ def cooccurrence_groups(graph: nx.Graph, seed: int = 0) -> Groups:
     return _in_order([sorted(group, key=names.index) for group in communities], names)
 
 
+def cooccurring_categories(graph: nx.Graph, most: int = 2) -> dict[str, list[str]]:
+    """Category -> those that it is most often seen with, best first; categories that are seen with none are left out.
+
+    Args:
+        graph: see `cooccurrence_graph`.
+        most: how many of them.
+    """
+    found = {}
+    for name in graph:
+        others = sorted(graph[name].items(), key=lambda other: -other[1]["weight"])
+        if others:
+            found[name] = [other for other, _ in others[:most]]
+    return found
+
+
 def attribute_embeddings(
     categories: Sequence[Category], knowledge: Knowledge | None, encoder: TextEncoder
 ) -> NDArray[np.float32]:

@@ -20,7 +20,7 @@ from .calibration import fit_calibration
 from .category_embeddings import compound_text
 from .configuration_wordsight import WordsightConfig
 from .encoders.loading import hub_id
-from .grouping import GroupsGiven, find_groups
+from .grouping import GroupsGiven, cooccurrence_graph, cooccurring_categories, find_groups
 from .readable_names import warn_of_unreadable_names
 from .score_statistics import choose_compounds
 from .standardization import FEWEST_CATEGORIES
@@ -69,13 +69,16 @@ def untrained_config(
     check_categories(categories)
     warn_of_unreadable_names(categories, text_encoder)
     found = find_groups(categories, text_encoder, knowledge, labels, groups, seed)
+    names = [category.name for category in categories]
+    together = cooccurrence_graph(names, knowledge.co_occurrence if knowledge else {}, labels)
     defaults: dict[str, Any] = {
-        "id2label": dict(enumerate(category.name for category in categories)),
+        "id2label": dict(enumerate(names)),
         "synonyms": {category.name: list(category.synonyms) for category in categories if category.synonyms},
         "descriptions": {category.name: category.description for category in categories if category.description},
         "prompt_width": text_encoder.width,
         "projection_dim": text_encoder.projection_dim,
-        "compounds": [[categories[k].name for k in members] for members in choose_compounds(labels)],
+        "cooccurring_categories": cooccurring_categories(together),
+        "compounds": [[names[k] for k in members] for members in choose_compounds(labels)],
         **found,
         **text_encoder.embedding_defaults,
         **text_encoder.photo_defaults,

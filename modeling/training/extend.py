@@ -28,7 +28,7 @@ from wordsight.utils.files import KNOWLEDGE, TRAINING_LOG
 
 from ..configuration_wordsight import WordsightConfig
 from ..encoders import TextEncoder
-from ..grouping import attribute_embeddings, cooccurrence_graph
+from ..grouping import attribute_embeddings, cooccurrence_graph, cooccurring_categories
 from ..loading import load_model
 from ..modeling_wordsight import WordsightForMultiLabelImageClassification
 from ..readable_names import warn_of_unreadable_names
@@ -206,6 +206,7 @@ def extended_config(
             "label2id": None,
             "synonyms": {category.name: list(category.synonyms) for category in categories if category.synonyms},
             "descriptions": {category.name: category.description for category in categories if category.description},
+            "cooccurring_categories": cooccurring_categories(graph) | (old.cooccurring_categories or {}),
             "compounds": [*(old.compounds or []), *fresh],
             "calibration_photos": 0,
             "score_scale": None,

@@ -36,6 +36,10 @@ def train(
     mean_shift: Annotated[
         bool | None, typer.Option(help="Take out of category embeddings what all have in common.")
     ] = None,
+    correlative_weight: Annotated[
+        float | None,
+        typer.Option(help='Weight of "A photo of a {} often includes a {}, a {}." beside each category; 0 by default.'),
+    ] = None,
     mixed_precision: Annotated[
         str | None,
         typer.Option(
@@ -116,7 +120,7 @@ def train(
         "whole_photo": whole_photo,
         "patch_embeddings": patch_embeddings,
     }
-    fields["score_standardization"] = scores
+    fields |= {"score_standardization": scores, "correlative_weight": correlative_weight}
     fields = {name: value for name, value in fields.items() if value is not None}
     cache = str(feature_cache) if feature_cache else None
     args = arguments_of(settings, out, report_to=report_to or "none", feature_cache=cache, **more)
