@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -180,10 +181,13 @@ class ImageEncoder(nn.Module, ABC):
         image_processor: what turns photos into its `pixel_values`.
     """
 
+    # Where patch embeddings come from; None where there is nothing to choose.
+    patch_embeddings: PatchEmbeddings | None = None
+
     def __init__(self, model: PreTrainedModel, image_processor: BaseImageProcessor) -> None:
         super().__init__()
         self.model = model.eval().requires_grad_(False)
-        self.image_processor = image_processor
+        self.image_processor = self._own_processor = image_processor
 
     def train(self, mode: bool = True) -> Self:
         """Stays in evaluation mode: a frozen encoder's dropout is off and its BatchNorm statistics never move."""
@@ -204,7 +208,22 @@ class ImageEncoder(nn.Module, ABC):
         Raises:
             InvalidInputError: `image_size` is none that the encoder can take.
         """
-        self.image_processor = resized_processor(self.image_processor, image_size, whole_photo, self.patch_size)
+        self.image_processor = resized_processor(self._own_processor, image_size, whole_photo, self.patch_size)
+
+    @property
+    def crops(self) -> bool:
+        """Whether the encoder's own image processor cuts out the middle of photos."""
+        return bool(getattr(self._own_processor, "do_center_crop", False))
+
+    def with_settings(
+        self, patch_embeddings: PatchEmbeddings, image_size: int | None = None, whole_photo: bool = False
+    ) -> Self:
+        """The encoder with other settings, as `load_image_encoder` takes them; both share their weights."""
+        other = copy.copy(self)
+        if other.patch_embeddings is not None:
+            other.patch_embeddings = patch_embeddings
+        other.set_photo_size(image_size, whole_photo)
+        return other
 
     def get_input_embeddings(self) -> nn.Module:
         """The first layer, from pixels to patches."""

@@ -37,6 +37,13 @@ def resized_processor(
     return type(image_processor).from_dict(image_processor.to_dict() | changed)
 
 
+def side_of(image_processor: Any) -> int:
+    """Side of the square that an image processor makes of photos, in pixels."""
+    crops = bool(getattr(image_processor, "do_center_crop", False))
+    side: int = (image_processor.crop_size if crops else image_processor.size)["height"]
+    return side
+
+
 def _check_size(image_size: int, patch_size: int | None) -> None:
     if patch_size is None:
         raise InvalidInputError("This encoder takes photos of its own size alone. Omit image_size.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import dataclass, replace
 from importlib.resources import files
@@ -20,10 +21,13 @@ from ..modeling_wordsight import WordsightForMultiLabelImageClassification
 from ..scoring import global_logits, local_logits, mix_branches
 from ..sentence_memory import pull
 from ..training.settings import SETTINGS, arguments_of
-from .options import LEARNED_BASELINES, SENTENCE_BASELINES
+from .options import CHANGED_METHODS, CORRELATIVE_METHODS, LEARNED_BASELINES, SENTENCE_BASELINES
+from .photo_settings import other_encoder
 
 if TYPE_CHECKING:
-    from ..encoders import TextEncoder
+    from ..encoders import ImageEncoder, TextEncoder
+
+CORRELATIVE_WEIGHT = 0.5  # where a model has none of its own
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,7 @@ class Method:
         local_embeddings: (K, D), or None for the global branch alone.
         thresholds: (K,) logits at which a category counts as found, where the method has them.
         model: of the method "learned", the model that it is, with all that its checkpoint has besides embeddings.
+        encoder: the image encoder that photos go through, where it is not the measured model's.
         fitted_for: of the method "gda", the model whose scores a classifier of the measured photos is mixed into.
         memory: (M, D) sentence features that photos' features are pulled towards, where the method has them.
         memory_weight: how far (see `pull`); 1 replaces features by what the memory says of them.
@@ -48,6 +53,7 @@ class Method:
     thresholds: Tensor | None = None
     model: WordsightForMultiLabelImageClassification | None = None
     fitted_for: WordsightForMultiLabelImageClassification | None = None
+    encoder: ImageEncoder | None = None
     memory: Tensor | None = None
     memory_weight: float = 1.0
     local_temperature: float | None = None
@@ -112,7 +118,8 @@ class MethodFactory:
         """The method of that name (see `METHODS`).
 
         Raises:
-            InvalidInputError: a learned baseline, and no sentences to learn it from.
+            InvalidInputError: a learned baseline, and no sentences to learn it from; or the model has nothing that the
+                method changes.
         """
         if name in SENTENCE_BASELINES:
             return self._sentence_baseline(name)
@@ -132,12 +139,26 @@ class MethodFactory:
             return Method(name, own_global, own_local, fitted_for=self.model)
         if name == "learned-global":
             return Method(name, own_global)
+        if name in CHANGED_METHODS:
+            encoder = other_encoder(name, self.model)
+            own = self._correlative() if name in CORRELATIVE_METHODS else (own_global, own_local)
+            return Method(name, *own, encoder=encoder)
         embedder = CategoryEmbedder(self.model.config, self.text_encoder)
         if name == "prompts":
             with torch.no_grad():
                 return Method(name, *embedder.prompt_embeddings(self.model.prompts))
         named = embedder.finish(torch.zeros_like(own_global) if self.model.config.prior_weight else self._names(1))
         return Method(name, named, named)
+
+    def _correlative(self) -> tuple[Tensor, Tensor]:
+        """The model's embeddings (K, D) with correlative prompts in them."""
+        config = copy.deepcopy(self.model.config)
+        config.correlative_weight = CORRELATIVE_WEIGHT
+        embedder = CategoryEmbedder(config, self.text_encoder)
+        if (config.provenance or {}).get("training_sentences"):
+            return embedder(self.model.prompts)
+        named = embedder.names_only()
+        return named, named
 
     def _names(self, templates: int, synonyms: bool = False) -> Tensor:
         """Zero-shot embeddings (K, D) of the names in one template or in CLIP's 80, which takes long enough to keep."""

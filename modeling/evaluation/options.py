@@ -37,6 +37,11 @@ METHODS = {
     "comc": "a classifier trained on sentences, photos pulled towards them, best patch (CoMC); needs --texts",
     "flat": "16 tokens shared by all categories (TaI-DPT), both branches; needs --texts",
     "category": "16 tokens of each category alone, both branches; needs --texts",
+    "correlative-prompts": 'the model with "A photo of a {} often includes a {}, a {}." at weight 0.5 (DualPrompt)',
+    "correlative-patches": "the model with patches by attention to what is alike (SCLIP)",
+    "center-crop": "the model on the middle of photos, as CLIP prepares them",
+    "large-photos": "the model on whole photos at 1.5 times the size",
+    "combined": "large photos, correlative patches and correlative prompts",
     "prompts": "the model's prompts alone, without names' embeddings and mean shift; both branches",
     "learned-global": "the model, global branch alone",
     "gda": "the model with a classifier of the measured photos, fitted without their labels (GDA)",
@@ -48,6 +53,12 @@ DEFAULT_METHODS = ",".join(["learned", *ZERO_SHOT])
 LEARNED_BASELINES = {"flat": (16, 0, 0, 0), "category": (0, 0, 0, 16)}
 # Made of sentences' features alone: no prompt, and no settings of the model's training.
 SENTENCE_BASELINES = ("concepts", "comc")
+# Those that change the image half, or need to know what is seen together: not for every model. Of several models, the
+# first has one.
+PATCH_METHODS = ("correlative-patches", "combined")
+LARGE_METHODS = ("large-photos", "combined")
+CORRELATIVE_METHODS = ("correlative-prompts", "combined")
+CHANGED_METHODS = ("correlative-prompts", "correlative-patches", "center-crop", "large-photos", "combined")
 
 
 def parse_methods(given: str, texts: Path | None = None) -> list[str]:

@@ -33,7 +33,7 @@ def fit_to_photos(methods: Sequence[Method], photos: PhotoScores) -> dict[str, N
         found = standardize_scores(
             config.score_standardization,
             scores,
-            torch.from_numpy(photos.compounds),
+            torch.from_numpy(photos.compounds[method.name]),
             config.compound_members(),
             method.fitted_for.score_statistics,
         ).numpy() >= np.array(config.score_threshold)

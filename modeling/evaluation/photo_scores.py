@@ -1,4 +1,4 @@
-"""One pass of photos through the image encoder, for the scores of all methods, on any number of processes."""
+"""Photos through the image encoder, for the scores of all methods, on any number of processes."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from wordsight.utils.progress import progress_bar
 
+from ..encoders.base import ImageEncoder
 from ..loading import make_accelerator
 from ..memory import Pieces
 from ..modeling_wordsight import WordsightForMultiLabelImageClassification
@@ -26,20 +27,24 @@ class PhotoScores(NamedTuple):
 
     Attributes:
         scores: raw logits (N, K) of each method.
-        compounds: (N, P), raw logits of the compounds.
+        compounds: raw logits (N, P) of the compounds, by the image encoder of each method.
         features: (N, D) of the whole photos, or (N, 0) where no method needs them.
         read: (N,), which photos could be read.
     """
 
     scores: dict[str, NDArray[np.float32]]
-    compounds: NDArray[np.float32]
+    compounds: dict[str, NDArray[np.float32]]
     features: NDArray[np.float32]
     read: NDArray[np.bool_]
 
     def select(self, rows: NDArray[np.bool_]) -> PhotoScores:
         """Those of some photos."""
+        if rows.all():
+            return self
         scores = {name: of_method[rows] for name, of_method in self.scores.items()}
-        return PhotoScores(scores, self.compounds[rows], self.features[rows], self.read[rows])
+        once = {id(compounds): compounds[rows] for compounds in self.compounds.values()}  # methods share them
+        compounds = {name: once[id(of_method)] for name, of_method in self.compounds.items()}
+        return PhotoScores(scores, compounds, self.features[rows], self.read[rows])
 
 
 def score_methods(
@@ -51,7 +56,7 @@ def score_methods(
     num_workers: int | None,
     tiles: Tiling,
 ) -> PhotoScores:
-    """Scores photos by all methods; see `PhotoScores`.
+    """Scores photos by all methods, in one pass for each image encoder that they have; see `PhotoScores`.
 
     Batches, not photos, are dealt to processes: a batch is computed the same wherever it is, and the processes' rows
     are summed with the zeros of the others, so that the result is the same to the last bit on any number of processes.
@@ -66,9 +71,36 @@ def score_methods(
         num_workers: processes that read ahead; see `default_num_workers`.
         tiles: which parts of photos are scored beside the whole.
     """
+    own = model.image_encoder
+    assert own is not None
+    groups: dict[int, tuple[ImageEncoder, list[Method]]] = {}
+    for method in methods:
+        encoder = method.encoder or own
+        groups.setdefault(id(encoder), (encoder, []))[1].append(method)
+    passes = [
+        _one_pass(model, encoder, group, dataset, read_photos, batch_size, num_workers, tiles)
+        for encoder, group in groups.values()
+    ]
+    return PhotoScores(
+        {name: scores for one in passes for name, scores in one.scores.items()},
+        {name: compounds for one in passes for name, compounds in one.compounds.items()},
+        max((one.features for one in passes), key=lambda features: features.shape[1]),
+        np.logical_and.reduce([one.read for one in passes]),
+    )
+
+
+def _one_pass(
+    model: WordsightForMultiLabelImageClassification,
+    encoder: ImageEncoder,
+    methods: list[Method],
+    dataset: EvaluationDataset,
+    read_photos: PhotoReader,
+    batch_size: int,
+    num_workers: int | None,
+    tiles: Tiling,
+) -> PhotoScores:
+    """The methods that have this image encoder; see `score_methods`."""
     accelerator = make_accelerator()
-    assert model.image_encoder is not None
-    encoder = model.image_encoder
     for moved in (model, *(method.model for method in methods if method.model is not None)):
         moved.to(accelerator.device)
     count = len(dataset.photos)
@@ -117,4 +149,4 @@ def score_methods(
         read = accelerator.reduce(read.to(accelerator.device), "sum").cpu()
     *of_methods, compounds, features = (matrix.numpy() for matrix in matrices)
     by_name = dict(zip((method.name for method in methods), of_methods, strict=True))
-    return PhotoScores(by_name, compounds, features, read.numpy() > 0)
+    return PhotoScores(by_name, dict.fromkeys(by_name, compounds), features, read.numpy() > 0)

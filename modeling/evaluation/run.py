@@ -45,7 +45,7 @@ def evaluate_methods(
     resamples: int = 200,
     tiles: Tiling | None = None,
 ) -> Evaluation:
-    """Scores photos by all methods from one pass through the image encoder, on any number of processes.
+    """Scores photos by all methods from one pass through each image encoder, on any number of processes.
 
     Of the photos, no more than their scores is kept in memory.
 
@@ -69,15 +69,17 @@ def evaluate_methods(
     found = score_methods(model, methods, dataset, read_photos, batch_size, num_workers, tiles)
     dataset = _drop_unread(dataset, found.read, strict)
     found = found.select(found.read)
-    raw, compounds = found.scores | fit_to_photos(methods, found), found.compounds
+    raw = found.scores | fit_to_photos(methods, found)
     names, positives = model.config.category_names, (dataset.labels == 1).sum(axis=0)
     if not (positives >= max(min_positives, 1)).any():
         raise InvalidInputError(f"No category has {max(min_positives, 1)} positives: there is nothing to measure.")
-    measuring = _Measuring(model, dataset, torch.from_numpy(compounds), options, min_positives, resamples)
+    measuring = _Measuring(model, dataset, options, min_positives, resamples)
     results, scores = [], {}
     with progress_bar("Measuring", len(methods), "method") as bar:
         for method in methods:
-            for option, changed in measuring.standardized(method, torch.from_numpy(raw[method.name])):
+            for option, changed in measuring.standardized(
+                method, torch.from_numpy(raw[method.name]), torch.from_numpy(found.compounds[method.name])
+            ):
                 scores[method.name, option] = changed.numpy()
                 results.append(measuring.result(method, option, changed.numpy()))
             bar.update()
@@ -121,25 +123,24 @@ class _Measuring:
 
     model: WordsightForMultiLabelImageClassification
     dataset: EvaluationDataset
-    compounds: Tensor
     options: tuple[str, ...]
     min_positives: int
     resamples: int
 
-    def standardized(self, method: Method, raw: Tensor) -> Iterator[tuple[str, Tensor]]:
-        """A method's scores (N, K) under each score standardization that is possible here."""
+    def standardized(self, method: Method, raw: Tensor, compounds: Tensor) -> Iterator[tuple[str, Tensor]]:
+        """A method's scores (N, K), compounds' (N, P) beside, under each standardization that is possible here."""
         config = self.model.config
         members = config.compound_members()
         several = len(config.category_names) > 1 and len(raw) > 1
         usable = [o for o in self.options if o == "none" or (several and (o != "sparc" or any(members)))]
-        statistics = fit_statistics(raw, self.compounds, members) if set(usable) - {"none"} else None
+        statistics = fit_statistics(raw, compounds, members) if set(usable) - {"none"} else None
         own = "none" if method.model is None else method.model.config.score_standardization
         for option in usable:
             if option == own == "images":
                 continue  # it takes no statistics of these photos: the checkpoint's, below
-            yield option, standardize_scores(option, raw, self.compounds, members, statistics)  # type: ignore[arg-type]
+            yield option, standardize_scores(option, raw, compounds, members, statistics)  # type: ignore[arg-type]
         if method.model is not None and own != "none":
-            yield "checkpoint", standardize_scores(own, raw, self.compounds, members, method.model.score_statistics)
+            yield "checkpoint", standardize_scores(own, raw, compounds, members, method.model.score_statistics)
 
     def result(self, method: Method, option: str, scores: NDArray[np.float32]) -> Result:
         """One row of the table."""

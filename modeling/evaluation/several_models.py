@@ -11,7 +11,8 @@ from wordsight.utils.errors import InvalidInputError
 from ..loading import load_model
 from ..modeling_wordsight import WordsightForMultiLabelImageClassification
 from .methods import Method, MethodFactory
-from .options import OWN_METHODS, own_names
+from .options import CHANGED_METHODS, OWN_METHODS, own_names
+from .photo_settings import reason_against
 
 # One pass through the image encoder serves all models, and one set of zero-shot rows is beside them.
 IN_COMMON = (
@@ -75,15 +76,18 @@ def check_in_common(models: Mapping[str, WordsightForMultiLabelImageClassificati
                 )
 
 
-def make_methods(factories: Mapping[str, MethodFactory], names: Sequence[str]) -> list[Method]:
+def make_methods(factories: Mapping[str, MethodFactory], names: Sequence[str], leave_out: bool = False) -> list[Method]:
     """The methods of that name: those that are a model's own once for each model, the others once.
 
     Args:
         factories: label -> what makes the model's methods; the others are made by the first.
         names: see `METHODS`.
+        leave_out: whether those that can't be made for the model are left out, and no error.
     """
     first, methods = next(iter(factories.values())), []
     for name in names:
+        if leave_out and name in CHANGED_METHODS and reason_against(name, first.model):
+            continue
         if name in OWN_METHODS:
             rows = zip(own_names(name, list(factories)), factories.values(), strict=True)
             methods += [replace(factory.make(name), name=row) for row, factory in rows]

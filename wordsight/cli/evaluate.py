@@ -126,7 +126,7 @@ def evaluate(
     measure = partial(
         evaluate_methods,
         first,
-        make_methods(factories, chosen),
+        make_methods(factories, chosen, leave_out=methods == "all"),
         read_photos=photo_batches,
         options=options,
         min_positives=min_positives,

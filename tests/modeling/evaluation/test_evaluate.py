@@ -20,10 +20,11 @@ from wordsight.modeling import metrics
 from wordsight.modeling.category_embeddings import reference_mean
 from wordsight.modeling.evaluation.datasets import load_labeled_photos
 from wordsight.modeling.evaluation.methods import MethodFactory, clip_templates
-from wordsight.modeling.evaluation.options import METHODS, parse_methods
+from wordsight.modeling.evaluation.options import CHANGED_METHODS, METHODS, parse_methods
 from wordsight.modeling.evaluation.results import record_evaluation
 from wordsight.modeling.evaluation.run import evaluate_methods
 from wordsight.modeling.evaluation.sentence_baselines import class_concepts
+from wordsight.modeling.evaluation.several_models import make_methods
 from wordsight.modeling.training.labeled_features import LabeledFeatures
 from wordsight.modeling.training.settings import arguments_of
 from wordsight.pipelines.calibrate import score_photos
@@ -62,7 +63,7 @@ def evaluation(model, model_dir, text_encoder, texts_dir, photos_dir, tmp_path_f
     factory = MethodFactory(
         model, text_encoder, folder=model_dir, texts=texts_dir, baselines=tmp_path_factory.mktemp("baselines")
     )
-    methods = [factory.make(name) for name in METHODS]
+    methods = make_methods({"model": factory}, list(METHODS))
     benchmark = load_labeled_photos(photos_dir, "jsonl", model.config.categories)
     return evaluate_methods(model, methods, benchmark, photo_batches, batch_size=8), {
         method.name: method for method in methods
@@ -180,8 +181,8 @@ def test_every_method_against_numpy(evaluation, model, photos_dir, name):
     for line in (photos_dir / "labels.jsonl").read_text().splitlines():
         row = json.loads(line)
         photo = Image.open(photos_dir / row["file_name"])
-        pixels = model.image_encoder.image_processor(photo, return_tensors="pt").pixel_values
-        image = model.image_encoder(pixels)
+        encoder = method.encoder or model.image_encoder
+        image = encoder(encoder.image_processor(photo, return_tensors="pt").pixel_values)
         pooled, patches = (pulled(features[0].double().numpy(), method) for features in (image.pooled, image.patches))
         features.append(pooled)
         score = 4 * categories @ pooled
@@ -199,6 +200,44 @@ def test_every_method_against_numpy(evaluation, model, photos_dir, name):
     expected = [average_precision_score(labels[:, k], scores[:, k]) for k in range(len(CATEGORIES))]
     assert result.map == pytest.approx(np.mean(expected), abs=1e-6)
     assert list(result.ap.values()) == pytest.approx(expected, abs=1e-6)
+
+
+def test_changed_methods_change_what_they_say(evaluation, model, text_encoder):
+    """One thing each; the combined one all of them, and the model itself nothing."""
+    _, methods = evaluation
+    seen = {}
+    for name in CHANGED_METHODS:
+        encoder = methods[name].encoder or model.image_encoder
+        processor = encoder.image_processor
+        side = processor.crop_size["height"] if processor.do_center_crop else processor.size["height"]
+        embeddings = "own" if torch.equal(methods[name].global_embeddings, methods["learned"].global_embeddings) else ""
+        seen[name] = (encoder.patch_embeddings, bool(processor.do_center_crop), side, embeddings)
+        assert encoder.model is model.image_encoder.model
+    assert seen == {
+        "correlative-prompts": ("value", False, 32, ""),
+        "correlative-patches": ("correlative", False, 32, "own"),
+        "center-crop": ("value", True, 32, "own"),
+        "large-photos": ("value", False, 48, "own"),
+        "combined": ("correlative", False, 48, ""),
+    }
+    together = model.config.cooccurring_categories
+    texts = [f"A photo of a {name} often includes a {', a '.join(others)}." for name, others in together.items()]
+    prior = methods["learned"].global_embeddings.double().numpy()
+    mixed = methods["combined"].global_embeddings.double().numpy()
+    correlative = embed(text_encoder, texts)
+    assert ((mixed * correlative).sum(1) > (prior * correlative).sum(1)).all()
+
+
+def test_methods_that_do_not_suit_a_model_are_left_out_of_all():
+    """The ImageNet encoder has no attention, and always takes the whole photo; nobody said what is seen together."""
+    model = WordsightForMultiLabelImageClassification.from_encoder("imagenet", ["cat", "dog"])
+    factories = {"model": MethodFactory(model, model.text_encoder)}
+    made = make_methods(factories, [*CHANGED_METHODS, "learned"], leave_out=True)
+    assert [method.name for method in made] == ["large-photos", "learned"]
+    assert made[0].encoder.image_processor.size["height"] == 448
+    for name, reason in {"center-crop": "always takes the whole photo", "combined": "has no attention"}.items():
+        with pytest.raises(InvalidInputError, match=f"no method '{name}' for this model.*{reason}"):
+            make_methods(factories, [name])
 
 
 def test_learned_baselines_have_their_papers_tokens(evaluation):
