@@ -53,6 +53,11 @@ def rows(results: dict[str, Any]) -> list[tuple[str, str, str, bool, str]]:
             add(f"photos, batch {name}: {bare}", _shown(case[bare]), "<= 1.10", case[bare]["median"] <= 1.1, forward)
         first = found["loading"]["ours / zero-shot pipeline"]
         add("load + first photo: ours / peer", _shown(first), "<= 1", first["median"] <= 1, "imports of Python modules")
+    if found := results.get("image_settings"):
+        for case, ratio in found["ratios"].items():
+            rate = found["photos_a_second"][case]["median"]
+            add(f"CLIP B/16, {case} ({rate:.1f} photos/s): ours / bare at 224", _shown(ratio), "-", True,
+                "the number of patches")  # fmt: skip
     if found := results.get("describing"):
         ratio = found["ratio"]
         add("description generation: server / LLM.chat", _shown(ratio), ">= 0.9", ratio["median"] >= 0.9,

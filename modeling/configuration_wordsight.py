@@ -37,8 +37,7 @@ class WordsightConfig(PreTrainedConfig):
             2312.01597), "plain" the last layer's own output.
         image_size: side of the square that photos become for the encoder, in pixels: a multiple of its patch size, for
             which position embeddings are interpolated. None for the encoder's own.
-        whole_photo: whether the whole photo becomes that square, whatever its shape, and not the middle of it alone as
-            CLIP has it. Encoders that take the whole photo anyway (SigLIP, "imagenet") know no difference.
+        whole_photo: whether the whole photo becomes that square, and not its middle; some encoders always take it all.
         prompt_width: width d of the text encoder's input embeddings, and so of a prompt token.
         projection_dim: width D of the space that texts and images share.
         synonyms: category name -> other names of it.
@@ -265,8 +264,7 @@ class WordsightConfig(PreTrainedConfig):
             raise ValueError(f"cooccurring_categories: {', '.join(map(repr, unknown))} not categories.")
         if self.correlative_weight and not any(together.values()):
             raise ValueError(
-                "correlative_weight needs cooccurring_categories: make the model from texts, or pass "
-                'cooccurring_categories={"cup": ["spoon"]}.'
+                "correlative_weight needs cooccurring_categories, which texts bring: make the model of them."
             )
 
     def validate_token_counts(self) -> None:

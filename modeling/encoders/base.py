@@ -93,7 +93,7 @@ class TextEncoder(nn.Module, ABC):
     embedding_defaults: ClassVar[dict[str, Any]] = {"prior_weight": 0.0, "mean_shift": False}
     # How new models look at photos and score them unless the configuration says otherwise. What a crop throws away is
     # labels; and how high all of a photo's cosines are says less of what it shows than how they compare (SPARC, arXiv
-    # 2502.16911, table 1).
+    # 2502.16911, section 2.2).
     photo_defaults: ClassVar[dict[str, Any]] = {"whole_photo": True, "score_standardization": "images"}
 
     def __init__(

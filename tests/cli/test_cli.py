@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 from tests.fixtures.process import processes_with, wordsight
 from tests.modeling.test_modeling import make_model
+from wordsight.cli import app
 from wordsight.demo import PHOTOS
 from wordsight.example_photos import load_photos
 from wordsight.modeling.encoders import load_image_encoder
@@ -94,6 +96,21 @@ def test_train_with_a_foreign_encoder(texts_dir, tmp_path):
     result = wordsight("train", texts_dir, "--encoder", tmp_path, "--out", tmp_path / "model")
     assert result.returncode == 1
     assert "supported are align, altclip" in result.stderr.splitlines()[-1]
+
+
+def test_train_says_how_photos_are_looked_at(texts_dir, tiny_clip_dir, photo, tmp_path):
+    """Options of the image half are kept in the config and the processor, and `predict` goes by them."""
+    options = ["--image-size", "48", "--center-crop", "--patch-embeddings", "correlative", "--scores", "images"]
+    command = ["train", texts_dir, "--encoder", tiny_clip_dir, "--out", tmp_path / "model", "--epochs", 1]
+    result = CliRunner().invoke(app, [*map(str, command), *options, "--correlative-weight", "0.5"])
+    assert result.exit_code == 0, result.output
+    config = json.loads((tmp_path / "model" / "config.json").read_text())
+    expected = {"image_size": 48, "whole_photo": False, "patch_embeddings": "correlative", "correlative_weight": 0.5}
+    assert {field: config[field] for field in expected} == expected
+    assert config["score_standardization"] == "images"
+    assert CliRunner().invoke(app, ["predict", str(tmp_path / "model"), str(photo)]).exit_code == 0
+    again = [*map(str, command), "--patch-embeddings", "query"]
+    assert "patch_embeddings" in str(CliRunner().invoke(app, again).exception)
 
 
 def test_encoder_build(tmp_path, photo):

@@ -76,6 +76,14 @@ def test_clip_with_interpolated_positions(tiny_clip_dir, patch_embeddings):
     assert image.patches.shape[1] == 36
 
 
+def test_half_precision(tiny_clip_dir):
+    """Positions are interpolated in the model's own type."""
+    pixels = torch.randn(2, 3, 48, 48, generator=torch.Generator().manual_seed(0))
+    full, half = (load_image_encoder(str(tiny_clip_dir), dtype=dtype)(pixels) for dtype in (None, torch.bfloat16))
+    assert half.pooled.dtype == torch.bfloat16
+    assert (full.pooled * half.pooled.float()).sum(dim=-1).min() > 0.95
+
+
 def test_siglip_with_interpolated_positions(tiny_siglip_dir):
     model, pixels = SiglipModel.from_pretrained(tiny_siglip_dir).eval(), torch.randn(2, 3, 48, 48)
     with torch.no_grad():
