@@ -1,0 +1,1 @@
+"""Studies of what the method's parts bring; not installed."""
