@@ -144,7 +144,7 @@ def test_encoder_by_a_path_in_a_folder(folder, tiny_clip_dir):
         load(folder)
     shutil.copytree(tiny_clip_dir, folder / "encoder")
     change_config(folder, encoder="./encoder")
-    assert load(folder).image_encoder.model.config.model_type == "clip_vision_model"
+    assert load(folder).image_encoder.model.config.model_type == "clip"
 
 
 def test_an_encoders_own_code_is_never_run(tiny_clip_dir, tmp_path):
