@@ -5,20 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 
 import numpy as np
-import yaml
 
 from .dataset import Knowledge
 from .llm.client import Message
 from .questions import Questions
 from .scenes import common_scenes, scene_weights
-from .tokens import UNSPACED
 
-MAX_WORDS = 40
-MIN_WORDS = 3
 SIZES = (2, 3, 4)
 SIZE_PROBABILITIES = (0.6, 0.3, 0.1)
 UNLIKELY_SHARE = 0.1
@@ -27,15 +21,10 @@ UNLIKELY_SHARE = 0.1
 SYNONYM_SHARE = 0.5
 VIEW_SHARE = 0.25  # of the requests: those that say how the photo is taken
 DETAIL_SHARE = 0.5  # of the requests about several categories: those that say what one of them looks like
+DESCRIPTION = "description/"  # what the keys of sentences in the store begin with
 PLAN_VERSION = 4  # counts up when the same number would make another request
 ALTERNATIVES = re.compile(r"(\w+) or (\w+)|(\w+)或者?(\w+)")  # of which a photo shows one
 DETAILS = 2  # of a sentence about one category
-SENTENCE_END = re.compile(r"(?<=[.!?।؟])[\"'\u201d]?\s|(?<=[。！？])[\"\u201d」]?(?=.)")
-SENTENCE_ENDS = tuple(".!?।؟。！？")
-LEAD_IN = re.compile(
-    r"^(?:caption|answer|description|photo|sentence|说明|描述|答案|回答|标题|照片)\s*[:：]\s*", re.IGNORECASE
-)
-APOSTROPHES = str.maketrans(dict.fromkeys("\u2018\u2019\u02bc\uff07\u00b4`", "'"))
 
 
 @dataclass(frozen=True)
@@ -61,7 +50,7 @@ class DescriptionRequest:
     @property
     def key(self) -> str:
         """Its key in the answer store."""
-        return f"description/{self.number}"
+        return f"{DESCRIPTION}{self.number}"
 
 
 class DescriptionPlan:
@@ -168,48 +157,3 @@ class DescriptionPlan:
 def _one_of(phrase: str, rng: np.random.Generator) -> str:
     """One of the alternatives in a phrase such as "red or green": a photo does not show both."""
     return ALTERNATIVES.sub(lambda match: [word for word in match.groups() if word][int(rng.integers(2))], phrase)
-
-
-def clean_sentence(answer: str, complete: bool) -> tuple[str, str | None]:
-    """The first sentence of an answer, and why it is to be dropped.
-
-    Args:
-        answer: what the model wrote.
-        complete: whether it ended by itself, not at the token limit.
-
-    Returns:
-        The sentence, and the reason: "empty", "cut off", "refusal", "too short" or "too long"; None if it is usable.
-    """
-    lines = [line.strip() for line in answer.strip().splitlines() if line.strip()]
-    if not lines:
-        return "", "empty"
-    parts = SENTENCE_END.split(LEAD_IN.sub("", lines[0]).strip())
-    sentence = parts[0].strip().strip("\"'\u201c\u201d`* ")
-    whole = complete or len(parts) > 1 or len(lines) > 1 or sentence.endswith(SENTENCE_ENDS)
-    # Scripts without spaces have words of about two characters.
-    words = len(sentence.split()) + len(UNSPACED.findall(sentence)) // 2
-    reasons = {
-        "refusal": is_refusal(sentence),
-        "cut off": not whole,
-        "too short": words < MIN_WORDS,
-        "too long": words > MAX_WORDS,
-    }
-    return sentence, next((reason for reason, holds in reasons.items() if holds), None)
-
-
-def is_refusal(sentence: str) -> bool:
-    """Whether a sentence says, in one of several languages, that the model won't write a caption."""
-    return _refusals().search(sentence.translate(APOSTROPHES).casefold()) is not None
-
-
-@cache
-def _refusals() -> re.Pattern[str]:
-    phrases = yaml.safe_load((files(__package__) / "refusals.yaml").read_text(encoding="utf-8"))
-    found = [re.escape(phrase.casefold()) for group in phrases.values() for phrase in group]
-    # Words as a whole, but for scripts without spaces, where words are not apart.
-    return re.compile("|".join(phrase if UNSPACED.search(phrase) else rf"\b{phrase}\b" for phrase in found))
-
-
-def fold(sentence: str) -> str:
-    """A sentence without case, punctuation and extra white space: equal for duplicates."""
-    return " ".join(re.findall(r"\w+", sentence.casefold()))

@@ -11,6 +11,7 @@ import numpy as np
 
 from wordsight.utils.progress import progress_bar
 
+from .captions import DESCRIPTION
 from .categories import Category
 from .co_occurrence import CoOccurrence, Weights, answered_weights, likelihood_weights, ranked
 from .knowledge import Knowledge
@@ -93,7 +94,7 @@ class Interview:
         weights = self._weights(co_occurrence)
         answers, values = self.store.answers, {}
         for category in self.categories:
-            known = answers[f"{ATTRIBUTES}/{category.name}"]
+            known = answers[f"{ATTRIBUTES}/{category.name}"] or {}
             values[category.name] = {kind: known[kind] for kind in kinds if kind in known}
         phrase = self.questions.attributes.phrase
         return Knowledge(
@@ -103,7 +104,7 @@ class Interview:
             attributes={name: [phrase(kind, value) for kind, value in of.items()] for name, of in values.items()},
             attribute_values=values,
             scenes=self._scenes(co_occurrence),
-            companions={name: answers[f"{COMPANIONS}/{name}"] for name in self.names},
+            companions={name: answers[f"{COMPANIONS}/{name}"] or [] for name in self.names},
             co_occurrence=ranked(self.names, weights),
             language=self.questions.language,
             found_by=co_occurrence,
@@ -115,12 +116,13 @@ class Interview:
             return self.questions.kinds
         if self.kinds != FIND_KINDS:
             return list(self.kinds)
-        if KINDS not in self.store:
+        if self._is_open(KINDS):
             question = self.questions.find_kinds
             things = ", ".join(category.in_full for category in self.categories[:MAX_CANDIDATES])
             items = await self._list_answer(question, Ask(KINDS, 0, KINDS), question.schema(), things=things)
             # One word each: what is longer is a value, not a kind.
-            self.store.put(KINDS, [kind.casefold() for kind in usable_items(items, [], ()) if kind.isalpha()])
+            found = [kind.casefold() for kind in usable_items(items or [], [], ()) if kind.isalpha()]
+            self.store.put(KINDS, None if items is None else found)
         return self.store.answers[KINDS] or self.questions.kinds
 
     async def _ask_all(self, kinds: list[str], sorts: Sequence[str]) -> None:
@@ -137,7 +139,7 @@ class Interview:
                 for number, name in enumerate(self.names)
                 for turn in range(self.questions.co_occurrence.rounds)
             ]
-        todo = [ask for ask in asks if ask.key not in self.store]
+        todo = [ask for ask in asks if self._is_open(ask.key)]
         with progress_bar("Asking about categories", len(asks), "answer", self.progress, len(asks) - len(todo)) as bar:
 
             async def answer(ask: Ask) -> None:
@@ -151,6 +153,15 @@ class Interview:
 
             await ask_all(todo, answer, self.client.concurrency)
 
+    def _is_open(self, key: str) -> bool:
+        """Whether a question is still to be asked: it was not yet, or its answer was of no use (None).
+
+        Once there are sentences, what they were asked for stays as it is.
+        """
+        if self.store.answers.get(key) is not None:
+            return False
+        return key not in self.store or not any(known.startswith(DESCRIPTION) for known in self.store.answers)
+
     async def _ask_values(self, ask: Ask, kinds: list[str]) -> None:
         question, category = self.questions.attributes, self.categories[ask.number]
         answer = await self.client.chat_json(
@@ -162,7 +173,8 @@ class Interview:
         )
         if not isinstance(answer, dict):
             self._warn(ask)
-            answer = {}
+            self.store.put(ask.key, None)
+            return
         values = {kind: value for kind in kinds if isinstance(value := answer.get(kind), str)}
         self.store.put(ask.key, usable_values(values, category.all_names, question.example_values()))
 
@@ -170,6 +182,9 @@ class Interview:
         question = self.questions.scenes if ask.sort == SCENES else self.questions.companions
         category = self.categories[ask.number]
         items = await self._list_answer(question, ask, question.schema(), name=category.in_full)
+        if items is None:
+            self.store.put(ask.key, None)
+            return
         usable = usable_items(items, category.all_names, question.example_items)
         others = [item for item in usable if not names_itself(item, category.all_names)]
         # "A train station" may be the best of the places, but "a train wheel" is no companion of a train.
@@ -189,9 +204,12 @@ class Interview:
             name=category.in_full,
             candidates=", ".join(in_full[other] for other in shuffled),
         )
-        self.store.put(ask.key, list(dict.fromkeys(items)))
+        self.store.put(ask.key, None if items is None else list(dict.fromkeys(items)))
 
-    async def _list_answer(self, question: ListQuestion, ask: Ask, schema: dict[str, Any], **values: str) -> list[str]:
+    async def _list_answer(
+        self, question: ListQuestion, ask: Ask, schema: dict[str, Any], **values: str
+    ) -> list[str] | None:
+        """What a question's answer lists; None where it can't be used."""
         answer = await self.client.chat_json(
             question.messages(**values),
             seed=self.seed + ask.number + ask.round * len(self.categories),
@@ -202,7 +220,7 @@ class Interview:
         items = answer.get(question.key) if isinstance(answer, dict) else None
         if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
             self._warn(ask)
-            return []
+            return None
         return items
 
     def _warn(self, ask: Ask) -> None:
@@ -223,7 +241,7 @@ class Interview:
             found.append(likelihood_weights(self._pair_scores()))
         if co_occurrence != "likelihood":
             turns = range(self.questions.co_occurrence.rounds)
-            said = {name: [answers[f"{TOGETHER}/{name}/{turn}"] for turn in turns] for name in self.names}
+            said = {name: [answers[f"{TOGETHER}/{name}/{turn}"] or [] for turn in turns] for name in self.names}
             found.append(answered_weights(self.names, said))
         weights: Weights = np.mean(found, axis=0)
         return weights
@@ -231,7 +249,7 @@ class Interview:
     def _scenes(self, co_occurrence: CoOccurrence) -> dict[str, list[str]]:
         """Where each category is seen, in the way that is asked for."""
         answers, places = self.store.answers, self.questions.places
-        answered: dict[str, list[str]] = {name: answers.get(f"{SCENES}/{name}", []) for name in self.names}
+        answered: dict[str, list[str]] = {name: answers.get(f"{SCENES}/{name}") or [] for name in self.names}
         if co_occurrence == "answers" or not places:
             return answered
         scores = np.array([[self._scored(start, ending) for ending in endings] for start, endings in self._places()])

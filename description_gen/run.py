@@ -16,7 +16,7 @@ from wordsight.utils.errors import InvalidInputError, writing
 from wordsight.utils.files import KNOWLEDGE
 from wordsight.utils.progress import no_datasets_bars, progress_bar
 
-from .captions import DescriptionPlan, DescriptionRequest, clean_sentence, fold
+from .captions import DESCRIPTION, DescriptionPlan, DescriptionRequest
 from .dataset import PUBLISHED, Knowledge, load_texts, with_dropped, with_knowledge
 from .interview import Interview
 from .labeling import SentenceLabeler
@@ -26,6 +26,7 @@ from .llm.client import LLMClient
 from .llm.offline import OfflineLLM
 from .llm.server import LLMServer, model_name
 from .self_check import NO_SELF_CHECK, doubtful, whole_blocks
+from .sentences import FAILURES, clean_sentence, fold
 from .settings import Settings
 from .store import AGAIN, AnswerStore
 
@@ -110,28 +111,34 @@ class Run:
                 seed=request.seed,
                 logprobs=scored,
             )
-            store.put(
-                request.key,
-                {"text": answer.text, "complete": answer.complete, "log_probability": answer.log_probability},
-            )
+            record = {"text": answer.text, "complete": answer.complete, "log_probability": answer.log_probability}
+            if _is_failure(record):
+                failed[request.key] = record
+            else:
+                store.put(request.key, record)
             bar.update()
 
+        # Not stored, so that the next run asks again.
+        failed: dict[str, dict[str, Any]] = {}
+        known = {
+            key for key, record in store.answers.items() if key.startswith(DESCRIPTION) and not _is_failure(record)
+        }
         requests: list[DescriptionRequest] = []
         rows: list[dict[str, Any]] = []
         dropped: dict[str, int] = {}
         first = self._enough(0, 0)
-        done = sum(f"description/{number}" in store for number in range(first))  # by a run before this one
+        done = sum(f"{DESCRIPTION}{number}" in known for number in range(first))  # by a run before this one
         with progress_bar("Writing sentences", first, "sentence", self.settings.progress, initial=done) as bar:
             while len(rows) < wanted and len(requests) < MAX_REQUESTS_PER_SENTENCE * wanted:
                 more = [plan.request(number) for number in range(len(requests), self._enough(len(requests), len(rows)))]
-                todo = [request for request in more if request.key not in store]
+                todo = [request for request in more if request.key not in known]
                 if requests:
                     bar.update(len(more) - len(todo))
                 requests += more
                 bar.total = len(requests)
                 await ask_all(todo, ask, client.concurrency)
                 client.check_answers()
-                rows, dropped = self._usable(requests, store, plan.knowledge.model)
+                rows, dropped = self._usable(requests, store.answers | failed, plan.knowledge.model)
         return rows, dropped
 
     def _enough(self, asked: int, usable: int) -> int:
@@ -141,12 +148,12 @@ class Run:
         enough = asked + int(np.ceil((self.settings.sentences - usable) / share))
         return whole_blocks(enough) if self.settings.drop_share else enough
 
-    def _usable(self, requests: list[DescriptionRequest], store: AnswerStore, model: str) -> Usable:
+    def _usable(self, requests: list[DescriptionRequest], records: dict[str, Any], model: str) -> Usable:
         """As many as are wanted of the sentences that mention a category, each once, in the order of the plan."""
         rows: list[dict[str, Any]] = []
         seen: set[str] = set()
         dropped: Counter[str] = Counter()
-        answers = [store.answers[request.key] for request in requests]
+        answers = [records[request.key] for request in requests]
         cleaned = [clean_sentence(answer["text"], answer["complete"]) for answer in answers]
         scores = [
             answer["log_probability"] if reason is None else None
@@ -211,6 +218,11 @@ class Run:
             # Last: its presence says that the dataset beside it is whole.
             knowledge.save(self.out / KNOWLEDGE)
         return load_texts(self.out)[0]
+
+
+def _is_failure(record: dict[str, Any]) -> bool:
+    """Whether an answer holds no sentence, for a reason that another try may not have."""
+    return clean_sentence(record["text"], record["complete"])[1] in FAILURES
 
 
 def answers_path(out: Path) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -57,21 +58,31 @@ class AnswerStore:
             self._append({"settings": settings})
 
     def _read(self, settings: dict[str, Any]) -> int:
-        """Reads whole lines; returns the offset behind the last."""
-        known = 0
+        """Reads whole lines; returns the offset behind the last. What damaged lines held is asked again."""
+        known, damaged = 0, 0
         with self.path.open("rb") as file:
             for number, line in enumerate(file):
-                try:
-                    record = json.loads(line)
-                except ValueError:
-                    break
                 if not line.endswith(b"\n"):
                     break
+                known += len(line)
+                record = _record(line, "settings" if number == 0 else "key")
                 if number == 0:
+                    if record is None:
+                        raise InvalidInputError(
+                            f"{self.path}: the first line, with the run's settings, is damaged. Use another --out, or "
+                            "remove the answers with --overwrite."
+                        )
                     self._check(record["settings"], settings)
+                elif record is None:
+                    damaged += 1
                 else:
                     self.answers[record["key"]] = record["answer"]
-                known += len(line)
+        if damaged:
+            warnings.warn(
+                f"{self.path}: {damaged} damaged {'line' if damaged == 1 else 'lines'} passed over; what is missing is "
+                "asked again.",
+                stacklevel=4,
+            )
         return known
 
     def _check(self, found: dict[str, Any], settings: dict[str, Any]) -> None:
@@ -121,3 +132,14 @@ class AnswerStore:
         except WordsightError:
             if error is None:
                 raise
+
+
+def _record(line: bytes, field: str) -> dict[str, Any] | None:
+    """What a line holds; None where it is not what was written there."""
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    if not isinstance(record, dict) or field not in record:
+        return None
+    return record if field == "settings" or (isinstance(record["key"], str) and "answer" in record) else None

@@ -67,7 +67,8 @@ class Asker(ABC):
         """
         sampling = {"temperature": temperature, "max_tokens": max_tokens, "seed": seed}
         answer = await self._answer(messages, sampling, schema, logprobs)
-        self._checks["text" if schema is None else "json"].add(answer, self.base_url)
+        kind = "text" if schema is None else "json"
+        self._checks[kind].add(answer, self.base_url, wants_json=schema is not None)
         return answer
 
     @abstractmethod

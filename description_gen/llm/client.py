@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import warnings
@@ -12,7 +13,8 @@ from typing import Any, TypeVar
 
 from wordsight.utils.errors import InvalidInputError, MissingDependencyError
 
-from .answers import NO_THINKING, Answer
+from .addresses import VERSION, check_address, check_key, without_version
+from .answers import NO_THINKING, Answer, excerpt
 from .asker import Asker, Message
 from .endings import Tokens
 from .server import LLMServerError
@@ -48,6 +50,7 @@ class _Server:
         self.slots = asyncio.Semaphore(concurrency)
         self.under_way = 0  # those that wait for a slot included
         self.answers = True
+        self.has_answered = False
         self.lacking: list[Feature] = []  # what it has refused
         self.finding_out = asyncio.Lock()
 
@@ -96,7 +99,7 @@ class LLMClient(Asker):
             `LLMServer` starts it, so servers that others started get none.
 
     Raises:
-        InvalidInputError: no address is given.
+        InvalidInputError: no address is given, or an address or the key can't be one.
     """
 
     def __init__(
@@ -108,9 +111,10 @@ class LLMClient(Asker):
         send_seeds: bool = False,
     ) -> None:
         super().__init__()
-        key = api_key or os.environ.get("WORDSIGHT_API_KEY") or os.environ.get("OPENAI_API_KEY") or "none"
+        key = _key(api_key)
+        given = [base_url] if isinstance(base_url, str) else base_url
         # Each address once: a server given twice would get twice its share.
-        addresses = [base_url] if isinstance(base_url, str) else list(dict.fromkeys(base_url))
+        addresses = list(dict.fromkeys(check_address(address) for address in given))
         if not addresses:
             raise InvalidInputError("No server is named. Pass at least one base_url.")
         self._servers = [_Server(address, key, concurrency, self._say_once) for address in addresses]
@@ -146,10 +150,13 @@ class LLMClient(Asker):
             models = {}
             for server in self._servers:
                 try:
-                    listed = await server.openai.models.list()
+                    listed = await server.openai.get("/models", cast_to=object)
                 except (openai.APIStatusError, openai.APIConnectionError) as error:
                     raise _one_line(server, error) from None
-                models[server.base_url] = listed.data[0].id
+                except json.JSONDecodeError as error:
+                    raise _no_server(server, error.doc) from None
+                models[server.base_url] = _first_model(server, listed)
+                server.has_answered = True
             if len(set(models.values())) > 1:
                 served = ", ".join(f"{address} serves {name}" for address, name in models.items())
                 raise InvalidInputError(f"The servers have different models: {served}. Pass servers of the same model.")
@@ -166,7 +173,7 @@ class LLMClient(Asker):
             options["logprobs"] = True
         model = await self.model()
         completion = await self._guard(lambda server: server.chat(model=model, messages=messages, **options))
-        return Answer.from_choice(completion.choices[0])
+        return Answer.from_completion(completion)
 
     async def scores_prompts(self) -> bool:
         """Whether the servers tell how likely a text is; where not, a warning says what is off."""
@@ -197,7 +204,8 @@ class LLMClient(Asker):
                 return None
 
         answer = await self._guard(score)
-        positions = getattr(answer.choices[0], "prompt_logprobs", None) if answer else None
+        choices = getattr(answer, "choices", None) or [None]
+        positions = getattr(choices[0], "prompt_logprobs", None)
         if positions is None:
             raise NoPromptScoresError(f"{self.base_url} does not score prompts (prompt_logprobs).")
         # Beside the token itself (at prompt_logprobs=0, it alone) nothing is asked for; the first has no score.
@@ -231,8 +239,11 @@ class LLMClient(Asker):
             )
 
         answer = await self._guard(score)
-        scored = answer.choices[0].logprobs.top_logprobs[0]
-        found = {int(name.removeprefix("token_id:")): value for name, value in scored.items()}
+        try:
+            scored = answer.choices[0].logprobs.top_logprobs[0]
+            found = {int(name.removeprefix("token_id:")): value for name, value in scored.items()}
+        except (AttributeError, IndexError, TypeError, ValueError):
+            found = {}
         if not found.keys() >= set(tokens):
             self._scores_tokens = False  # an older vLLM ignores what it doesn't know
             return None
@@ -254,11 +265,17 @@ class LLMClient(Asker):
                 async with server.slots:
                     # It may have gone while this waited for the slot; the last one is tried all the same.
                     if server in self._living():
-                        return await call(server)
+                        found = await call(server)
+                        if isinstance(found, str):
+                            raise _no_server(server, found)
+                        server.has_answered = True
+                        return found
             except (openai.APIConnectionError, openai.InternalServerError) as error:
                 self._leave(server, error)
             except openai.APIStatusError as error:
                 raise _one_line(server, error) from None
+            except json.JSONDecodeError as error:
+                raise _no_server(server, error.doc) from None
             finally:
                 server.under_way -= 1
 
@@ -278,15 +295,57 @@ class LLMClient(Asker):
             )
 
 
+def _key(given: str | None) -> str:
+    """The servers' key, as it was given or from the environment."""
+    for source, key in (
+        ("api_key", given),
+        *((name, os.environ.get(name)) for name in ("WORDSIGHT_API_KEY", "OPENAI_API_KEY")),
+    ):
+        if key and key.strip():
+            return check_key(key, source)
+    return "none"
+
+
+def _first_model(server: _Server, listed: Any) -> str:
+    """The first model that a server lists."""
+    try:
+        name = listed["data"][0]["id"]
+    except (IndexError, KeyError, TypeError):
+        name = None
+    if isinstance(name, str) and name:
+        return name
+    if isinstance(listed, str):
+        raise _no_server(server, listed)
+    raise LLMServerError(
+        f"{server.base_url} lists no model; it answers {excerpt(listed)!r}. Does the server have one loaded? Else pass "
+        "the model's name (LLMClient(model=...))."
+    )
+
+
+def _no_server(server: _Server, answer: str) -> LLMServerError:
+    """What to tell of an answer that no OpenAI-compatible server gives."""
+    meant = f" Did you mean {server.base_url}{VERSION}?" if without_version(server.base_url) else ""
+    return LLMServerError(
+        f"{server.base_url} does not answer as an OpenAI-compatible server does, but with {excerpt(answer)!r}.{meant}"
+    )
+
+
 def _one_line(server: _Server, error: openai.APIError) -> LLMServerError:
     """What to tell of an error that is left after all retries."""
     if isinstance(error, openai.AuthenticationError):
         return LLMServerError(f"{server.base_url} refuses the key ({_reason(error)}). Set WORDSIGHT_API_KEY.")
     if isinstance(error, openai.APIStatusError):
-        return LLMServerError(f"{server.base_url} answers {_reason(error)}: {error.message[:300]}")
+        meant = ""
+        if isinstance(error, openai.NotFoundError) and without_version(server.base_url) and not server.has_answered:
+            meant = f" Did you mean {server.base_url}{VERSION}?"
+        return LLMServerError(f"{server.base_url} answers {_reason(error)}: {excerpt(error.message)}{meant}")
+    if not server.has_answered:
+        return LLMServerError(
+            f"{server.base_url} does not answer ({_reason(error)}). Is the server running, and is the address right?"
+        )
     return LLMServerError(
-        f"{server.base_url} does not answer ({_reason(error)}). All answers so far are on disk: check "
-        "the server, then run the same command again to continue."
+        f"{server.base_url} does not answer any more ({_reason(error)}). All answers so far are on disk: check the "
+        "server, then run the same command again to continue."
     )
 
 

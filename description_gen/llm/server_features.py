@@ -8,6 +8,7 @@ from itertools import combinations
 from typing import Any
 
 NO_SCHEMA = "does not hold answers to a JSON schema (structured outputs); the JSON is taken out of its texts."
+MOST_AT_ONCE = 3  # that a server is thought to lack; then all of them
 Arguments = dict[str, Any]  # of openai's `chat.completions.create`
 
 
@@ -37,6 +38,10 @@ def _fold_system(arguments: Arguments) -> Arguments:
     return arguments | {"messages": [first, *others]}
 
 
+def _rename_limit(arguments: Arguments) -> Arguments:
+    return _without("max_tokens")(arguments) | {"max_completion_tokens": arguments["max_tokens"]}
+
+
 FEATURES = (
     Feature(
         lambda arguments: "extra_body" in arguments,
@@ -45,9 +50,19 @@ FEATURES = (
         "before it answers, start the server with thinking off.",
     ),
     Feature(
+        lambda arguments: arguments.get("response_format", {}).get("type") == "json_schema",
+        lambda arguments: arguments | {"response_format": {"type": "json_object"}},
+        "takes no JSON schema (structured outputs); it is asked for JSON of any form.",
+    ),
+    Feature(
         lambda arguments: "response_format" in arguments,
         _without("response_format"),
         NO_SCHEMA,
+    ),
+    Feature(
+        lambda arguments: "max_tokens" in arguments,
+        _rename_limit,
+        "takes no max_tokens; the limit is given as max_completion_tokens.",
     ),
     Feature(
         lambda arguments: "logprobs" in arguments,
@@ -72,7 +87,7 @@ def reduced(arguments: Arguments, lacking: Sequence[Feature]) -> Arguments:
 
 def guesses(arguments: Arguments, lacking: Sequence[Feature]) -> Iterator[list[Feature]]:
     """What a server that refuses a request may lack besides, the fewest first."""
-    used = [feature for feature in FEATURES if feature not in lacking and feature.used(arguments)]
-    for number in range(1, len(used) + 1):
+    used = [feature for feature in FEATURES if feature not in lacking and feature.used(reduced(arguments, lacking))]
+    for number in (*range(1, min(len(used), MOST_AT_ONCE + 1)), len(used)):
         for guess in combinations(used, number):
             yield [*guess]

@@ -12,10 +12,10 @@ from datasets import load_from_disk
 from tests.fixtures.process import Started
 from tests.fixtures.proxy import FaultyProxy
 from wordsight.description_gen import Category, Knowledge, SentenceLabeler, generate_texts, load_texts
-from wordsight.description_gen.captions import DescriptionPlan, clean_sentence, fold
+from wordsight.description_gen.captions import DescriptionPlan
 from wordsight.description_gen.questions import load_questions
 from wordsight.description_gen.scenes import common_scenes, scene_weights
-from wordsight.description_gen.store import AnswerStore
+from wordsight.description_gen.sentences import fold
 from wordsight.utils.errors import InvalidInputError, WordsightError
 
 CATEGORIES = [Category("cat", ("kitten",)), Category("dog"), Category("car"), Category("cup", ("mug",))]
@@ -210,22 +210,6 @@ def test_categories_that_nothing_mentions(vllm_server, key, tmp_path):
         )
 
 
-def test_torn_line_is_cut_off(tmp_path):
-    path = tmp_path / ".progress" / "answers.jsonl"
-    with AnswerStore(path, {"seed": 0}) as store:
-        store.put("a", 1)
-        store.put("b", "ü")
-    whole = path.read_bytes()
-    for cut in range(1, len(whole)):
-        path.write_bytes(whole[:cut])
-        with AnswerStore(path, {"seed": 0}) as store:
-            survived = dict(store.answers)
-            assert survived in ({}, {"a": 1})
-            store.put("c", 3)
-        with AnswerStore(path, {"seed": 0}) as store:
-            assert store.answers == survived | {"c": 3}
-
-
 def test_plan_is_reproducible_and_balanced():
     knowledge = Knowledge(CATEGORIES, "m", 5, co_occurrence={"cat": {"dog": 1.0}, "dog": {}, "car": {}, "cup": {}})
     plan = DescriptionPlan(knowledge, load_questions())
@@ -321,56 +305,6 @@ def test_requests_speak_of_synonyms_half_of_the_time():
     spoken = [request.messages[-1]["content"].split(".")[0].removeprefix("Object: ") for request in requests]
     assert set(spoken) == {"person", "girl", "man"}
     assert 0.35 < spoken.count("person") / len(spoken) < 0.65
-
-
-@pytest.mark.parametrize(
-    ("answer", "complete", "sentence"),
-    [
-        ("A cat on a sofa.", True, "A cat on a sofa."),
-        ('Caption: "A cat on a sofa." It is gray.', True, "A cat on a sofa."),
-        ("A cat on a sofa\n\nObjects: dog", True, "A cat on a sofa"),
-        ("A cat on a very", False, None),
-        ("A cat on a sofa. The cat", False, "A cat on a sofa."),
-        ("I'm sorry, I can't write about that.", True, None),
-        ("I\u2019m sorry, I can\u2019t write about that.", True, None),
-        ("I can\u2019t help with this photo.", True, None),
-        ("A cat\u2019s bowl stands by the door.", True, "A cat\u2019s bowl stands by the door."),
-        ("Es tut mir leid, ich kann das nicht beschreiben.", True, None),
-        ("Als KI-Sprachmodell kann ich keine Fotos sehen.", True, None),
-        ("Je suis désolée, je ne peux pas vous aider.", True, None),
-        ("En tant qu\u2019IA, je n\u2019ai pas de photo.", True, None),
-        ("Lo siento, pero no puedo ayudar con eso.", True, None),
-        ("Mi dispiace, non posso scrivere questo.", True, None),
-        ("Desculpe, mas não posso ajudar com isso.", True, None),
-        ("Het spijt me, ik kan dat niet beschrijven.", True, None),
-        ("对不起，我无法为这张照片写标题。", True, None),
-        ("抱歉，作为一个人工智能，我看不到照片。", True, None),
-        ("申し訳ありませんが、写真の説明はできません。", True, None),
-        ("公園のベンチのそばを犬が走っている。", True, "公園のベンチのそばを犬が走っている。"),
-        ("Ein Hund kann nicht über den Zaun springen.", True, "Ein Hund kann nicht über den Zaun springen."),
-        ("Cat.", True, None),
-        ("word " * 60, True, None),
-        ("", True, None),
-    ],
-)
-def test_cleaning(answer, complete, sentence):
-    cleaned, reason = clean_sentence(answer, complete)
-    assert (cleaned if reason is None else None) == sentence
-
-
-@pytest.mark.parametrize(
-    ("answer", "complete", "reason"),
-    [
-        (" \n", True, "empty"),
-        ("A cat on a very", False, "cut off"),
-        ("I'm sorry, I can't", False, "refusal"),
-        ("Cat.", True, "too short"),
-        ("word " * 60, True, "too long"),
-        ("A cat on a sofa.", True, None),
-    ],
-)
-def test_why_a_sentence_is_dropped(answer, complete, reason):
-    assert clean_sentence(answer, complete)[1] == reason
 
 
 def test_folders_that_are_no_texts(generated, tmp_path):

@@ -107,7 +107,7 @@ def test_a_run_without_a_use_stops_early_and_says_why(message, finish_reason, wh
 
     with (
         ScriptedLLM(answer) as server,
-        pytest.raises(WordsightError, match=rf"50 of 50 answers from .*{why}.*overwrite"),
+        pytest.raises(WordsightError, match=rf"50 of 50 answers from .*{why}.*same command again"),
     ):
         generate(server, tmp_path, sentences=2000, concurrency=4)
     assert len(server.requests) < 80
