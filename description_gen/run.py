@@ -6,7 +6,7 @@ import shutil
 import warnings
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -112,17 +112,10 @@ class Run:
                 logprobs=scored,
             )
             record = {"text": answer.text, "complete": answer.complete, "log_probability": answer.log_probability}
-            if _is_failure(record):
-                failed[request.key] = record
-            else:
-                store.put(request.key, record)
+            store.put(request.key, record)
             bar.update()
 
-        # Not stored, so that the next run asks again.
-        failed: dict[str, dict[str, Any]] = {}
-        known = {
-            key for key, record in store.answers.items() if key.startswith(DESCRIPTION) and not _is_failure(record)
-        }
+        known = self._kept(store)
         requests: list[DescriptionRequest] = []
         rows: list[dict[str, Any]] = []
         dropped: dict[str, int] = {}
@@ -138,8 +131,22 @@ class Run:
                 bar.total = len(requests)
                 await ask_all(todo, ask, client.concurrency)
                 client.check_answers()
-                rows, dropped = self._usable(requests, store.answers | failed, plan.knowledge.model)
+                rows, dropped = self._usable(requests, store, plan.knowledge.model)
         return rows, dropped
+
+    def _kept(self, store: AnswerStore) -> set[str]:
+        """The keys of earlier runs' answers that are not asked for again.
+
+        Those without a sentence are, unless a run came to its end with as many sentences as it wanted: then more
+        sentences follow on those that are there.
+        """
+        written = {key: record for key, record in store.answers.items() if key.startswith(DESCRIPTION)}
+        if (self.out / KNOWLEDGE).exists():
+            with suppress(InvalidInputError):
+                # A run that fell short has asked as often as it may for one sentence more than it has.
+                if len(written) < MAX_REQUESTS_PER_SENTENCE * (len(load_texts(self.out)[0]) + 1):
+                    return set(written)
+        return {key for key, record in written.items() if not _is_failure(record)}
 
     def _enough(self, asked: int, usable: int) -> int:
         """How many requests in all will give as many sentences as are wanted, by the share that was usable so far."""
@@ -148,12 +155,12 @@ class Run:
         enough = asked + int(np.ceil((self.settings.sentences - usable) / share))
         return whole_blocks(enough) if self.settings.drop_share else enough
 
-    def _usable(self, requests: list[DescriptionRequest], records: dict[str, Any], model: str) -> Usable:
+    def _usable(self, requests: list[DescriptionRequest], store: AnswerStore, model: str) -> Usable:
         """As many as are wanted of the sentences that mention a category, each once, in the order of the plan."""
         rows: list[dict[str, Any]] = []
         seen: set[str] = set()
         dropped: Counter[str] = Counter()
-        answers = [records[request.key] for request in requests]
+        answers = [store.answers[request.key] for request in requests]
         cleaned = [clean_sentence(answer["text"], answer["complete"]) for answer in answers]
         scores = [
             answer["log_probability"] if reason is None else None

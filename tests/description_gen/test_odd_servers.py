@@ -130,15 +130,31 @@ def test_a_second_run_asks_for_what_failed_alone(tmp_path):
 
     with ScriptedLLM(answer) as server:
         assert "refuses the key" in fails(server, tmp_path, sentences=200, concurrency=1)
-    lines = (tmp_path / ".progress" / "answers.jsonl").read_text().splitlines()
-    kept = [json.loads(line)["key"] for line in lines[1:] if '"description/' in line]
-    assert len(kept) == 40
+    path = tmp_path / ".progress" / "answers.jsonl"
+    lines = path.read_text().splitlines()
+    first = [json.loads(line) for line in lines[1:] if '"description/' in line]
+    kept = {record["key"] for record in first if record["answer"]["text"]}
+    assert (len(first), len(kept)) == (61, 40)
     with ScriptedLLM(good_answer) as server:
         generate(server, tmp_path, sentences=200)
-        written = [request for request in server.requests if asked_for(request) is not None]
-        assert len(written) == len(server.requests)  # nothing about categories is asked again
-    keys = [json.loads(line)["key"] for line in (tmp_path / ".progress" / "answers.jsonl").read_text().splitlines()[1:]]
-    assert len(set(keys)) == len(keys) and keys[: len(kept)] != []
+    assert all(asked_for(request) is not None for request in server.requests)  # nothing about categories again
+    again = {json.loads(line)["key"] for line in path.read_text().splitlines()[len(lines) :]}
+    assert not again & kept and {record["key"] for record in first} - kept <= again
+
+
+def test_more_sentences_leave_those_that_are_there(tmp_path):
+    """What failed in a run that came to its end is not asked for again: it would stand between the others."""
+    count = iter(range(10_000))
+
+    def answer(request):
+        bad = asked_for(request) is not None and next(count) % 3 == 0
+        return ({"content": ""}, "stop") if bad else good_answer(request)
+
+    with ScriptedLLM(answer) as server:
+        generate(server, tmp_path)
+        before = load_texts(tmp_path)[0]["text"][:]
+        generate(server, tmp_path, sentences=30)
+    assert load_texts(tmp_path)[0]["text"][:20] == before
 
 
 @pytest.mark.parametrize(
