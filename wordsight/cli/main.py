@@ -27,6 +27,7 @@ from .extend import extend
 from .groups import groups
 from .predict import predict
 from .push import push, push_texts
+from .reproduce import reproduce
 from .show import show
 from .train import train
 
@@ -61,6 +62,7 @@ for command in (
     extend,
     calibrate,
     ablate,
+    reproduce,
     push,
     push_texts,
     env,
