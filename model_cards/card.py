@@ -117,6 +117,7 @@ def render_model_card(
         provenance=provenance,
         datasets=datasets,
         training=log.get("training"),
+        learned="a linear classifier was trained" if config.head == "comc" else "prompts were learned",
         final=(log.get("history") or [None])[-1],
         evaluations=evaluations,
         compared=any(evaluation.get("comparison") for evaluation in evaluations),

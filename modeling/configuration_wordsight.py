@@ -55,7 +55,11 @@ class WordsightConfig(PreTrainedConfig):
             a category's own (DualPrompt, ICLR 2026); 0 for none.
         logit_scale: tau, the factor from cosine to logit.
         local_temperature_text: beta of the softmax over a sentence's tokens.
-        local_temperature_image: beta of the softmax over a photo's patches.
+        local_temperature_image: beta of the softmax over a photo's patches; 0 takes the best patch.
+        head: what category embeddings are made of: "prompts", or "comc", a linear classifier trained on sentences'
+            features (CoMC, openreview sHswzNWUW2), which is the embeddings of both branches.
+        memory_weight: how far photos' features are pulled towards sentences before they are scored (CoMC: 0.3).
+        memory_size: number of sentence features in the checkpoint, which they are pulled towards; set by training.
         local_weight: weight of the local branch in the final logit; the global branch has the rest.
         margin: margin of the ranking loss.
         score_scale: per category, a in score = sigmoid(a * (logit - threshold)); set by calibration.
@@ -108,6 +112,9 @@ class WordsightConfig(PreTrainedConfig):
     logit_scale: float | int = 4.0
     local_temperature_text: float | int = 1 / 50
     local_temperature_image: float | int = 1 / 40
+    head: Literal["prompts", "comc"] = "prompts"
+    memory_weight: float | int = 0.0
+    memory_size: int = 0
     local_weight: float | int = 0.5
     margin: float | int = 1.0
     score_scale: list[float] | None = None
@@ -279,12 +286,14 @@ class WordsightConfig(PreTrainedConfig):
     def validate_scores(self) -> None:
         """Temperatures and scales are positive and finite, the branch weight is a weight."""
         for field in ("logit_scale", "local_temperature_text", "local_temperature_image"):
-            value = getattr(self, field)
-            if not (math.isfinite(value) and value > 0):
-                raise ValueError(f"{field} must be a positive number, got {value}.")
+            value, may_be_0 = getattr(self, field), field == "local_temperature_image"
+            if not (math.isfinite(value) and (value > 0 or (may_be_0 and value == 0))):
+                raise ValueError(f"{field} must be a positive number{' or 0' if may_be_0 else ''}, got {value}.")
+        if self.memory_size < 0:
+            raise ValueError(f"memory_size must be 0 or more, got {self.memory_size}.")
         if not (math.isfinite(self.prior_weight) and self.prior_weight >= 0):
             raise ValueError(f"prior_weight must be 0 or more, got {self.prior_weight}.")
-        for field in ("local_weight", "photo_classifier_weight"):
+        for field in ("local_weight", "memory_weight", "photo_classifier_weight"):
             if not 0 <= getattr(self, field) <= 1:
                 raise ValueError(f"{field} must be between 0 and 1, got {getattr(self, field)}.")
         if not (math.isfinite(self.margin) and self.margin >= 0):

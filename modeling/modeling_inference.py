@@ -35,6 +35,7 @@ from .scoring import (
     position_logits,
     ranking_loss,
 )
+from .sentence_memory import pull
 from .standardization import ScoreStatistics, standardize_scores
 
 # Of several photos' views go through the encoder at once at least so many, or as many as there are photos.
@@ -98,13 +99,14 @@ class WordsightInferenceModel(PreTrainedModel):
     input_modalities = ["image"]
     global_embeddings: Tensor
     local_embeddings: Tensor
-    # There only where the configuration says so (see `_make_statistics`).
+    # There only where the configuration says so (see `_make_room`).
     compound_embeddings: Tensor
     score_mean: Tensor
     score_std: Tensor
     compound_mean: Tensor
     compound_std: Tensor
     fusion_weights: Tensor
+    memory: Tensor
     photo_weight: Tensor
     photo_bias: Tensor
     photo_fitted: Tensor
@@ -117,12 +119,12 @@ class WordsightInferenceModel(PreTrainedModel):
         shape = (len(config.category_names), config.projection_dim)
         self.register_buffer("global_embeddings", torch.zeros(shape))
         self.register_buffer("local_embeddings", torch.zeros(shape))
-        self._make_statistics()
+        self._make_room()
         self.post_init()
         self.image_encoder = image_encoder
 
-    def _make_statistics(self) -> None:
-        """Room for the compound prompts' embeddings and for what photos say of scores, where there are any."""
+    def _make_room(self) -> None:
+        """Room for the compound prompts' embeddings, sentences and what photos say of scores, where there are any."""
         categories, compounds = len(self.config.category_names), len(self.config.compounds or ())
         shapes: dict[str, tuple[int, ...]] = {}
         if compounds:
@@ -133,6 +135,8 @@ class WordsightInferenceModel(PreTrainedModel):
             shapes |= {"fusion_weights": (categories, longest + 1)}
             if compounds:
                 shapes |= {"compound_mean": (compounds,), "compound_std": (compounds,)}
+        if self.config.memory_size:
+            shapes["memory"] = (self.config.memory_size, self.config.projection_dim)
         if self.config.photo_classifier_weight:
             shapes |= {"photo_weight": (categories, self.config.projection_dim)}
             shapes |= {"photo_bias": (categories,), "photo_fitted": (categories,)}
@@ -141,6 +145,17 @@ class WordsightInferenceModel(PreTrainedModel):
 
     def _init_weights(self, module: nn.Module) -> None:
         """Leaves the zeros: prompts are drawn by `PromptTokens.initialize`, from the encoder's vocabulary."""
+
+    # Transformers looks at the first parameter, and a model without prompts has none.
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of the category embeddings, in which photos are scored."""
+        return self.global_embeddings.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the category embeddings are."""
+        return self.global_embeddings.device
 
     def get_input_embeddings(self) -> nn.Module:
         """The image encoder's first layer, from pixels to patches."""
@@ -241,13 +256,33 @@ class WordsightInferenceModel(PreTrainedModel):
         global_categories = F.normalize(self.global_embeddings, dim=-1)
         local_categories = F.normalize(self.local_embeddings, dim=-1)
         compounds = F.normalize(self.compound_embeddings, dim=-1) if config.compounds else global_categories[:0]
-        in_global = global_logits(pooled, global_categories, config.logit_scale)
+        told = self.told_in_sentences(pooled)
+        in_global = global_logits(told, global_categories, config.logit_scale)
+        patches = self.told_in_sentences(patches)
         in_local = local_logits(patches, local_categories, config.logit_scale, config.local_temperature_image)
         if config.photo_classifier_weight:
             share = config.photo_classifier_weight * self.photo_fitted
             found = (pooled, self.photo_weight, self.photo_bias, share)
             in_global, in_local = (mix_classifier(scores, *found) for scores in (in_global, in_local))
-        return in_global, in_local, global_logits(pooled, compounds, config.logit_scale)
+        return in_global, in_local, global_logits(told, compounds, config.logit_scale)
+
+    def told_in_sentences(self, features: Tensor) -> Tensor:
+        """Features (..., D) of photos or patches, pulled towards the memory's sentences where the model has any."""
+        if not self.config.memory_size:
+            return features
+        # Saved as unit vectors; see `branch_logits`.
+        return pull(features, F.normalize(self.memory, dim=-1), self.config.memory_weight)
+
+    @torch.no_grad()
+    def set_memory(self, memory: Tensor) -> None:
+        """Keeps sentence features (M, D), unit vectors, in the checkpoint; photos are pulled towards them.
+
+        How far is `config.memory_weight`.
+        """
+        self.config.memory_size = len(memory)
+        self._buffers.pop("memory", None)
+        self._make_room()
+        self.memory.copy_(memory)
 
     @torch.no_grad()
     def set_photo_classifier(
@@ -266,7 +301,7 @@ class WordsightInferenceModel(PreTrainedModel):
                 self._buffers.pop(name, None)
             return
         self.config.photo_classifier_weight = share
-        self._make_statistics()
+        self._make_room()
         for name, values in zip(names, classifier, strict=True):
             getattr(self, name).copy_(values)
 
@@ -288,7 +323,7 @@ class WordsightInferenceModel(PreTrainedModel):
     def set_score_statistics(self, statistics: ScoreStatistics, photos: int) -> None:
         """Keeps statistics of so many photos in the checkpoint."""
         self.config.calibration_photos = photos
-        self._make_statistics()
+        self._make_room()
         for name in ("mean", "std"):
             getattr(self, f"score_{name}").copy_(getattr(statistics, name))
             if self.config.compounds:
@@ -365,7 +400,8 @@ class WordsightInferenceModel(PreTrainedModel):
         image = self._encoder()(pixel_values)
         patches = image.patches.to(self.dtype)
         categories = F.normalize(self.local_embeddings, dim=-1)
-        at_patches = position_logits(patches if with_patches else patches[:0], categories, self.config.logit_scale)
+        shown = self.told_in_sentences(patches if with_patches else patches[:0])
+        at_patches = position_logits(shown, categories, self.config.logit_scale)
         return self.branch_logits(image.pooled.to(self.dtype), patches), at_patches, image.grid
 
     def score_views(

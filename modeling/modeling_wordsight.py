@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from wordsight.utils.errors import InvalidInputError
 from wordsight.utils.plugins import load_plugin
 
 from .category_embeddings import CategoryEmbedder
@@ -113,7 +114,7 @@ class WordsightForMultiLabelImageClassification(WordsightInferenceModel):
         model = cls(config, image_encoder, text_encoder)
         model.initialize_prompts(seed=seed)
         named = model.embedder.names_only()
-        model._set_embeddings(named, named)
+        model.set_embeddings(named, named)
         fit_thresholds(model, sentences, seed)
         return model.eval()
 
@@ -167,12 +168,22 @@ class WordsightForMultiLabelImageClassification(WordsightInferenceModel):
 
         Args:
             text_encoder: the text half of the encoder that the config names; by default loaded if need be.
+
+        Raises:
+            InvalidInputError: the model's embeddings are a trained classifier, which no prompt gives.
         """
+        if self.config.head != "prompts":
+            raise InvalidInputError(
+                "The model's category embeddings are a classifier trained on sentences (head 'comc'), and can't be "
+                "computed from prompts."
+            )
         if text_encoder is not None and text_encoder is not self.text_encoder:
             self._text_encoders, self._embedder = [text_encoder], None
-        self._set_embeddings(*self.embedder(self.prompts))
+        self.set_embeddings(*self.embedder(self.prompts))
 
-    def _set_embeddings(self, in_global: Tensor, in_local: Tensor) -> None:
+    @torch.no_grad()
+    def set_embeddings(self, in_global: Tensor, in_local: Tensor) -> None:
+        """Sets the (K, D) category embeddings of both branches, unit vectors."""
         self.global_embeddings.copy_(in_global)
         self.local_embeddings.copy_(in_local)
         if self.config.compounds:

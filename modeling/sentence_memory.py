@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 # From cosine to the logit of the attention: CLIP's own scale, with which its two halves are compared in training.
-TEMPERATURE = 1 / 100
+MEMORY_TEMPERATURE = 1 / 100
 
 
-def attend(features: Tensor, memory: Tensor, temperature: float = TEMPERATURE) -> Tensor:
+def attend(features: Tensor, memory: Tensor, temperature: float = MEMORY_TEMPERATURE) -> Tensor:
     """Features told in sentences: the mean of a memory's rows, weighted by how near they are.
 
     a = unit( softmax_j( <f, m_j> / temperature ) M )
@@ -32,7 +32,7 @@ def attend(features: Tensor, memory: Tensor, temperature: float = TEMPERATURE) -
     return F.normalize((features @ memory.T / temperature).softmax(dim=-1) @ memory, dim=-1)
 
 
-def pull(features: Tensor, memory: Tensor, weight: float, temperature: float = TEMPERATURE) -> Tensor:
+def pull(features: Tensor, memory: Tensor, weight: float, temperature: float = MEMORY_TEMPERATURE) -> Tensor:
     """Features part of the way to the memory: f' = (1 - w) f + w attend(f), not normalized (CoMC, w = 0.3).
 
     Args:

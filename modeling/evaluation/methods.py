@@ -136,13 +136,13 @@ class MethodFactory:
             thresholds = torch.tensor(self.model.config.score_threshold) if option == "none" else None
             return Method(name, own_global, own_local, thresholds, self.model)
         if name == "gda":
-            return Method(name, own_global, own_local, fitted_for=self.model)
+            return Method(name, own_global, own_local, fitted_for=self.model, **self._own_memory())
         if name == "learned-global":
-            return Method(name, own_global)
+            return Method(name, own_global, **self._own_memory())
         if name in CHANGED_METHODS:
             encoder = other_encoder(name, self.model)
             own = self._correlative() if name in CORRELATIVE_METHODS else (own_global, own_local)
-            return Method(name, *own, encoder=encoder)
+            return Method(name, *own, encoder=encoder, **self._own_memory())
         embedder = CategoryEmbedder(self.model.config, self.text_encoder)
         if name == "prompts":
             with torch.no_grad():
@@ -159,6 +159,13 @@ class MethodFactory:
             return embedder(self.model.prompts)
         named = embedder.names_only()
         return named, named
+
+    def _own_memory(self) -> dict[str, Any]:
+        """The model's memory of sentences, if it has one."""
+        config = self.model.config
+        if not config.memory_size:
+            return {}
+        return {"memory": F.normalize(self.model.memory, dim=-1), "memory_weight": config.memory_weight}
 
     def _names(self, templates: int, synonyms: bool = False) -> Tensor:
         """Zero-shot embeddings (K, D) of the names in one template or in CLIP's 80, which takes long enough to keep."""

@@ -85,6 +85,12 @@ def extend_model(
             f"The scores of {model_folder} depend on {depend}, which new categories lack. Run "
             "`wordsight calibrate --use none` first, and calibrate again after this."
         )
+    if old.config.head != "prompts" or old.config.memory_size:
+        what = "a classifier in place of prompts" if old.config.head != "prompts" else "a memory of sentences"
+        raise InvalidInputError(
+            f"{model_folder} has {what}, which is made of all sentences at once. Train a new model on the old and the "
+            "new sentences together."
+        )
     if out.resolve() == model_folder.resolve():
         raise InvalidInputError("Name another folder for the extended model: --out.")
     log_path = model_folder / TRAINING_LOG

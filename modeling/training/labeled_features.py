@@ -14,6 +14,7 @@ from torch import Tensor
 
 from wordsight.utils.errors import needs
 
+from .batches import Sentences
 from .data import read_sentences, with_templates
 from .features import cached_features
 
@@ -59,7 +60,14 @@ class LabeledFeatures:
         sentences = read_sentences(texts, categories)
         if templates:
             sentences = with_templates(sentences, categories)
-        features = cached_features(sentences.texts, text_encoder)
+        sentences.features = cached_features(sentences.texts, text_encoder)
+        return cls.of(sentences)
+
+    @classmethod
+    def of(cls, sentences: Sentences) -> LabeledFeatures:
+        """Those of sentences that are encoded."""
+        features = sentences.features
+        assert features is not None
         return cls(torch.from_numpy(np.asarray(features.pooled[features.rows])), sentences.labels)
 
     def memory(self, rows: int = MEMORY_ROWS, seed: int = 0) -> Tensor:

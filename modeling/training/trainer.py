@@ -33,6 +33,7 @@ from .checkpoints import check_settings, checkpoints, drop, read_state
 from .data import check_sentences, example_sentences, hold_out, read_sentences, with_templates
 from .features import cached_features
 from .guards import tracker_errors
+from .labeled_features import LabeledFeatures
 from .noise import FeatureNoise
 from .prepare import apply_to_model
 from .settings import settings_of
@@ -341,6 +342,8 @@ class PromptTrainer(Trainer):
         """Finished embeddings of the prompts as they are now, thresholds, and the training log."""
         model, held_out = self.model, self.eval_dataset
         model.update_category_embeddings()
+        if model.config.memory_weight:
+            model.set_memory(LabeledFeatures.of(self.train_dataset).memory())
         _, similarities, _ = self._score(self.get_eval_dataloader())
         with progress_bar("Fitting thresholds", enabled=self.is_world_process_zero()):
             model.set_calibration(*fit_calibration(similarities, held_out.labels))

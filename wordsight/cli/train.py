@@ -7,9 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
+from wordsight.utils.errors import InvalidInputError
 from wordsight.utils.progress import load_libraries
 
 from .options import check_exists, check_out_folder, check_texts
+
+HEADS = ("prompts", "comc")
 
 
 def train(
@@ -67,6 +70,17 @@ def train(
     patch_embeddings: Annotated[
         str | None, typer.Option(help="Of a ViT: value (MaskCLIP, the default), correlative (SCLIP) or plain.")
     ] = None,
+    head: Annotated[
+        str, typer.Option(help="What is learned: prompts, or comc, a classifier of sentences' features (seconds).")
+    ] = "prompts",
+    memory_weight: Annotated[
+        float | None,
+        typer.Option(
+            help="How far photos' features are pulled towards sentences: 0 to 1; by default 0, and 0.3 for comc.",
+            min=0,
+            max=1,
+        ),
+    ] = None,
     scores: Annotated[
         str | None,
         typer.Option(
@@ -87,11 +101,31 @@ def train(
 
     Example: wordsight train my-texts --encoder openai/clip-vit-base-patch16 --out my-model
 
+    --head comc trains a linear classifier on the sentences' features in place of prompts (CoMC).
+
+    Example: wordsight train my-texts --head comc --out my-model
+
     On several GPUs: accelerate launch -m wordsight train my-texts --out my-model
     On several CPU processes: torchrun --nproc_per_node 2 -m wordsight train my-texts --out my-model
     """
     check_texts(texts)
     check_out_folder(out)
+    if head not in HEADS:
+        raise InvalidInputError(f"--head {head} is not known. Pass one of {', '.join(HEADS)}.")
+    if head == "comc":
+        of_prompts = {
+            "--resume": resume or None,
+            "--epochs": epochs,
+            "--gradient-accumulation-steps": gradient_accumulation_steps,
+            "--prompt-chunk-size": prompt_chunk_size,
+            "--prior-weight": prior_weight,
+            "--mean-shift": mean_shift,
+            "--tokens": tokens,
+            "--groups": groups,
+            "--report-to": report_to,
+        }
+        if given := [option for option, value in of_prompts.items() if value is not None]:
+            raise InvalidInputError(f"{given[0]} is about prompts, and --head comc learns none. Omit it.")
     if groups is not None:
         check_exists(groups, "file of groups")
     load_libraries()
@@ -121,7 +155,25 @@ def train(
         "patch_embeddings": patch_embeddings,
     }
     fields |= {"score_standardization": scores, "correlative_weight": correlative_weight}
+    fields["memory_weight"] = memory_weight
     fields = {name: value for name, value in fields.items() if value is not None}
+    if head == "comc":
+        from wordsight.modeling.training.classifier_model import train_classifier_model
+
+        options: dict[str, Any] = {"learning_rate": learning_rate, "batch_size": batch_size, "noise": noise}
+        options = {name: value for name, value in options.items() if value is not None}
+        train_classifier_model(
+            texts,
+            out,
+            encoder,
+            revision=revision,
+            seed=seed,
+            config_fields=fields,
+            feature_cache=feature_cache,
+            **options,
+        )
+        PartialState().destroy_process_group()
+        return
     cache = str(feature_cache) if feature_cache else None
     args = arguments_of(settings, out, report_to=report_to or "none", feature_cache=cache, **more)
     train_prompts(texts, out, encoder, revision=revision, args=args, groups=groups, resume=resume, config_fields=fields)

@@ -30,6 +30,7 @@ FILES = {
     "modeling_wordsight": (
         "wordsight.utils.cache",
         "wordsight.modeling.scoring",
+        "wordsight.modeling.sentence_memory",
         "wordsight.modeling.tiling",
         "wordsight.modeling.standardization",
         "wordsight.modeling.checks",
