@@ -14,7 +14,15 @@ from typing import Any
 
 from benchmarks.report import draw, print_table
 
-PARTS = ("labeling_photos", "image_settings", "training", "labeling_sentences", "evaluating", "describing")
+PARTS = (
+    "labeling_photos",
+    "image_settings",
+    "memory",
+    "training",
+    "labeling_sentences",
+    "evaluating",
+    "describing",
+)
 
 
 def main() -> None:

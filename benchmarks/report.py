@@ -53,11 +53,7 @@ def rows(results: dict[str, Any]) -> list[tuple[str, str, str, bool, str]]:
             add(f"photos, batch {name}: {bare}", _shown(case[bare]), "<= 1.10", case[bare]["median"] <= 1.1, forward)
         first = found["loading"]["ours / zero-shot pipeline"]
         add("load + first photo: ours / peer", _shown(first), "<= 1", first["median"] <= 1, "imports of Python modules")
-    if found := results.get("image_settings"):
-        for case, ratio in found["ratios"].items():
-            rate = found["photos_a_second"][case]["median"]
-            add(f"CLIP B/16, {case} ({rate:.1f} photos/s): ours / bare at 224", _shown(ratio), "-", True,
-                "the number of patches")  # fmt: skip
+    _photo_settings(results, add)
     if found := results.get("describing"):
         ratio = found["ratio"]
         add("description generation: server / LLM.chat", _shown(ratio), ">= 0.9", ratio["median"] >= 0.9,
@@ -73,6 +69,19 @@ def rows(results: dict[str, Any]) -> list[tuple[str, str, str, bool, str]]:
         add("evaluate: memory a photo beside the scores", figure, "about 0", share < 1,
             "sorting the scores of a category")  # fmt: skip
     return table
+
+
+def _photo_settings(results: dict[str, Any], add: Callable[[str, str, str, bool, str], None]) -> None:
+    """Adds what settings of a model cost on photos."""
+    if found := results.get("image_settings"):
+        for case, ratio in found["ratios"].items():
+            rate = found["photos_a_second"][case]["median"]
+            add(f"CLIP B/16, {case} ({rate:.1f} photos/s): ours / bare at 224", _shown(ratio), "-", True,
+                "the number of patches")  # fmt: skip
+    if found := results.get("memory"):
+        ratio = found["with memory / plain"]
+        add("photos, batch 32: with memory / without", _shown(ratio), "<= 1.10", ratio["median"] <= 1.1,
+            "the image encoder's forward pass")  # fmt: skip
 
 
 def print_table(results: dict[str, Any]) -> None:
