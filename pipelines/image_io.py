@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import struct
 import time
 import zlib
@@ -10,6 +11,8 @@ from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import IO, Any
+from urllib.parse import unquote, urlsplit
+from urllib.request import url2pathname
 
 import numpy as np
 from huggingface_hub.utils import httpx
@@ -117,7 +120,14 @@ def _in_8_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray(np.round(scaled).astype(np.uint8))
 
 
+CHANNELS = (1, 3, 4)
+ARRAYS = (
+    "Pass (height, width, 3), (3, height, width) or (height, width), with values from 0 to 1, to 255, or of 16 bits."
+)
 URL_TIMEOUT = 10.0  # seconds, for the whole photo
+SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://")
+LONGEST_PATH = 1000
+SHORTEST_BASE64 = 80  # characters: the smallest photos are about as long
 MOST_BYTES = 200 * 10**6  # that are fetched
 
 
@@ -152,19 +162,47 @@ def open_input(image: Any, timeout: float | None = None) -> Image.Image:
         ) from error
 
 
-def array_input(array: NDArray[Any]) -> NDArray[Any] | Image.Image:
-    """An array as image processors take it: gray and transparent ones as an image, 16 bits as 8.
+def image_of(array: NDArray[Any]) -> Image.Image:
+    """An array as an image of 8 bits.
+
+    Fractions up to 1 are shares of the brightest value, as `array / 255` and torchvision's `ToTensor` give them; larger
+    ones, and whole numbers, go up to 255, or to 65535 where they are stored in more than 8 bits.
 
     Args:
-        array: (H, W), (H, W, C) or (C, H, W).
+        array: (H, W), (H, W, C) or (C, H, W) of 1, 3 or 4 channels.
+
+    Raises:
+        InvalidInputError: it has no pixels, another shape, or values that are no brightness.
     """
-    if array.ndim == 3 and array.shape[-1] == 1:
-        array = array[..., 0]
-    if array.dtype == np.uint16 and array.ndim == 3:
-        array = (array >> 8).astype(np.uint8)
-    is_gray = array.ndim == 2 and array.dtype in (np.uint8, np.uint16)
-    is_transparent = array.ndim == 3 and array.shape[-1] == 4 and array.dtype == np.uint8
-    return Image.fromarray(array) if is_gray or is_transparent else array
+    shown = f"An array of shape {array.shape} and type {array.dtype}"
+    if array.ndim == 3 and array.shape[-1] not in CHANNELS and array.shape[0] in CHANNELS:
+        array = array.transpose(1, 2, 0)
+    has_channels = array.ndim == 2 or (array.ndim == 3 and array.shape[-1] in CHANNELS)
+    if not has_channels or not array.size or array.dtype.kind not in "buif":
+        raise InvalidInputError(f"{shown} can't be read as an image. {ARRAYS}")
+    if array.dtype != np.uint8:
+        array = _brightness(array, shown)
+    return Image.fromarray(np.ascontiguousarray(array.squeeze(-1) if array.shape[2:] == (1,) else array))
+
+
+def _brightness(array: NDArray[Any], shown: str) -> NDArray[np.uint8]:
+    """Values of any type as brightness of 8 bits."""
+    if array.dtype == bool:
+        return array.astype(np.uint8) * BRIGHTEST_8_BIT
+    darkest, brightest = float(array.min()), float(array.max())
+    is_fraction = np.issubdtype(array.dtype, np.floating)
+    highest = BRIGHTEST_8_BIT if is_fraction else BRIGHTEST_16_BIT
+    if not (darkest >= 0 and brightest <= highest):  # NaN, too
+        raise InvalidInputError(
+            f"{shown} has values from {darkest:g} to {brightest:g}, which are no brightness (normalized already?). "
+            f"{ARRAYS}"
+        )
+    if is_fraction:
+        factor = BRIGHTEST_8_BIT if brightest <= 1 else 1
+        return np.round(array.astype(np.float32) * factor).astype(np.uint8)
+    if array.dtype == np.uint16 or brightest > BRIGHTEST_8_BIT:
+        return (array.astype(np.int64) >> 8).astype(np.uint8)
+    return array.astype(np.uint8)
 
 
 def _fetch(url: str, timeout: float | None) -> bytes:
@@ -212,11 +250,19 @@ def _local(image: str | Path | Image.Image, shown: str) -> str | Path | bytes | 
     if kind == (False, True):
         return image
     text = str(image)
-    # A path that is not there is no base64.
-    if isinstance(image, Path) or (len(text) < 1000 and "://" not in text and Path(text).suffix):
+    if isinstance(image, str) and text.lower().startswith("file://"):
+        return _local(Path(url2pathname(unquote(urlsplit(text).path))), shown)
+    if scheme := SCHEME.match(text):
+        raise InvalidInputError(
+            f"{shown} can't be fetched: {scheme[0]} is none of http://, https:// and file://. Download the photo and "
+            "pass its path."
+        )
+    # Short texts of letters and slashes are base64, too: a path that is not there is what was meant.
+    is_short = len(text) < SHORTEST_BASE64 or (len(text) < LONGEST_PATH and Path(text).suffix)
+    if isinstance(image, Path) or (is_short and not text.startswith("data:")):
         raise InvalidInputError(f"There is no photo {shown}.")
     try:
-        return base64.decodebytes(text.split(",", 1)[-1].encode())
+        return base64.b64decode("".join(text.split(",", 1)[-1].split()), validate=True)
     except ValueError as error:
         raise InvalidInputError(
             f"{shown} can't be read as an image: no file, no URL, no base64. Pass a path or a URL."

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from PIL import Image
 from transformers import AutoModelForImageClassification, ImageClassificationPipeline
-from transformers.image_utils import get_image_size
 from transformers.pipelines import PIPELINE_REGISTRY
 from transformers.pipelines.image_classification import ClassificationFunction, sigmoid, softmax
 
@@ -20,7 +19,7 @@ from wordsight.modeling.tiling import Tiling, check_tiling, plan_tiles, whole_we
 from wordsight.utils.errors import InvalidInputError
 
 from .heatmaps import draw_views, seen_part
-from .image_io import array_input, open_input
+from .image_io import UNREADABLE, decode_photo, image_of, open_input, reason_of
 from .tiles import views_of
 
 
@@ -66,8 +65,8 @@ class MultiLabelImageClassificationPipeline(ImageClassificationPipeline):
         tiles: str | None = None,
         output_heatmaps: bool | None = None,
     ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-        if top_k is not None and top_k < 1:
-            raise InvalidInputError(f"top_k must be 1 or more, got {top_k}.")
+        if top_k is not None and (not isinstance(top_k, int) or isinstance(top_k, bool) or top_k < 1):
+            raise InvalidInputError(f"top_k must be a whole number of 1 or more, got {top_k!r}.")
         if threshold is not None and not 0 <= threshold <= 1 and function_to_apply != "none":
             raise InvalidInputError(f"threshold must be between 0 and 1, got {threshold}.")
         asked, function_to_apply = function_to_apply, None if function_to_apply == "default" else function_to_apply
@@ -89,8 +88,12 @@ class MultiLabelImageClassificationPipeline(ImageClassificationPipeline):
             return []
         # A `datasets` object can only be given once the package is imported, and who lacks it needs no more than that.
         datasets = sys.modules.get("datasets")
-        if datasets is not None and isinstance(inputs, datasets.Dataset | datasets.IterableDataset):
-            inputs = (example for example in inputs)
+        if datasets is not None:
+            columns = datasets.arrow_dataset.Column, datasets.iterable_dataset.IterableColumn
+            if isinstance(inputs, (datasets.Dataset, datasets.IterableDataset, *columns)):
+                inputs = (example for example in inputs)
+        if isinstance(inputs, np.ndarray | torch.Tensor) and inputs.ndim == 4:
+            inputs = list(inputs)  # a stack of photos
         return super().__call__(inputs, **kwargs)
 
     def push_to_hub(self, *args: Any, **kwargs: Any) -> Any:
@@ -104,33 +107,27 @@ class MultiLabelImageClassificationPipeline(ImageClassificationPipeline):
 
         With tiles go `num_views` and `whole_weights`, for heat maps `photo_size`.
         """
-        if isinstance(image, dict):
+        if isinstance(image, dict) and not image.keys() <= UNDECODED:
             if "image" not in image:
-                raise InvalidInputError(f"A dataset's rows need a column 'image', got {', '.join(image)}.")
+                raise InvalidInputError(f"A dataset's rows need a column 'image', got {', '.join(map(str, image))}.")
             image = image["image"]
+        if isinstance(image, dict):
+            image = _undecoded(image)
         if isinstance(image, os.PathLike):
             image = Path(image)
-        if isinstance(image, np.ndarray):
-            image = array_input(image)
-        if not isinstance(image, np.ndarray | torch.Tensor):
-            image = open_input(image, timeout)
+        if isinstance(image, torch.Tensor):
+            tensor = image.detach().cpu()
+            image = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+        photo = open_input(image_of(image) if isinstance(image, np.ndarray) else image, timeout)
         assert self.image_processor is not None
         tiles = self._tiles(tiles)
-        try:
-            views = image if tiles == "off" else views_of(image, plan_tiles(*_size(image), tiles))
-            inputs = self.image_processor(images=views, return_tensors="pt").to(self.dtype)
-        except ValueError as error:
-            if isinstance(image, Image.Image):
-                raise
-            raise InvalidInputError(
-                f"An array of shape {tuple(image.shape)} and type {image.dtype} can't be read as an image. Pass "
-                "(height, width, 3), or (height, width) of 8 or 16 bits."
-            ) from error
+        views = [photo] if tiles == "off" else views_of(photo, plan_tiles(*photo.size, tiles))
+        inputs = self.image_processor(images=views, return_tensors="pt").to(self.dtype)
         if tiles != "off":
             inputs["num_views"] = torch.tensor([len(inputs["pixel_values"])])
-            inputs["whole_weights"] = torch.tensor([whole_weight(*_size(image))])
+            inputs["whole_weights"] = torch.tensor([whole_weight(*photo.size)])
         if output_heatmaps:
-            inputs["photo_size"] = torch.tensor([_size(image)])
+            inputs["photo_size"] = torch.tensor([photo.size])
         return inputs
 
     def _forward(self, model_inputs: Any, output_heatmaps: bool = False) -> Any:  # type: ignore[override]
@@ -187,9 +184,20 @@ class MultiLabelImageClassificationPipeline(ImageClassificationPipeline):
         return cast(WordsightConfig, self.model.config).tiles if asked is None else asked
 
 
-def _size(image: Any) -> tuple[int, int]:
-    """(width, height) of an image or an array."""
-    return image.size if isinstance(image, Image.Image) else get_image_size(image)[::-1]
+UNDECODED = {"bytes", "path"}  # of a photo in a column that is not decoded (`datasets.Image(decode=False)`)
+
+
+def _undecoded(row: dict[str, Any]) -> Image.Image | str:
+    """A photo that `datasets` left as it is stored: its content or, where that is not kept, its path."""
+    if row.get("bytes") is None:
+        if row.get("path"):
+            return str(row["path"])
+        raise InvalidInputError("A row holds no photo: its bytes and its path are empty.")
+    try:
+        return decode_photo(bytes(row["bytes"]))
+    except UNREADABLE as error:
+        name = repr(row["path"]) if row.get("path") else "A photo of the dataset"
+        raise InvalidInputError(f"{name} can't be read as an image ({reason_of(error)}).") from error
 
 
 if INSTALLED:  # where it is not, transformers registers a pushed model's copy by its config

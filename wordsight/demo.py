@@ -48,6 +48,7 @@ def run_demo(out: Path, sentences: int = 800, seed: int = 0) -> dict[str, list[d
     """
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from wordsight.modeling.encoders.imagenet import cached_imagenet_encoder
     from wordsight.modeling.training.settings import arguments_of
@@ -70,7 +71,7 @@ def run_demo(out: Path, sentences: int = 800, seed: int = 0) -> dict[str, list[d
     dataset, _ = load_texts(texts)
     console.print(f"{len(dataset)} labeled sentences, such as:")
     for row in dataset.select(range(min(3, len(dataset)))):
-        console.print(f"  [italic]{row['text']}[/italic]", highlight=False)
+        console.print(Text(f"  {row['text']}", "italic"), highlight=False)
     step("3/4  Prompts for the frozen encoder")
     # The model is reused when it was learned from these very sentences with these very settings.
     made_from = {"texts": fingerprint("\n".join(dataset["text"]).encode()), "seed": seed}

@@ -134,7 +134,7 @@ def test_top_k_and_threshold(labeler, photos, expected):
     assert labeler(str(photos[0]), threshold=1.0) == []
     with pytest.raises(InvalidInputError, match="threshold must be between 0 and 1, got 2"):
         labeler(str(photos[0]), threshold=2)
-    with pytest.raises(InvalidInputError, match="top_k must be 1 or more, got 0"):
+    with pytest.raises(InvalidInputError, match="top_k must be a whole number of 1 or more, got 0"):
         labeler(str(photos[0]), top_k=0)
 
 

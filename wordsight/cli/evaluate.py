@@ -23,12 +23,12 @@ from wordsight.modeling.tiling import check_tiling
 from wordsight.utils.errors import InvalidInputError, writing
 from wordsight.utils.progress import load_libraries
 
+from .console import plain_console
 from .options import TILES_HELP, WORKERS_HELP, check_out_file, check_out_folder
 
 if TYPE_CHECKING:
     from wordsight.modeling.evaluation.results import Evaluation
 
-FILE_WIDTH = 110  # characters of the table, where no terminal sets them
 AGAIN = "run the same command again"
 
 
@@ -175,12 +175,9 @@ def _write(
 
 def print_table(evaluation: Evaluation) -> None:
     """All results as one table."""
-    from rich.console import Console
     from rich.table import Column, Table
 
-    console = Console()
-    if not console.is_terminal:
-        console.width = FILE_WIDTH
+    console = plain_console()
     report = evaluation.report
     table = Table(Column("method", no_wrap=True), "scores", "mAP", "95%", "CF1@3", "OF1@3", "CF1", "OF1")
     for result in evaluation.results:
@@ -203,8 +200,7 @@ def print_table(evaluation: Evaluation) -> None:
     console.print(table)
     if left_out := report["categories_left_out"]:
         console.print(
-            f"Not counted in the mean, with fewer than {report['min_positives']} positives: {', '.join(left_out)}.",
-            highlight=False,
+            f"Not counted in the mean, with fewer than {report['min_positives']} positives: {', '.join(left_out)}."
         )
     for result in evaluation.results:
         if result.recall_by_size and result.score_standardization == "none":
@@ -212,17 +208,14 @@ def print_table(evaluation: Evaluation) -> None:
                 f"{size} {100 * share:.1f} (of {report['positives_by_size'][size]})"
                 for size, share in result.recall_by_size.items()
             )
-            console.print(f"{result.method}: recall at 3 by size of the largest object: {sizes}", highlight=False)
+            console.print(f"{result.method}: recall at 3 by size of the largest object: {sizes}")
 
 
 def print_mosaics(evaluations: dict[str, Evaluation]) -> None:
     """Photos as they are and mosaics of them, side by side."""
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
-    if not console.is_terminal:
-        console.width = FILE_WIDTH
+    console = plain_console()
     table = Table("photos", "method", "scores", "mAP", "recall@n", "recall", "precision")
     table.title = f"Mosaics; tiles: {next(iter(evaluations.values())).report['tiles']}"
     for name, evaluation in evaluations.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
+from io import TextIOWrapper
 from typing import Annotated, Any
 
 import typer
@@ -97,6 +98,9 @@ def run(command: typer.Typer = app) -> None:
     """Runs a command: wordsight's own errors and warnings are one line, anything else keeps its traceback."""
     logging.getLogger("httpx").setLevel(logging.WARNING)
     warnings.showwarning = lambda message, *_: print(f"Warning: {message}", file=sys.stderr)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a terminal that lacks a character gets its number: nothing is lost
+            stream.reconfigure(errors="backslashreplace")
     if is_quiet() or not has_terminal():
         hide_library_bars()
     try:

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from wordsight.modeling.tiling import check_tiling
 from wordsight.utils.errors import InvalidInputError
 from wordsight.utils.progress import load_libraries, progress_bar
 
+from .console import plain_console
 from .options import TILES_HELP, WORKERS_HELP, check_out_folder
 
 
@@ -156,4 +156,4 @@ def print_labels(results: dict[str, list[dict[str, Any]]]) -> None:
     table = Table("photo", "labels")
     for photo, labels in results.items():
         table.add_row(photo, ", ".join(f"{entry['label']} {entry['score']:.2f}" for entry in labels) or "-")
-    Console().print(table)
+    plain_console().print(table)

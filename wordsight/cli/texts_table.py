@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.console import Console
 from rich.table import Column, Table
 
 from wordsight.description_gen.summary import CategorySummary, TextsSummary, percent
 
-FILE_WIDTH = 110  # characters of the table, where no terminal sets them
+from .console import plain_console
 
 MOST_ROWS = 24  # of categories, unless all are asked for
 SCENES, CO_OCCURRING = 2, 3  # in a row
@@ -23,9 +22,7 @@ def print_summary(summary: TextsSummary, texts: str, all_categories: bool = Fals
         texts: how `wordsight show` is told which texts these are.
         all_categories: whether each of more than 24 categories has a line; else those with the fewest sentences have.
     """
-    console = Console(markup=False, emoji=False)  # names and answers are shown as they are: "[/x]", ":cat:"
-    if not console.is_terminal:
-        console.width = FILE_WIDTH
+    console = plain_console()
     shown = summary.categories
     noun = "sentence" if summary.sentences == 1 else "sentences"
     title = f"{summary.sentences} {noun}" + (f" by {summary.model}" if summary.model else "")
@@ -34,9 +31,9 @@ def print_summary(summary: TextsSummary, texts: str, all_categories: bool = Fals
         title += f": the {MOST_ROWS} of {len(summary.categories)} categories with the fewest"
     console.print(_table(shown, title))
     if left_out:
-        console.print(f"For the other {left_out}: wordsight show {texts} --all", highlight=False, soft_wrap=True)
+        console.print(f"For the other {left_out}: wordsight show {texts} --all", soft_wrap=True)
     for line in _figures(summary):
-        console.print(line, highlight=False, soft_wrap=True)
+        console.print(line, soft_wrap=True)
 
 
 def _table(categories: Sequence[CategorySummary], title: str) -> Table:
