@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 TAGS = ("wordsight", "multi-label", "multi-label-image-classification", "prompt-learning", "zero-shot")
 METRICS = {"mAP": ("map", None), "CF1@3": ("top", "cf1"), "OF1@3": ("top", "of1")}
 # wordsight's own parts are all Apache-2.0; of other encoders and language models only the user can know.
-OWN_LICENSE, IMAGENET = "apache-2.0", "imagenet"
+OWN_LICENSE = "apache-2.0"
 
 
 def write_model_card(folder: Path) -> Path:
@@ -106,7 +106,7 @@ def render_model_card(
         config=config,
         categories=_category_rows(config),
         encoder_link=_link(config.encoder) if _is_on_hub(config) else f"`{config.encoder}`",
-        imagenet=config.encoder == IMAGENET,
+        imagenet=config.imagenet_variant,
         kilobytes=round((folder / "model.safetensors").stat().st_size / 1000),
         repo_id=repo_id or folder.name,
         calibration_photos=config.calibration_photos,
@@ -133,7 +133,7 @@ def _metadata(
     llm = license_of((config.provenance or {}).get("language_model"))
     on_hub = _is_on_hub(config)
     return ModelCardData(
-        license=OWN_LICENSE if config.encoder == IMAGENET and llm == OWN_LICENSE else None,
+        license=OWN_LICENSE if config.imagenet_variant and llm == OWN_LICENSE else None,
         # By this and the tag, transformers' `pipeline(model=...)` and the Hub's "Use this model" know how to load it.
         library_name="transformers",
         pipeline_tag="image-classification",
@@ -158,7 +158,7 @@ def license_of(llm: str | None) -> str | None:
 
 
 def _is_on_hub(config: WordsightConfig) -> bool:
-    return config.encoder != IMAGENET and not Path(config.encoder).is_absolute()
+    return config.imagenet_variant is None and not Path(config.encoder).is_absolute()
 
 
 def _link(encoder: str) -> str:

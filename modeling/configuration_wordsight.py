@@ -12,6 +12,8 @@ from wordsight.description_gen.categories import Category
 from wordsight.utils.errors import InvalidInputError
 from wordsight.version import __version__
 
+from .imagenet_variants import IMAGENET_VARIANTS, ImageNetVariant
+
 TASK = "multi-label-image-classification"
 # Of checkpoints. 1 (wordsight 0.1) did not say so, and its configs lack what this one fills in by default.
 # 2 (0.2) has other names for two fields and for the ImageNet encoder.
@@ -30,7 +32,8 @@ class WordsightConfig(PreTrainedConfig):
     (16, 0, 0, 0) is TaI-DPT (arXiv 2211.12739), (0, 0, 0, 16) class-specific CoOp (arXiv 2109.01134).
 
     Args:
-        encoder: Hub id or path of the frozen image-text encoder, or "imagenet" for the one built from PyPI packages.
+        encoder: Hub id or path of the frozen image-text encoder, or "imagenet" or "imagenet-lite2" for those built from
+            PyPI packages.
         encoder_revision: its revision on the Hub.
         patch_embeddings: for ViT encoders, "value" takes the last block's value path as patch embeddings (MaskCLIP,
             arXiv 2112.01071), "correlative" its attention of queries to queries and of keys to keys (SCLIP, arXiv
@@ -191,6 +194,11 @@ class WordsightConfig(PreTrainedConfig):
         """The K categories with their synonyms and descriptions, in the order of the logits."""
         synonyms, said = self.synonyms or {}, self.descriptions or {}
         return [Category(name, tuple(synonyms.get(name, ())), said.get(name, "")) for name in self.category_names]
+
+    @property
+    def imagenet_variant(self) -> ImageNetVariant | None:
+        """Which ImageNet encoder the model is for, if any; its weights come from packages, not from the Hub."""
+        return IMAGENET_VARIANTS.get(self.encoder)
 
     @property
     def num_prompt_tokens(self) -> int:

@@ -21,6 +21,7 @@ from .category_embeddings import compound_text
 from .configuration_wordsight import WordsightConfig
 from .encoders.loading import hub_id
 from .grouping import GroupsGiven, cooccurrence_graph, cooccurring_categories, find_groups
+from .imagenet_variants import IMAGENET_VARIANTS
 from .readable_names import warn_of_unreadable_names
 from .score_statistics import choose_compounds
 from .standardization import FEWEST_CATEGORIES
@@ -151,8 +152,8 @@ def encoder_reference(encoder: str, revision: str | None) -> tuple[str, str | No
         encoder: Hub id, path, or "imagenet".
         revision: the encoder's revision on the Hub.
     """
-    if encoder in ("imagenet", "offline"):
-        return "imagenet", None
+    if encoder in IMAGENET_VARIANTS:
+        return IMAGENET_VARIANTS[encoder].name, None
     encoder = hub_id(encoder)
     if Path(encoder).is_dir():
         return str(Path(encoder).resolve()), revision

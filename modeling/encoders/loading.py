@@ -12,6 +12,7 @@ from transformers.utils import logging
 
 from wordsight.utils.errors import InvalidInputError
 
+from ..imagenet_variants import IMAGENET_VARIANTS
 from .align import AlignImageEncoder
 from .base import ImageEncoder, PatchEmbeddings
 from .clip import CLIPImageEncoder
@@ -21,7 +22,6 @@ from .open_clip import OpenCLIPImageEncoder, is_open_clip
 from .siglip import Siglip2ImageEncoder, SiglipImageEncoder
 
 IMAGENET = "imagenet"
-IMAGENET_NAMES = (IMAGENET, "offline")  # its name until version 0.2, which configs and scripts may still have
 IMAGENET_TYPE = "wordsight-offline"  # the model type, as folders built by version 0.2 have it
 IMAGE_ENCODERS: dict[str, Any] = {
     "align": AlignImageEncoder,
@@ -47,7 +47,7 @@ def load_image_encoder(
     """The image half of an encoder, frozen.
 
     Args:
-        name: Hub id (with "hf-hub:" before it or not), path, or "imagenet".
+        name: Hub id (with "hf-hub:" before it or not), path, "imagenet" or "imagenet-lite2".
         patch_embeddings: for ViT encoders, where patch embeddings come from (see `WordsightConfig`).
         image_size: side of the square that photos become, in pixels: a multiple of the patch size; None for the
             encoder's own. Position embeddings are interpolated.
@@ -68,9 +68,9 @@ def load_image_encoder(
     """
     kwargs, name = given(kwargs), hub_id(name)
     encoder: ImageEncoder
-    if name in IMAGENET_NAMES:
+    if name in IMAGENET_VARIANTS:
         with quiet_transformers():
-            encoder = ImageNetImageEncoder.from_packages(dtype=kwargs.get("dtype"))
+            encoder = ImageNetImageEncoder.from_packages(IMAGENET_VARIANTS[name], dtype=kwargs.get("dtype"))
     else:
         family = family_of(name, name, IMAGE_ENCODERS, kwargs)
         with quiet_transformers(), no_code_of(name):

@@ -6,13 +6,14 @@ from typing import Any
 
 from wordsight.utils.progress import library_step
 
+from ..imagenet_variants import IMAGENET_VARIANTS
 from .align import AlignTextEncoder
 from .base import TextEncoder
 from .clip import CLIPTextEncoder
 from .clip_families import AltCLIPTextEncoder, ChineseCLIPTextEncoder, MetaClip2TextEncoder
 from .imagenet.build import cached_imagenet_encoder
 from .imagenet.encoders import ImageNetTextEncoder
-from .loading import IMAGENET_NAMES, IMAGENET_TYPE, family_of, given, hub_id, no_code_of, quiet_transformers
+from .loading import IMAGENET_TYPE, family_of, given, hub_id, no_code_of, quiet_transformers
 from .open_clip import OpenCLIPTextEncoder
 from .siglip import Siglip2TextEncoder, SiglipTextEncoder
 
@@ -33,7 +34,7 @@ def load_text_encoder(name: str, **kwargs: Any) -> TextEncoder:
     """The text half of an encoder, frozen.
 
     Args:
-        name: Hub id (with "hf-hub:" before it or not), path, or "imagenet".
+        name: Hub id (with "hf-hub:" before it or not), path, "imagenet" or "imagenet-lite2".
         kwargs: as for transformers' `from_pretrained`: revision, token, cache_dir, local_files_only, dtype.
 
     Raises:
@@ -47,8 +48,8 @@ def load_text_encoder(name: str, **kwargs: Any) -> TextEncoder:
     """
     name, kwargs = hub_id(name), given(kwargs)
     path = name
-    if name in IMAGENET_NAMES:
-        path = str(cached_imagenet_encoder())
+    if name in IMAGENET_VARIANTS:
+        path = str(cached_imagenet_encoder(IMAGENET_VARIANTS[name]))
         kwargs.pop("revision", None)
     family = family_of(name, path, TEXT_ENCODERS, kwargs)
     with library_step(f"Loading the encoder {name}"), quiet_transformers(), no_code_of(name):

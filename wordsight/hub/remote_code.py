@@ -24,6 +24,7 @@ FILES = {
         "wordsight.version",
         "wordsight.utils.errors",
         "wordsight.description_gen.categories",
+        "wordsight.modeling.imagenet_variants",
         "wordsight.modeling.encoders.imagenet.configuration_imagenet",
         "wordsight.modeling.configuration_wordsight",
     ),

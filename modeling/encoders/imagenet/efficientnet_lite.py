@@ -1,11 +1,13 @@
-"""EfficientNet-Lite0 (Tan and Le, arXiv 1905.11946; the Lite variant has no squeeze-and-excitation, and ReLU6)."""
+"""EfficientNet-Lite (Tan and Le, arXiv 1905.11946; the Lite variants have no squeeze-and-excitation, and ReLU6)."""
 
 from __future__ import annotations
+
+import math
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# expansion, output channels, blocks, stride of the first, kernel size
+# Of Lite0: expansion, output channels, blocks, stride of the first, kernel size
 STAGES = (
     (1, 16, 1, 1, 3),
     (6, 24, 2, 2, 3),
@@ -58,16 +60,39 @@ class MBConv(nn.Module):
         return x + y if self.residual else y
 
 
-class EfficientNetLite0(nn.Module):
-    """Photos (B, 3, H, W), as (x - 127) / 128, to feature maps (B, 1280, H / 32, W / 32)."""
+def scaled_stages(width: float, depth: float) -> list[tuple[int, int, int, int, int]]:
+    """The stages of a larger network, by compound scaling (section 3.3); Lite networks keep the first and last depth.
 
-    def __init__(self) -> None:
+    Args:
+        width: factor of channels, which stay multiples of 8.
+        depth: factor of blocks, rounded up.
+    """
+    stages = []
+    for number, (expansion, channels, blocks, stride, kernel) in enumerate(STAGES):
+        scaled = max(8, int(channels * width + 4) // 8 * 8)
+        if scaled < 0.9 * channels * width:
+            scaled += 8
+        if 0 < number < len(STAGES) - 1:
+            blocks = math.ceil(blocks * depth)
+        stages.append((expansion, scaled, blocks, stride, kernel))
+    return stages
+
+
+class EfficientNetLite(nn.Module):
+    """Photos (B, 3, H, W), as (x - 127) / 128, to feature maps (B, 1280, H / 32, W / 32).
+
+    Args:
+        width: factor of channels beside Lite0.
+        depth: factor of blocks beside Lite0.
+    """
+
+    def __init__(self, width: float = 1.0, depth: float = 1.0) -> None:
         super().__init__()
         self._conv_stem = SameConv2d(3, STEM_CHANNELS, 3, 2, bias=False)
         self._bn0 = nn.BatchNorm2d(STEM_CHANNELS, eps=BATCH_NORM_EPS)
         blocks: list[MBConv] = []
         channels = STEM_CHANNELS
-        for expansion, outputs, repeats, stride, kernel in STAGES:
+        for expansion, outputs, repeats, stride, kernel in scaled_stages(width, depth):
             for repeat in range(repeats):
                 blocks.append(MBConv(channels, outputs, expansion, stride if repeat == 0 else 1, kernel))
                 channels = outputs

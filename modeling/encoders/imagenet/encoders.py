@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from transformers import AutoImageProcessor, AutoTokenizer
 
+from ...imagenet_variants import LITE0, ImageNetVariant
 from ..base import ImageEmbeddings, ImageEncoder, TextEmbeddings, TextEncoder, split_loading_kwargs
 from .configuration_imagenet import ImageNetEncoderConfig
 from .modeling_imagenet import ImageNetTextModel, ImageNetVisionModel
@@ -54,12 +55,13 @@ class ImageNetImageEncoder(ImageEncoder):
         return cls(model, AutoImageProcessor.from_pretrained(name, trust_remote_code=False, **hub_kwargs))
 
     @classmethod
-    def from_packages(cls, dtype: torch.dtype | None = None) -> ImageNetImageEncoder:
+    def from_packages(cls, variant: ImageNetVariant = LITE0, dtype: torch.dtype | None = None) -> ImageNetImageEncoder:
         """The image half of the encoder in the cache or, where there is none, straight from the package's weights."""
-        if built_encoder().is_dir():
-            return cls.from_pretrained(str(built_encoder()), dtype=dtype or torch.float32)
-        model = ImageNetVisionModel(ImageNetEncoderConfig())
-        fill_image_half(model.vision_model)
+        if built_encoder(variant).is_dir():
+            return cls.from_pretrained(str(built_encoder(variant)), dtype=dtype or torch.float32)
+        config = ImageNetEncoderConfig(width_multiplier=variant.width, depth_multiplier=variant.depth)
+        model = ImageNetVisionModel(config)
+        fill_image_half(model.vision_model, variant)
         half: ImageNetVisionModel = model.to(dtype=dtype or torch.float32)  # type: ignore[call-arg]
         return cls(half, imagenet_image_processor())
 

