@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from wordsight.description_gen.categories import Category
 from wordsight.utils.errors import InvalidInputError
 
-from .formats import READERS, LabeledPhoto, some
+from .annotation_files import same_name
+from .formats import READERS, some
+from .labeled_photo import LabeledPhoto
 from .options import FORMATS
 
 PRESENT, ABSENT, IGNORED = 1, 0, -1
@@ -69,7 +71,8 @@ def load_labeled_photos(
     if missing := [photo.name for photo in photos if isinstance(photo.source, Path) and not photo.source.is_file()]:
         notes.append(_complain(f"{len(missing)} of {len(photos)} photos are not there", missing, strict))
     if not there:
-        raise InvalidInputError(f"{path} lists {len(photos)} photos, but none is there. Is it the right folder?")
+        place = f" (not even {photos[0].source})" if photos else ""
+        raise InvalidInputError(f"{path} lists {len(photos)} photos, but none is there{place}. Is it the right folder?")
     index = {_key(name): k for k, category in reversed([*enumerate(categories)]) for name in category.all_names}
     index |= {_key(category.name): k for k, category in enumerate(categories)}
     used = dict.fromkeys(known_names) | dict.fromkeys(label for photo in there for label in sorted(photo.present))
@@ -98,7 +101,7 @@ def load_labeled_photos(
 
 def _key(label: str) -> str:
     """Labels are compared without case and spaces: VOC writes "diningtable" for what others call "dining table"."""
-    return "".join(label.casefold().split())
+    return "".join(same_name(label).casefold().split())
 
 
 def _complain(problem: str, names: list[str], strict: bool) -> str:

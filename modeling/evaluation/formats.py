@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
+import re
 import warnings
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,28 +14,12 @@ import numpy as np
 
 from wordsight.utils.errors import InvalidInputError, shortened
 
-from ..photo_batches import PhotoSource
+from .annotation_files import SUFFIXES, find_photo, read_json, read_lines, same_name
+from .coco import read_coco
+from .labeled_photo import LabeledPhoto, Read
 
 MAX_NAMED = 5
-
-
-@dataclass(frozen=True)
-class LabeledPhoto:
-    """One photo as an annotation file has it.
-
-    Attributes:
-        name: path or number, for messages.
-        source: a path, or what gives the photo or its file's content.
-        present: names of the categories that are there.
-        ignored: names of categories for which the photo does not count (VOC's difficult objects).
-        areas: category name -> area in pixels of its largest object, where boxes are known.
-    """
-
-    name: str
-    source: Path | Callable[[], PhotoSource]
-    present: frozenset[str]
-    ignored: frozenset[str] = frozenset()
-    areas: dict[str, float] = field(default_factory=dict)
+FLAG = re.compile(r"\s+-?[01]$")
 
 
 def some(names: Sequence[str]) -> str:
@@ -44,38 +27,22 @@ def some(names: Sequence[str]) -> str:
     return shortened([repr(name) for name in names], MAX_NAMED)
 
 
-# What a reader gives: the dataset's name, its photos, the labels it can have (none if it does not say), notes.
-Read = tuple[str, list[LabeledPhoto], Iterable[str], list[str]]
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInputError(f"The annotation file {path} can't be read: {error}.") from error
-
-
-def _json(path: Path, text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise InvalidInputError(f"{path} is no valid JSON: {error}.") from error
-
-
 def _read_jsonl(path: Path, split: str | None) -> Read:
     """`{"file_name": ..., "labels": [...]}` a line, as `datasets`' imagefolder has it; paths relative to the file."""
     file = path if path.suffix == ".jsonl" else path / (f"{split}.jsonl" if split else "labels.jsonl")
     photos = []
-    for number, line in enumerate(_lines(file), start=1):
+    for number, line in enumerate(read_lines(file), start=1):
         if not line.strip():
             continue
-        row = _json(Path(f"{file}, line {number}"), line)
+        row = read_json(Path(f"{file}, line {number}"), line)
         if not isinstance(row, dict) or not isinstance(row.get("file_name"), str) or not _are_names(row.get("labels")):
             raise InvalidInputError(f'{file}, line {number}: expected {{"file_name": "...", "labels": ["...", ...]}}.')
-        photos.append(LabeledPhoto(row["file_name"], file.parent / row["file_name"], frozenset(row["labels"])))
+        photos.append(
+            LabeledPhoto(row["file_name"], file.parent / row["file_name"], frozenset(map(same_name, row["labels"])))
+        )
     # A list of classes beside it says which labels exist, also those that no photo has.
     classes = file.parent / "classes.txt"
-    known = [line.split(",")[0].strip() for line in _lines(classes) if line.strip()] if classes.is_file() else []
+    known = [line.split(",")[0].strip() for line in read_lines(classes) if line.strip()] if classes.is_file() else []
     # "labels" is every folder's: the folder tells datasets apart.
     folder = file.resolve().parent.name
     return folder if file.stem == "labels" else f"{folder} {file.stem}", photos, known, []
@@ -97,25 +64,30 @@ def _read_voc(path: Path, split: str, year: str) -> Read:
         raise InvalidInputError(f"{path} holds no VOC{year}/ImageSets/Main. Give the VOCdevkit folder.")
     photos: list[LabeledPhoto] = []
     empty: list[str] = []
-    for line in _lines(root / "ImageSets" / "Main" / f"{split}.txt"):
+    for line in read_lines(root / "ImageSets" / "Main" / f"{split}.txt"):
         if not line.strip():
             continue
-        name = line.split()[0]
+        # Lists of one category have 1, 0 or -1 behind the name, which may hold blanks.
+        name = FLAG.sub("", line.strip())
         file = root / "Annotations" / f"{name}.xml"
         try:
-            objects = ElementTree.parse(file).getroot().findall("object")
+            tree = ElementTree.parse(file).getroot()
         except (OSError, ElementTree.ParseError) as error:
             raise InvalidInputError(f"The annotation file {file} can't be read: {error}.") from error
+        objects = tree.findall("object")
         if not objects:
             empty.append(name)
         present: set[str] = set()
         difficult: set[str] = set()
         areas: dict[str, float] = {}
         for found in objects:
-            label = (found.findtext("name") or "").strip()
+            label = same_name(found.findtext("name") or "")
             (difficult if found.findtext("difficult", "0").strip() == "1" else present).add(label)
             areas[label] = max(areas.get(label, 0.0), _box_area(found))
-        source = root / "JPEGImages" / f"{name}.jpg"
+        folders, written = [root / "JPEGImages"], tree.findtext("filename") or ""
+        source = find_photo(name, folders, SUFFIXES)
+        if not source.is_file() and written:
+            source = find_photo(written, folders)
         photos.append(LabeledPhoto(name, source, frozenset(present), frozenset(difficult - present), areas))
     notes = []
     if empty:
@@ -132,54 +104,18 @@ def _box_area(found: ElementTree.Element) -> float:
     return max(right - left, 0.0) * max(bottom - top, 0.0)
 
 
-def _read_coco(path: Path, split: str | None) -> Read:
-    """`annotations/instances_<split>.json`; photos without any object are left out, as in the papers."""
-    if path.is_file():
-        file, root = path, path.parent.parent
-    else:
-        root = path
-        names = [f"instances_{split}.json"] if split else ["instances_val2014.json", "instances_val2017.json"]
-        found = [root / "annotations" / name for name in names if (root / "annotations" / name).is_file()]
-        if not found:
-            raise InvalidInputError(f"{root / 'annotations'} holds no {' or '.join(names)}. Give --split or the file.")
-        file = found[0]
-    split = file.stem.removeprefix("instances_")
-    content = _json(file, "\n".join(_lines(file)))
-    lacking = {"images", "annotations", "categories"} - set(content)
-    if lacking:
-        raise InvalidInputError(
-            f"{file} lacks {', '.join(sorted(lacking))}: it is no instances_*.json of COCO's format."
-        )
-    names_by_id = {category["id"]: category["name"] for category in content["categories"]}
-    areas: dict[int, dict[str, float]] = {}
-    for annotation in content["annotations"]:
-        of_photo = areas.setdefault(annotation["image_id"], {})
-        label = names_by_id[annotation["category_id"]]
-        of_photo[label] = max(of_photo.get(label, 0.0), float(annotation.get("area", 0)))
-    photos, empty = [], 0
-    folders = [folder for folder in (root / split, root / "images" / split, root / "images") if folder.is_dir()]
-    folder = folders[0] if folders else root / split
-    for image in content["images"]:
-        if image["id"] not in areas:
-            empty += 1
-            continue
-        of_photo = areas[image["id"]]
-        name = image["file_name"]
-        photos.append(LabeledPhoto(name, folder / name, frozenset(of_photo), frozenset(), of_photo))
-    notes = [f"{empty} photos without any object are left out, as in the papers."] if empty else []
-    return f"COCO {split}", photos, list(names_by_id.values()), notes
-
-
 def _read_nuswide(path: Path, split: str | None) -> Read:
     r"""`ImageList/<Split>Imagelist.txt` (paths with \), `Groundtruth/TrainTestLabels/Labels_<concept>_<Split>.txt`.
 
     Photos without any of the 81 concepts are left out, as in the papers.
     """
     split = (split or "test").capitalize()
-    listed = _lines(_first(path, f"ImageList/{split}Imagelist.txt", f"Imagelist/{split}Imagelist.txt"))
+    listed = read_lines(_first(path, f"ImageList/{split}Imagelist.txt", f"Imagelist/{split}Imagelist.txt"))
     names = [line.strip().replace("\\", "/") for line in listed if line.strip()]
     concepts = [
-        line.strip() for line in _lines(_first(path, "Concepts81.txt", "ConceptsList/Concepts81.txt")) if line.strip()
+        line.strip()
+        for line in read_lines(_first(path, "Concepts81.txt", "ConceptsList/Concepts81.txt"))
+        if line.strip()
     ]
     matrix = np.zeros((len(names), len(concepts)), dtype=bool)
     for k, concept in enumerate(concepts):
@@ -188,7 +124,7 @@ def _read_nuswide(path: Path, split: str | None) -> Read:
             f"Groundtruth/TrainTestLabels/Labels_{concept}_{split}.txt",
             f"TrainTestLabels/Labels_{concept}_{split}.txt",
         )
-        flags = [line.strip() for line in _lines(file) if line.strip()]
+        flags = [line.strip() for line in read_lines(file) if line.strip()]
         if len(flags) != len(names):
             raise InvalidInputError(f"{file} has {len(flags)} lines for the {len(names)} photos of the image list.")
         matrix[:, k] = [flag == "1" for flag in flags]
@@ -250,7 +186,7 @@ READERS: dict[str, Callable[[Path, str | None], Read]] = {
     "jsonl": _read_jsonl,
     "voc2007": lambda path, split: _read_voc(path, split or "test", "2007"),
     "voc2012": lambda path, split: _read_voc(path, split or "val", "2012"),
-    "coco": _read_coco,
+    "coco": read_coco,
     "nuswide": _read_nuswide,
     "datasets": _read_datasets,
 }

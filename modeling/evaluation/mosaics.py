@@ -13,7 +13,7 @@ from wordsight.utils.errors import InvalidInputError
 
 from ..photo_batches import PhotoSource
 from .datasets import ABSENT, IGNORED, PRESENT, EvaluationDataset
-from .formats import LabeledPhoto
+from .labeled_photo import LabeledPhoto
 from .options import parse_layout
 
 SIDE = 300  # pixels of each photo in a mosaic

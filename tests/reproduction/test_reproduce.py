@@ -157,7 +157,7 @@ def test_sentences_must_be_about_the_datasets_categories(tmp_path, texts_dir):
         (("coco", "--data", ".", "--seeds", "1,1"), "--seeds needs different numbers"),
         (("coco", "--data", ".", "--texts", ".", "--llm", "qwen2.5-0.5b"), "omit --llm"),
         (("coco", "--data", ".", "--methods", "best"), "No method 'best'"),
-        (("coco", "--data", "."), r"annotations holds no instances_val2014.json"),  # before any language model
+        (("coco", "--data", "."), r"holds no annotations/instances_val2014.json"),  # before any language model
     ],
 )
 def test_what_can_not_be_used_is_said_at_once(options, message, tmp_path):

@@ -111,7 +111,7 @@ def test_coco(coco):
 
 
 def test_coco_problems(coco, tmp_path):
-    with pytest.raises(InvalidInputError, match=r"holds no instances_test2017\.json"):
+    with pytest.raises(InvalidInputError, match=r"holds no annotations/instances_test2017\.json"):
         load_labeled_photos(coco, "coco", CATEGORIES, split="test2017")
     file = coco / "annotations" / "captions_val2014.json"
     file.write_text('{"images": [], "annotations": []}')

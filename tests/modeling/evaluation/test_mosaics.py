@@ -12,7 +12,7 @@ from tests.modeling.test_modeling import NAMES, make_model
 from wordsight.cli import app
 from wordsight.description_gen.categories import Category
 from wordsight.modeling.evaluation.datasets import EvaluationDataset, load_labeled_photos
-from wordsight.modeling.evaluation.formats import LabeledPhoto
+from wordsight.modeling.evaluation.labeled_photo import LabeledPhoto
 from wordsight.modeling.evaluation.mosaics import FEWEST, MOST, make_mosaics
 from wordsight.modeling.evaluation.options import parse_layout
 from wordsight.modeling.metrics import recall_at_labels
