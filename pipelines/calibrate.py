@@ -43,6 +43,9 @@ CalibrationMethod = Literal["statistics", "gda"]
 METHODS: tuple[CalibrationMethod, ...] = get_args(CalibrationMethod)
 # Means and variances are streamed over all photos; directions and thresholds come from a sample of so many.
 MAX_KEPT = 10_000
+# Of two photos, each score is as far below the mean as the other is above it, whatever they show.
+FEWEST_PHOTOS = 3
+LEAST_SPREAD = 1e-4  # of scores that are standardized over categories, whose own is 1
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ class PhotoScores:
         compound_logits: (M, P), the sample's.
         features: (M, D), the sample's unit vectors, of whole photos.
         classified: categories that a classifier was found for, where one was asked for.
+        score_standardization: the model's from now on.
     """
 
     photos: int
@@ -66,6 +70,7 @@ class PhotoScores:
     compound_logits: Tensor
     features: Tensor
     classified: tuple[str, ...] = ()
+    score_standardization: ScoreStandardization = "none"
 
 
 @torch.no_grad()
@@ -128,8 +133,15 @@ def score_photos(
             compound_logits.append(of_compounds[chosen])
             features.append(pooled[whole[chosen]])
     read = len(photos) - len(unreadable)
-    if read < 2:
-        raise InvalidInputError(f"{read} of {len(photos)} photos can be read; statistics need at least 2.")
+    if read < FEWEST_PHOTOS:
+        raise InvalidInputError(
+            f"{read} of {len(photos)} photos can be read; statistics need at least {FEWEST_PHOTOS}."
+        )
+    if np.sqrt(scaler.var_.max()) < LEAST_SPREAD:
+        raise InvalidInputError(
+            f"The {read} photos all get the same scores, as copies of one photo do: they say nothing of how scores "
+            "spread. Pass photos of the kind that the model will label."
+        )
     return PhotoScores(read, unreadable, scaler, torch.cat(logits), torch.cat(compound_logits), torch.cat(features))
 
 
@@ -137,7 +149,7 @@ def score_photos(
 def calibrate(
     model: WordsightForMultiLabelImageClassification,
     photos: Sequence[Path],
-    use: ScoreStandardization = "none",
+    use: ScoreStandardization | None = None,
     batch_size: int = 32,
     progress: bool = True,
     num_workers: int | None = None,
@@ -150,7 +162,7 @@ def calibrate(
     Args:
         model: the model; changed.
         photos: paths of unlabeled photos, of the kind that it will label.
-        use: the score standardization from now on.
+        use: the score standardization from now on; by default the model's own.
         batch_size: photos at a time.
         progress: whether to show a progress bar.
         num_workers: processes that read ahead; see `default_num_workers`.
@@ -158,8 +170,8 @@ def calibrate(
             mixed into the scores from then on; photos are read twice. "statistics" takes out what was fitted before.
 
     Raises:
-        InvalidInputError: `use` or `method` is not known, the model can't have it, fewer than 2 photos can be read, or
-            no category has enough confidently scored photos for a classifier.
+        InvalidInputError: `use` or `method` is not known, the model can't have it, fewer than 3 photos can be read, they
+            are all the same, or no category has enough confidently scored photos for a classifier.
 
     Example:
         >>> from pathlib import Path
@@ -171,6 +183,7 @@ def calibrate(
         'images'
     """
     config = model.config
+    use = use or config.score_standardization
     check_options(config, use, method)
     read = partial(score_photos, model, photos, batch_size, progress=progress, num_workers=num_workers)
     members, gathered = config.compound_members(), read()
@@ -185,7 +198,7 @@ def calibrate(
     threshold, scale = match_thresholds(before, after, np.array(config.score_threshold), np.array(config.score_scale))
     config.score_threshold, config.score_scale = threshold.tolist(), scale.tolist()
     config.validate()
-    return gathered
+    return replace(gathered, score_standardization=use)
 
 
 def check_options(config: WordsightConfig, use: str, method: str) -> None:
@@ -238,7 +251,7 @@ def _fit_classifier(
 def calibrate_checkpoint(
     model: str,
     photos: Sequence[Path],
-    use: str = "none",
+    use: str | None = None,
     out: Path | None = None,
     batch_size: int = 32,
     num_workers: int | None = None,
@@ -249,7 +262,7 @@ def calibrate_checkpoint(
     Args:
         model: folder or Hub id.
         photos: photos, and folders of photos.
-        use: the score standardization from now on.
+        use: the score standardization from now on; by default the model's own.
         out: folder for the calibrated model; by default the model's own.
         batch_size: photos at a time.
         num_workers: processes that read ahead; see `default_num_workers`.

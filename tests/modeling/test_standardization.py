@@ -140,6 +140,26 @@ def test_calibrated_checkpoint_round_trip(model_dir, photos_dir, tmp_path):
     assert np.abs(found_before.sum(0) - found_after.sum(0)).max() <= 1
 
 
+def test_the_models_own_standardization_stays(model_dir, photos_dir):
+    model = WordsightForMultiLabelImageClassification.from_pretrained(model_dir)
+    photos = find_photos([photos_dir])
+    assert calibrate(model, photos, progress=False).score_standardization == "none"
+    assert calibrate(model, photos, "images", progress=False).score_standardization == "images"
+    assert calibrate(model, photos, progress=False).score_standardization == "images"
+    assert model.config.score_standardization == "images"
+
+
+def test_copies_of_a_photo_and_too_few_are_refused(model_dir, photos_dir):
+    model = WordsightForMultiLabelImageClassification.from_pretrained(model_dir)
+    before = model.config.to_dict()
+    photos = find_photos([photos_dir])
+    with pytest.raises(InvalidInputError, match="2 of 2 photos can be read; statistics need at least 3"):
+        calibrate(model, photos[:2], progress=False)
+    with pytest.raises(InvalidInputError, match="5 photos all get the same scores, as copies of one photo do"):
+        calibrate(model, photos[:1] * 5, progress=False)
+    assert model.config.to_dict() == before
+
+
 def test_options_without_what_they_need_are_refused(model_dir, tmp_path):
     config = json.loads((model_dir / "config.json").read_text())
     with pytest.raises(InvalidInputError, match=r"There is no .*nowhere"):

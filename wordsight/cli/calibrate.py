@@ -18,11 +18,12 @@ def calibrate(
     model: Annotated[str, typer.Argument(help="Folder or Hub id of a wordsight model.")],
     photos: Annotated[list[Path], typer.Argument(help="Unlabeled photos, or folders of them.", metavar="PHOTOS...")],
     use: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="Score standardization to switch on: none, images, categories or sparc (see docs/how-to/calibrate.md)."
+            help="Score standardization to switch on: none, images, categories or sparc (see docs/how-to/calibrate.md); "
+            "by default the model's own stays."
         ),
-    ] = "none",
+    ] = None,
     method: Annotated[
         str,
         typer.Option(
@@ -46,7 +47,7 @@ def calibrate(
 
     Example: wordsight calibrate my-model holiday-photos/ --method gda
     """
-    if use not in STANDARDIZATIONS:
+    if use is not None and use not in STANDARDIZATIONS:
         raise InvalidInputError(f"--use {use} is not known. Pass one of {', '.join(STANDARDIZATIONS)}.")
     if method not in CALIBRATION_METHODS:
         raise InvalidInputError(f"--method {method} is not known. Pass one of {', '.join(CALIBRATION_METHODS)}.")
@@ -60,7 +61,8 @@ def calibrate(
     gathered, folder = calibrate_checkpoint(model, photos, use, out, batch_size, num_workers, method)
     if gathered.unreadable:
         typer.echo(f"Skipped, since they can't be read: {', '.join(map(str, gathered.unreadable[:5]))}", err=True)
-    typer.echo(f"Statistics of {gathered.photos} photos in {folder}; score standardization: {use}")
+    standardization = gathered.score_standardization
+    typer.echo(f"Statistics of {gathered.photos} photos in {folder}; score standardization: {standardization}")
     if method == "gda":
         categories, found = gathered.logits.shape[1], gathered.classified
         rest = "" if len(found) == categories else "; the others keep their own scores, found on fewer than 5 photos"
