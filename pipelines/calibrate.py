@@ -170,8 +170,8 @@ def calibrate(
             mixed into the scores from then on; photos are read twice. "statistics" takes out what was fitted before.
 
     Raises:
-        InvalidInputError: `use` or `method` is not known, the model can't have it, fewer than 3 photos can be read, they
-            are all the same, or no category has enough confidently scored photos for a classifier.
+        InvalidInputError: `use` or `method` is not known, the model can't have it, fewer than 3 photos can be read, all
+            are the same, or no category has enough confidently scored photos for a classifier.
 
     Example:
         >>> from pathlib import Path

@@ -20,8 +20,8 @@ def calibrate(
     use: Annotated[
         str | None,
         typer.Option(
-            help="Score standardization to switch on: none, images, categories or sparc (see docs/how-to/calibrate.md); "
-            "by default the model's own stays."
+            help="Score standardization to switch on: none, images, categories or sparc (see "
+            "docs/how-to/calibrate.md); by default the model's own stays."
         ),
     ] = None,
     method: Annotated[
