@@ -165,16 +165,23 @@ def _read_datasets(path: Path, split: str | None) -> Read:
         loaded = loaded[part]
     if missing := {"image", "labels"} - set(loaded.column_names):
         raise InvalidInputError(f"{path} has no column {' and '.join(sorted(missing))}; needed are image and labels.")
-    names = getattr(getattr(loaded.features["labels"], "feature", None), "names", None)  # a list of ClassLabel
+    feature = loaded.features["labels"]
+    names = getattr(getattr(feature, "feature", feature), "names", None)  # a ClassLabel, or a list of them
     loaded = loaded.cast_column("image", ImageFeature(decode=False))  # decoded where it is prepared, at reduced scale
     rows = loaded.select_columns(["labels"])["labels"]
-    photos = []
+    photos, unlabeled = [], 0
     for number, labels in enumerate(rows):
-        shown = [names[label] for label in labels] if names else list(labels or [])
-        if not _are_names(shown):
+        given = labels if isinstance(labels, list) else [labels]
+        if None in given or (names and -1 in given):  # -1 is what `datasets` has where a label is not known
+            unlabeled += 1
+            continue
+        shown = [names[label] for label in given if 0 <= label < len(names)] if names else given
+        if len(shown) < len(given) or not _are_names(shown):
             raise InvalidInputError(f"{path}, row {number}: labels must be names or class labels, got {labels!r:.80}.")
-        photos.append(LabeledPhoto(f"row {number}", partial(_read_row, loaded, number), frozenset(shown)))
-    return f"{path.name} {loaded.split or ''}".strip(), photos, names or [], []
+        present = frozenset(map(same_name, shown))
+        photos.append(LabeledPhoto(f"row {number}", partial(_read_row, loaded, number), present))
+    notes = [f"{unlabeled} rows without labels (null or -1) are left out."] if unlabeled else []
+    return f"{path.name} {loaded.split or ''}".strip(), photos, names or [], notes
 
 
 def _read_row(dataset: Any, number: int) -> bytes | Path:

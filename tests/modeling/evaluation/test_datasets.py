@@ -196,6 +196,24 @@ def test_missing_jsonl(tmp_path):
         load_labeled_photos(tmp_path, "jsonl", CATEGORIES)
 
 
+@pytest.mark.parametrize(
+    ("labels", "feature", "expected"),
+    [
+        ([0, -1, 1, None], ClassLabel(names=["dog", "person"]), [[0, 1, 0], [1, 0, 0]]),
+        ([[0], [-1], [1, 0], None], List(ClassLabel(names=["dog", "person"])), [[0, 1, 0], [1, 1, 0]]),
+        (["dog", None, "man", None], Value("string"), [[0, 1, 0], [1, 0, 0]]),
+        ([["dog"], None, [], ["man"]], List(Value("string")), [[0, 1, 0], [0, 0, 0], [1, 0, 0]]),
+    ],
+)
+def test_rows_without_labels_are_left_out_and_said(labels, feature, expected, tmp_path):
+    features = Features({"image": ImageFeature(), "labels": feature})
+    images = [Image.new("L", (8, 8))] * len(labels)
+    Dataset.from_dict({"image": images, "labels": labels}, features=features).save_to_disk(tmp_path / "d")
+    dataset = load_labeled_photos(tmp_path / "d", "datasets", CATEGORIES)
+    assert dataset.labels.tolist() == expected
+    assert f"{len(labels) - len(expected)} rows without labels (null or -1) are left out." in dataset.notes
+
+
 def test_datasets_with_names_and_with_class_labels(tmp_path):
     images = [Image.new("L", (8, 8), shade) for shade in (0, 255)]
     named = Dataset.from_dict({"image": images, "labels": [["dog"], ["man", "bike"]]}).cast_column(
