@@ -68,8 +68,8 @@ SMALL = CLIPSettings(
     width=96,
     vision_layers=3,
     projection_dim=64,
-    scenes=3_000,
-    steps=200,
+    scenes=2_000,
+    steps=120,
     batch_size=128,
     learning_rate=2e-3,
 )
