@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from wordsight.utils.errors import InvalidInputError
+
+from .category_files import category_lines
 
 # Benchmarks' categories that ship with the package, under the names by which `--categories` takes them.
 CATEGORY_LISTS = {"voc2007": "voc2007.txt", "voc2012": "voc2007.txt", "coco": "coco.txt", "nuswide": "nuswide.txt"}
@@ -117,7 +119,7 @@ def read_categories(path: Path | str, known_synonyms: bool = True) -> list[Categ
     """Reads a file with one category a line, such as "crane, cranes: the bird", or a list that ships with wordsight.
 
     Synonyms come after a name, parted by commas, and a description, if the name is ambiguous, after a colon. Blank
-    lines and lines that start with # don't count.
+    lines and lines that start with # don't count. Lists of other tools are read as well (see `category_lines`).
 
     Args:
         path: the file, or one of `CATEGORY_LISTS` ("voc2007", "voc2012", "coco", "nuswide").
@@ -176,32 +178,28 @@ def _shipped_list(file: str) -> list[Category]:
 
 def _read_file(path: Path) -> list[Category]:
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInputError(
             f"The category file {path} can't be read: {error}. Use a UTF-8 text file, or "
             f"one of the lists {', '.join(CATEGORY_LISTS)}."
         ) from error
-    return parse_categories(lines, str(path))
+    return parse_categories(text, str(path))
 
 
-def parse_categories(lines: Iterable[str], source: str) -> list[Category]:
-    """Categories from lines as `read_categories` takes them.
+def parse_categories(text: str, source: str) -> list[Category]:
+    """Categories from a text as `read_categories` takes it.
 
     Args:
-        lines: one category a line.
-        source: where they come from, for the messages.
+        text: one category a line, or one of the other forms (see `category_lines`).
+        source: where it comes from, for the messages.
 
     Raises:
         InvalidInputError: a line can't be used; names it.
     """
-    categories, places = [], []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        categories.append(Category.parse(line))
-        places.append(f"{source}, line {number}: ")
-    check_categories(categories, places)
+    lines = category_lines(text, source)
+    categories = [Category.parse(line.text) for line in lines]
+    check_categories(categories, [f"{source}, line {line.number}: " for line in lines])
     return categories
 
 

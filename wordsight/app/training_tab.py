@@ -209,7 +209,7 @@ class TrainingTab:
         self.jobs.stop(str(request.session_hash))
 
     def _request(self, names: str, sentences: float) -> TrainingRequest:
-        categories = with_known_synonyms(parse_categories((names or "").splitlines(), "Categories"))
+        categories = with_known_synonyms(parse_categories(names or "", "Categories"))
         if len(categories) < 2:
             raise InvalidInputError("There is only 1 category. Name at least 2: a model learns to tell them apart.")
         options = self.options

@@ -23,6 +23,7 @@ FILES = {
     "configuration_wordsight": (
         "wordsight.version",
         "wordsight.utils.errors",
+        "wordsight.description_gen.category_files",
         "wordsight.description_gen.categories",
         "wordsight.modeling.imagenet_variants",
         "wordsight.modeling.encoders.imagenet.configuration_imagenet",
