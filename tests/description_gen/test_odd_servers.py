@@ -6,10 +6,12 @@ import re
 import warnings
 
 import pytest
+from openai.types.chat import ChatCompletion
 
 from tests.fixtures.llm import ScriptedLLM, asked_for, good_answer
 from wordsight.description_gen import generate_texts, load_texts
 from wordsight.description_gen.llm.addresses import check_address, check_key
+from wordsight.description_gen.llm.answers import Answer
 from wordsight.description_gen.llm.client import LLMClient
 from wordsight.utils.errors import InvalidInputError, WordsightError
 
@@ -56,19 +58,52 @@ def test_lists_of_models(models, said, tmp_path):
     ("body", "said"),
     [
         (HTML, "does not answer as an OpenAI-compatible server does, but with '<html>"),
-        (completion(choices=[]), "something else in place of answers"),
-        (completion(choices=None), "something else in place of answers"),
-        (completion(), "something else in place of answers"),
         ('{"error": {"message": "model overloaded", "code": 529}}', "in place of answers.*overloaded"),
-        (completion(choices=[{"index": 0, "finish_reason": "content_filter", "message": None}]), "content_filter"),
         ('{"choices": ', "does not answer as an OpenAI-compatible server does, but with"),
-        ("[]", "something else in place of answers"),
     ],
 )
 def test_answers_that_are_none(body, said, tmp_path):
     with ScriptedLLM(lambda request: body) as server:
         message = fails(server, tmp_path)
     assert re.search(said, message), message
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"choices": []},
+        {"choices": None},
+        {},
+        {"choices": [None]},
+        {"choices": [{"index": 0, "finish_reason": "content_filter", "message": None}]},
+    ],
+)
+def test_completions_without_a_message(content):
+    answer = Answer.from_completion(ChatCompletion.construct(**json.loads(completion(**content))))
+    assert answer.problem == "error" and '"id":"1"' in answer.error
+
+
+def choice(message, reason):
+    content = {"choices": [{"index": 0, "finish_reason": reason, "message": {"role": "assistant"} | message}]}
+    return Answer.from_completion(ChatCompletion.construct(**json.loads(completion(**content))))
+
+
+def test_content_as_parts():
+    parts = [
+        {"type": "reasoning", "text": "Okay."},
+        {"type": "text", "text": "A cat "},
+        {"type": "text", "text": "sits."},
+    ]
+    answer = choice({"content": parts}, "stop")
+    assert (answer.text, answer.reasoned, answer.problem) == ("A cat sits.", True, None)
+
+
+@pytest.mark.parametrize(
+    ("reason", "complete"),
+    [("stop", True), ("eos", True), ("end_turn", True), (None, True), ("length", False), ("max_tokens", False)],
+)
+def test_words_for_an_end(reason, complete):
+    assert choice({"content": "A cat"}, reason).complete == complete
 
 
 def test_some_answers_that_are_none_are_asked_for_elsewhere(tmp_path):
@@ -79,22 +114,6 @@ def test_some_answers_that_are_none_are_asked_for_elsewhere(tmp_path):
 
     with ScriptedLLM(answer) as server:
         assert sum(generate(server, tmp_path, sentences=100).num_rows.values()) == 100
-
-
-def test_content_as_parts(tmp_path):
-    def answer(request):
-        message, reason = good_answer(request)
-        parts = [{"type": "reasoning", "text": "Okay."}, {"type": "text", "text": message["content"]}]
-        return {"content": parts}, reason
-
-    with ScriptedLLM(answer) as server:
-        assert sum(generate(server, tmp_path).num_rows.values()) == 20
-
-
-@pytest.mark.parametrize("reason", ["eos", "stop_sequence", "end_turn", None])
-def test_other_words_for_an_end(reason, tmp_path):
-    with ScriptedLLM(lambda request: (good_answer(request)[0], reason)) as server:
-        assert sum(generate(server, tmp_path).num_rows.values()) == 20
 
 
 @pytest.mark.parametrize(
