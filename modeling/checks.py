@@ -6,16 +6,20 @@ known to be what it says.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
+from safetensors import SafetensorError
 from torch import nn
 
 from wordsight.utils.errors import InvalidInputError, shortened
 
+LFS = b"version https://git-lfs"  # what a pointer file begins with
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
@@ -67,6 +71,31 @@ def check_safetensors(source: str, error: OSError) -> None:
         f"{source} holds no model.safetensors.{instead} a pickle can run code when it is loaded. Save the model anew "
         "with save_pretrained."
     ) from error
+
+
+@contextmanager
+def whole_weights(source: str) -> Iterator[None]:
+    """Says of weights that are no whole safetensors file what to do.
+
+    Args:
+        source: the checkpoint or encoder, for the message.
+
+    Raises:
+        InvalidInputError: the file is damaged, cut off, or a pointer that Git LFS left in its place.
+    """
+    try:
+        yield
+    except SafetensorError as error:
+        files = sorted(Path(source).glob("*.safetensors")) if Path(source).is_dir() else []
+        pointers = [file.name for file in files if file.open("rb").read(len(LFS)) == LFS]
+        if pointers:
+            raise InvalidInputError(
+                f"{source}: {', '.join(pointers)} is a pointer of Git LFS, not the weights. Run `git lfs pull` there, "
+                "or download the files with huggingface_hub."
+            ) from error
+        raise InvalidInputError(
+            f"The weights of {source} are damaged or cut off ({error}). Download or save them again."
+        ) from error
 
 
 def check_tensors(model: nn.Module, report: dict[str, Any], source: str) -> None:

@@ -21,7 +21,7 @@ from transformers.utils.hub import resolve_revision
 
 from wordsight.utils.errors import InvalidInputError
 
-from .checks import check_encoder, check_safetensors, check_tensors
+from .checks import check_encoder, check_safetensors, check_tensors, whole_weights
 from .configuration_wordsight import WordsightConfig
 from .encoders.base import ImageEncoder
 from .encoders.loading import load_image_encoder
@@ -203,7 +203,8 @@ class WordsightInferenceModel(PreTrainedModel):
         ignores_shapes = kwargs.pop("ignore_mismatched_sizes", False)
         kwargs |= {"use_safetensors": True, "output_loading_info": True, "ignore_mismatched_sizes": True}
         try:
-            loaded: Any = super().from_pretrained(source, *args, **kwargs)
+            with whole_weights(source):
+                loaded: Any = super().from_pretrained(source, *args, **kwargs)
         except OSError as error:
             check_safetensors(source, error)
             raise

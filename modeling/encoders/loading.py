@@ -12,6 +12,7 @@ from transformers.utils import logging
 
 from wordsight.utils.errors import InvalidInputError
 
+from ..checks import whole_weights
 from ..imagenet_variants import IMAGENET_VARIANTS
 from .align import AlignImageEncoder
 from .base import ImageEncoder, PatchEmbeddings
@@ -73,7 +74,7 @@ def load_image_encoder(
             encoder = ImageNetImageEncoder.from_packages(IMAGENET_VARIANTS[name], dtype=kwargs.get("dtype"))
     else:
         family = family_of(name, name, IMAGE_ENCODERS, kwargs)
-        with quiet_transformers(), no_code_of(name):
+        with quiet_transformers(), no_code_of(name), whole_weights(name):
             encoder = IMAGE_ENCODERS[family].from_pretrained(name, patch_embeddings=patch_embeddings, **kwargs)
     encoder.set_photo_size(image_size, whole_photo)
     return encoder

@@ -6,6 +6,7 @@ from typing import Any
 
 from wordsight.utils.progress import library_step
 
+from ..checks import whole_weights
 from ..imagenet_variants import IMAGENET_VARIANTS
 from .align import AlignTextEncoder
 from .base import TextEncoder
@@ -52,6 +53,6 @@ def load_text_encoder(name: str, **kwargs: Any) -> TextEncoder:
         path = str(cached_imagenet_encoder(IMAGENET_VARIANTS[name]))
         kwargs.pop("revision", None)
     family = family_of(name, path, TEXT_ENCODERS, kwargs)
-    with library_step(f"Loading the encoder {name}"), quiet_transformers(), no_code_of(name):
+    with library_step(f"Loading the encoder {name}"), quiet_transformers(), no_code_of(name), whole_weights(name):
         encoder: TextEncoder = TEXT_ENCODERS[family].from_pretrained(path, **kwargs)
     return encoder

@@ -161,3 +161,25 @@ def test_an_encoders_own_code_is_never_run(tiny_clip_dir, tmp_path):
         load_image_encoder(str(encoder))
     assert type(load_text_encoder(str(encoder)).tokenizer).__module__.startswith("transformers.")
     assert not trace.exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n", "is a pointer of Git LFS"),
+        (None, "are damaged or cut off"),
+        (b"", "are damaged or cut off"),
+        (b"<html>404</html>", "are damaged or cut off"),
+    ],
+)
+def test_what_is_no_whole_safetensors(content, said, folder, tiny_clip_dir, tmp_path):
+    """Of the model, and of either half of its encoder; None cuts the file in two."""
+    encoder = Path(shutil.copytree(tiny_clip_dir, tmp_path / "encoder"))
+    for source, loading in ((folder, load), (encoder, load_image_encoder), (encoder, load_text_encoder)):
+        path = source / "model.safetensors"
+        whole = path.read_bytes()
+        path.write_bytes(whole[: len(whole) // 2] if content is None else content)
+        with pytest.raises(InvalidInputError, match=said) as error:
+            loading(str(source))
+        assert str(source) in str(error.value) and "\n" not in str(error.value)
+        path.write_bytes(whole)
