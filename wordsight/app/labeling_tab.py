@@ -191,7 +191,8 @@ class LabelingTab:
         """Shows one of the photos, its labels, and the code that gives them."""
         labels = self.show_labels(results, index, model, threshold, top_k)
         if not results:
-            return labels | {self.picture: None, self.gallery: gr.Gallery(None, visible=False), self.index: 0}
+            nothing = {self.labels: None, self.note: NO_PHOTO, self.picture: None, self.index: 0}
+            return labels | nothing | {self.gallery: gr.Gallery(None, visible=False)}
         several = len(results) > 1
         captioned = [(result.photo, result.caption(threshold, top_k)) for result in results]
         return labels | {
@@ -204,7 +205,7 @@ class LabelingTab:
         """Shows the labels of a photo that is shown already, and the code that gives them."""
         code = {self.code: python_code(model, threshold, top_k, self.trust)}
         if not results:
-            return code | {self.labels: None, self.note: NO_PHOTO}
+            return code  # a slider that was moved before a photo was there may answer after that photo's labels
         best = results[index].best(threshold, top_k)
         first, score = next(iter(results[index].scores.items()))
         note = "Click a label to see where it is."
