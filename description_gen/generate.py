@@ -114,7 +114,7 @@ def generate_texts(
         scores = not base_urls and len(known) <= MAX_SCORED_CATEGORIES  # not every server scores prompts
         co_occurrence = "likelihood" if scores else "answers"
     if sentences is None:
-        sentences = max(MIN_SENTENCES, SENTENCES_PER_CATEGORY * len(known))
+        sentences = default_sentences(len(known))
     settings = Settings(
         known,
         load_questions(check_language(language) or detect_language(known)),
@@ -145,6 +145,11 @@ def generate_texts(
             progress=not quiet,
         )
     return train_validation_split(run_async(run.generate(servers)), seed=seed)
+
+
+def default_sentences(categories: int) -> int:
+    """How many sentences are written about so many categories where no number is given."""
+    return max(MIN_SENTENCES, SENTENCES_PER_CATEGORY * categories)
 
 
 def _check(llm: str | Path | None, base_urls: list[str], parallel_sizes: tuple[int, int], engine: str) -> None:

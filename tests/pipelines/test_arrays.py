@@ -2,25 +2,15 @@
 
 from io import BytesIO
 
+import datasets
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from tests.modeling.test_modeling import make_model
 from wordsight.example_photos import load_photos
-from wordsight.modeling.configuration_wordsight import TASK
 from wordsight.pipelines.image_io import image_of
-from wordsight.pipelines.multi_label_image_classification import MultiLabelImageClassificationPipeline
 from wordsight.utils.errors import InvalidInputError
-
-
-@pytest.fixture(scope="module")
-def labeler(tiny_clip_dir):
-    model = make_model(str(tiny_clip_dir))
-    return MultiLabelImageClassificationPipeline(
-        model=model, image_processor=model.image_encoder.image_processor, task=TASK
-    )
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +83,6 @@ def test_stacks_are_photos_each(labeler, photo, labels):
 
 
 def test_columns_and_undecoded_rows(labeler, photo, labels, tmp_path):
-    datasets = pytest.importorskip("datasets")
     file = BytesIO()
     Image.fromarray(photo).save(file, "PNG")
     path = tmp_path / "photo"

@@ -20,10 +20,8 @@ from typer.testing import CliRunner
 from tests.modeling.test_modeling import make_model
 from wordsight.cli import app
 from wordsight.example_photos import load_photos
-from wordsight.modeling.configuration_wordsight import TASK
 from wordsight.pipelines.image_io import decode_photo, open_input
 from wordsight.pipelines.image_loader import UNREADABLE, open_photo, photo_batches
-from wordsight.pipelines.multi_label_image_classification import MultiLabelImageClassificationPipeline
 from wordsight.utils.errors import InvalidInputError
 
 
@@ -32,14 +30,6 @@ def model_dir(tmp_path_factory, tiny_clip_dir):
     folder = tmp_path_factory.mktemp("difficult") / "model"
     make_model(str(tiny_clip_dir)).save_pretrained(folder)
     return folder
-
-
-@pytest.fixture(scope="module")
-def labeler(tiny_clip_dir):
-    model = make_model(str(tiny_clip_dir))
-    return MultiLabelImageClassificationPipeline(
-        model=model, image_processor=model.image_encoder.image_processor, task=TASK
-    )
 
 
 @pytest.fixture(scope="module")

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 FIGURES = "figures.json"  # all that was measured
 AGAIN = "run the same command again"
-SENTENCES_A_CATEGORY, FEWEST_SENTENCES = 50, 2000  # as `generate_texts`
 
 
 def reproduce(settings: ReproductionSettings, say: Callable[[str], None] = print) -> dict[str, Any]:
@@ -177,9 +176,12 @@ def _sizes(settings: ReproductionSettings, photos: EvaluationDataset, text_encod
     prepared = image_encoder.image_processor(torch.zeros(3, 32, 32, dtype=torch.uint8), return_tensors="pt")
     rows, columns = image_encoder(prepared["pixel_values"]).grid
     categories = photos.labels.shape[1]
-    sentences = settings.sentences or max(SENTENCES_A_CATEGORY * categories, FEWEST_SENTENCES)
     if settings.texts is not None:
         sentences = len(load_texts(settings.texts)[0])
+    else:
+        from wordsight.description_gen.generate import default_sentences  # with a client of LLMs
+
+        sentences = settings.sentences or default_sentences(categories)
     args = arguments_of({"epochs": settings.epochs}, settings.out).for_encoder(text_encoder)
     assert args.num_train_epochs is not None and args.global_batch_size is not None
     vocabulary = text_encoder.embedding.weight.numel()

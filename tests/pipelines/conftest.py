@@ -1,0 +1,15 @@
+"""What several tests of the pipeline share."""
+
+import pytest
+
+from tests.modeling.test_modeling import make_model
+from wordsight.modeling.configuration_wordsight import TASK
+from wordsight.pipelines.multi_label_image_classification import MultiLabelImageClassificationPipeline
+
+
+@pytest.fixture(scope="module")
+def labeler(tiny_clip_dir):
+    model = make_model(str(tiny_clip_dir))
+    return MultiLabelImageClassificationPipeline(
+        model=model, image_processor=model.image_encoder.image_processor, task=TASK
+    )
