@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import shutil
 import threading
 from pathlib import Path
@@ -139,11 +140,14 @@ def test_a_run_goes_on_with_its_answers(llm, tmp_path):
 def test_unlikely_sentences_are_dropped_where_the_server_scores_them(tmp_path):
     """The same sentences stay, whatever is asked for later; without scores all stay, with one line about it."""
 
+    def is_doubtful(text):  # a ninth of those that are written, whatever the first one's number is
+        return int(re.search(r"room (\d+)", text)[1]) % 9 == 1
+
     def scored(request):
         message, reason = good_answer(request)
         if asked_for(request) is not None:
             assert request["logprobs"]
-            doubt = -9.0 if "room 1" in message["content"] else -0.5
+            doubt = -9.0 if is_doubtful(message["content"]) else -0.5
             message |= {"logprobs": [{"token": "A", "logprob": doubt}, {"token": "b", "logprob": -0.5}]}
         return message, reason
 
@@ -154,7 +158,7 @@ def test_unlikely_sentences_are_dropped_where_the_server_scores_them(tmp_path):
     dataset = load_texts(tmp_path)[0]
     assert dataset["text"][:20] == few and len(dataset) == 40
     assert dropped_of(dataset)["unlikely"] >= 10
-    assert not any("room 1" in text for text in dataset["text"])  # of about a ninth that were written
+    assert not any(map(is_doubtful, dataset["text"]))
     with ScriptedLLM(good_answer) as server, pytest.warns(UserWarning, match="gives no log-probabilities"):
         generate(server, tmp_path / "unscored", sentences=20)
     assert "unlikely" not in (dropped_of(load_texts(tmp_path / "unscored")[0]) or {})
