@@ -52,8 +52,8 @@ class SentenceLabeler:
         language: of the names, as one of `LANGUAGES`; by default found from them.
 
     Raises:
-        InvalidInputError: two categories have names that differ in nothing but case, hyphens and spaces, or the
-            language is not known.
+        InvalidInputError: two categories have names that differ in nothing but case, hyphens and spaces, a category has
+            no name with a letter or digit, or the language is not known.
 
     Example:
         >>> labeler = SentenceLabeler([Category("dog"), Category("wine glass"), Category("cup", ("mug",))])
@@ -143,9 +143,14 @@ def _names(categories: Sequence[Category], forms: WordForms, compounds: Sequence
             if written and other != index:
                 raise InvalidInputError(
                     f"{other_name!r} (of {categories[other].name!r}) and {name!r} (of {category.name!r}) can't be told "
-                    "apart in a sentence. Remove one, or use other words."
+                    "apart in a sentence. If they mean the same, make one a synonym of the other; else use other words."
                 )
-    found.pop((), None)  # names without a letter or digit
+        if not any(map(forms.split, category.all_names)):
+            raise InvalidInputError(
+                f"{category.name!r} has no letter or digit, so that no sentence can be seen to mention it. Give it a "
+                f"synonym in words, as in '{category.name}, smiling face'."
+            )
+    found.pop((), None)  # synonyms without a letter or digit
     for compound in compounds:
         written, lemmas = parts(compound)
         found.setdefault(lemmas, {written: (NOT_A_CATEGORY, compound)})

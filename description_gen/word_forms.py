@@ -20,7 +20,8 @@ except ImportError as error:
 
 Forms = tuple[str, ...]
 LETTERS = rf"[^\W_]+(?:[{MARKS}]+[^\W_]*)*"
-WORD = re.compile(rf"{LETTERS}(?:['\u2019]{LETTERS})?")
+SIGNS = r"(?:\+\+|#(?!\w))?"  # "C++" and "C#" are other words than "C"
+WORD = re.compile(rf"{LETTERS}(?:['\u2019]{LETTERS})?{SIGNS}")
 POSSESSIVE = re.compile(r"['\u2019]s?$")
 # Words whose lemma would make a thing of an act: "building" and "trained" are no build and no train.
 VERBAL = ("ing", "ed")

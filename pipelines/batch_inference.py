@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -20,10 +21,11 @@ from wordsight.modeling.memory import Pieces
 from wordsight.modeling.tiling import Tiling, check_tiling
 from wordsight.utils.cache import fingerprint
 from wordsight.utils.errors import InvalidInputError, WordsightError, writing
+from wordsight.utils.files import printable_name
 from wordsight.utils.progress import progress_bar
 
 from .image_loader import PhotoBatch, PhotoSource, photo_batches
-from .image_sources import open_images
+from .image_sources import DamagedFileError, ImageSource, open_images
 from .loading import load_pipeline
 
 if TYPE_CHECKING:
@@ -71,11 +73,12 @@ def predict_shards(
     num_workers: int | None = None,
     revision: str | None = None,
     tiles: Tiling | None = None,
+    kind: str | None = None,
 ) -> ShardedPredictions:
     """Labels photos shard by shard, on any number of processes; process p of P does shards p, p + P, and so on.
 
     Shard 3 of 16 becomes `part-00003-of-00016.parquet` once it is whole; a shard that is there is not done again. Its
-    columns are `photo` (relative path, tar/__key__ or file:row), `labels` and `scores` (best first), and `error`: why a
+    columns are `photo` (relative path, tar/name or file:row), `labels` and `scores` (best first), and `error`: why a
     photo can't be read, else null. Scores are the pipeline's, with JPEGs decoded at reduced scale.
 
     Args:
@@ -91,6 +94,7 @@ def predict_shards(
         num_workers: processes that read ahead for each that encodes; see `default_num_workers`.
         revision: the model's revision on the Hub.
         tiles: which parts of a photo to look at beside the whole; by default as the model's config says.
+        kind: where the source holds several kinds, the one to take: "photos", "tar" or "parquet".
 
     Raises:
         InvalidInputError: an option or the source can't be used, or `out` holds another run; names what differs.
@@ -112,34 +116,47 @@ def predict_shards(
     options = {"threshold": threshold, "top_k": top_k}
     tiling = check_tiling(tiles or classifier.model.config.tiles)
     classifier._sanitize_parameters(**options)  # type: ignore[arg-type]
-    images = open_images(source, shards, split)
-    place = str(Path(source).resolve()) if Path(source).exists() else source
-    run = {"model": model, "model_state": _state(model, classifier), "source": place, "shards": shards}
+    images = open_images(source, shards, split, kind)
+    place = printable_name(str(Path(source).resolve()) if Path(source).exists() else source)
+    named = printable_name(str(model))
+    run = {"model": named, "model_state": _state(model, classifier), "source": place, "shards": shards}
     # Runs of earlier versions say nothing of tiles.
     run |= images.identity | options | ({} if tiling == "off" else {"tiles": tiling})
     _begin_run(out, run, accelerator)
+    if accelerator.is_main_process and images.notes:
+        print("\n".join(images.notes), file=sys.stderr)
     paths = [out / f"part-{shard:05d}-of-{shards:05d}.parquet" for shard in range(shards)]
-    left = [s for s in range(accelerator.process_index, shards, accelerator.num_processes) if not paths[s].exists()]
     if accelerator.is_main_process and (whole := sum(path.exists() for path in paths)):
         print(f"{whole} of {shards} shards are whole already.")
+    left = [s for s in range(accelerator.process_index, shards, accelerator.num_processes) if not paths[s].exists()]
     total = sum(images.count(shard) for shard in left)
     with progress_bar("Labeling photos", total or None, "photo", accelerator.is_main_process) as bar:
-        labeling = _Labeling(classifier, options, tiling, batch_size, num_workers, bar)
-        for shard in left:
-            bar.set_postfix_str(f"shard {shard} of {shards}", refresh=False)
-            if _partial(paths[shard]).exists():
-                warnings.warn(
-                    f"Shard {shard} of {shards} was left unfinished ({_partial(paths[shard])}); doing it again.",
-                    stacklevel=2,
-                )
-            try:
-                _write_shard(paths[shard], labeling.rows(images.read(shard)))
-            except WordsightError as error:
-                raise WordsightError(f"Shard {shard} of {shards}: {error} Shards that are whole are kept.") from error
+        _label_shards(_Labeling(classifier, options, tiling, batch_size, num_workers, bar), images, paths, left)
     accelerator.wait_for_everyone()
     errors = [pq.read_table(path, columns=["error"])["error"] for path in paths]
     photos = sum(len(column) for column in errors)
     return ShardedPredictions(out, photos, photos - sum(column.null_count for column in errors))
+
+
+def _label_shards(labeling: _Labeling, images: ImageSource, paths: Sequence[Path], left: Sequence[int]) -> None:
+    """Writes the shards that are left. One whose file is damaged does not keep the others from being done."""
+    shards = len(paths)
+    damaged: list[str] = []
+    for shard in left:
+        labeling.bar.set_postfix_str(f"shard {shard} of {shards}", refresh=False)
+        if _partial(paths[shard]).exists():
+            warnings.warn(
+                f"Shard {shard} of {shards} was left unfinished ({_partial(paths[shard])}); doing it again.",
+                stacklevel=3,
+            )
+        try:
+            _write_shard(paths[shard], labeling.rows(images.read(shard)))
+        except DamagedFileError as error:
+            damaged.append(f"Shard {shard} of {shards}: {error}")
+        except WordsightError as error:
+            raise WordsightError(f"Shard {shard} of {shards}: {error} Shards that are whole are kept.") from error
+    if damaged:
+        raise DamagedFileError(" ".join([*damaged, "Shards that are whole are kept."]))
 
 
 @dataclass(frozen=True)
@@ -186,7 +203,7 @@ class _Labeling:
                     "photo": waiting.pop(number),
                     "labels": [entry["label"] for entry in found],
                     "scores": [entry["score"] for entry in found],
-                    "error": batch.unreadable.get(number),
+                    "error": None if (error := batch.unreadable.get(number)) is None else printable_name(error),
                 }
             self.bar.update(len(batch))
 

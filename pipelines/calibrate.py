@@ -33,8 +33,8 @@ from wordsight.utils.files import drop_figures
 from wordsight.utils.plugins import load_plugin
 from wordsight.utils.progress import progress_bar
 
+from .image_folders import find_photos
 from .image_loader import photo_batches
-from .image_sources import find_photos
 
 with needs("train"):
     from sklearn.preprocessing import StandardScaler

@@ -21,6 +21,8 @@ from PIL import Image, ImageOps, JpegImagePlugin, UnidentifiedImageError
 
 from wordsight.utils.errors import InvalidInputError
 
+from .photo_formats import HeifError, open_file
+
 # What Pillow and image processors are known to raise at broken photos.
 UNREADABLE = (
     OSError,
@@ -63,12 +65,14 @@ def decode_photo(source: str | Path | bytes | Image.Image, least: int | None = N
     with BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb") as file:
         is_jpeg = file.read(len(JPEG_START)) == JPEG_START
         file.seek(0)
-        with _open_jpeg(file, least) if is_jpeg else Image.open(file) as image:
+        with _open_jpeg(file, least) if is_jpeg else open_file(file) as image:
             return _upright_rgb(image)
 
 
 def reason_of(error: Exception) -> str:
     """Why a photo can't be read, of one of `UNREADABLE`, in a few words."""
+    if isinstance(error, HeifError):
+        return str(error)
     if isinstance(error, UnidentifiedImageError):  # its message holds an address, or the path
         return "not in a format that Pillow reads"
     message = getattr(error, "strerror", None) or (str(error).splitlines() or [""])[0]

@@ -2,48 +2,37 @@
 
 from __future__ import annotations
 
+import lzma
 import tarfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from glob import has_magic
-from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
-
-from PIL import Image
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from wordsight.utils.cache import fingerprint
 from wordsight.utils.errors import InvalidInputError, WordsightError, shortened
+from wordsight.utils.files import printable_name
 from wordsight.utils.progress import no_datasets_bars
 
+from .image_archives import read_tar
+from .image_folders import KINDS, PHOTOS, Found
 from .image_loader import PhotoSource
+from .image_tables import encoded_photo, image_columns, photo_column, read_parquet
 
 if TYPE_CHECKING:
     from datasets import IterableDataset
 
-BUILDERS = {".tar": "webdataset", ".parquet": "parquet"}
-# What `datasets` was seen to raise at data that are absent or damaged.
-DATASET_ERRORS = (OSError, ValueError, RuntimeError, tarfile.TarError, zlib.error)
+# What `datasets` and the readers of archives and tables were seen to raise at data that are absent or damaged.
+_COMPRESSION_ERRORS = (zlib.error, lzma.LZMAError, EOFError)
+DATASET_ERRORS = (OSError, ValueError, RuntimeError, ArithmeticError, tarfile.TarError, *_COMPRESSION_ERRORS)
+Photos: TypeAlias = "Iterator[tuple[str, PhotoSource]]"
 
 
-def find_photos(paths: Sequence[Path]) -> list[Path]:
-    """All photos among files and, at any depth, in folders, in a fixed order.
-
-    Raises:
-        InvalidInputError: there is none, or a path does not exist.
-    """
-    extensions = set(Image.registered_extensions())
-    found: list[Path] = []
-    for path in paths:
-        if not path.exists():
-            raise InvalidInputError(f"There is no {path}. Pass photos or folders of photos.")
-        inside = sorted(path.rglob("*")) if path.is_dir() else [path]
-        found += [file for file in inside if file.suffix.lower() in extensions and file.is_file()]
-    if not found:
-        raise InvalidInputError(f"No photo in {shortened([*map(str, paths)])}.")
-    return found
+class DamagedFileError(WordsightError):
+    """A file of many photos can't be read to its end."""
 
 
 class ImageSource(Protocol):
@@ -53,7 +42,11 @@ class ImageSource(Protocol):
     def identity(self) -> dict[str, Any]:
         """What tells it from another source, for a run's record."""
 
-    def read(self, shard: int) -> Iterator[tuple[str, PhotoSource]]:
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was passed over, a line for each reason."""
+
+    def read(self, shard: int) -> Photos:
         """Names and photos of a shard, in order."""
 
     def count(self, shard: int) -> int:
@@ -68,11 +61,13 @@ class ImageFiles:
         files: paths, in order.
         root: folder that names are relative to.
         shards: how many parts they are cut into.
+        notes: see `ImageSource`.
     """
 
     files: Sequence[Path]
     root: Path
     shards: int
+    notes: tuple[str, ...] = ()
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -83,9 +78,10 @@ class ImageFiles:
     def _name(self, file: Path) -> str:
         return file.relative_to(self.root).as_posix()
 
-    def read(self, shard: int) -> Iterator[tuple[str, PhotoSource]]:
+    def read(self, shard: int) -> Photos:
         """Relative paths and paths."""
-        return ((self._name(self.files[row]), self.files[row]) for row in _cut(len(self.files), self.shards, shard))
+        files = (self.files[row] for row in _cut(len(self.files), self.shards, shard))
+        return ((printable_name(self._name(file)), file) for file in files)
 
     def count(self, shard: int) -> int:
         """The shard's share of the files."""
@@ -94,40 +90,35 @@ class ImageFiles:
 
 @dataclass(frozen=True)
 class ImageStream:
-    """Photos in files that hold many, streamed by `datasets`; a shard is some whole files.
+    """Photos in files that hold many; a shard is some whole files.
 
     Attributes:
-        dataset: their rows, with photos left as they are encoded.
-        column: the one with the photos.
-        files: names of the files that are here; none for a dataset on the Hub.
+        readers: for each file, what reads it from its start.
+        files: their names.
         shards: how many parts they are cut into.
         identity: see `ImageSource`.
+        notes: see `ImageSource`.
     """
 
-    dataset: IterableDataset
-    column: str
+    readers: Sequence[Callable[[], Photos]]
     files: Sequence[str]
     shards: int
     identity: dict[str, Any]
+    notes: tuple[str, ...] = ()
 
-    def read(self, shard: int) -> Iterator[tuple[str, PhotoSource]]:
-        """Names are tar/__key__ or file:row, rows counted from 0 in each file.
+    def read(self, shard: int) -> Photos:
+        """Names are tar/name or file:row, rows counted from 0 in each file.
 
         Raises:
-            WordsightError: a file is damaged or can't be reached; names it.
+            DamagedFileError: a file is damaged or can't be reached; names it.
         """
-        total = self.dataset.num_shards
-        for number in _cut(total, self.shards, shard):
-            file = self.files[number] if self.files else f"file-{number:05d}-of-{total:05d}"
+        for number in _cut(len(self.files), self.shards, shard):
             try:
-                for row, example in enumerate(self.dataset.shard(total, number)):
-                    key = example.get("__key__")
-                    tar = self.files[number] if self.files else Path(example.get("__url__", file)).name
-                    yield f"{file}:{row}" if key is None else f"{tar}/{key}", _encoded(example[self.column])
+                yield from self.readers[number]()
             except DATASET_ERRORS as error:
-                raise WordsightError(
-                    f"{file} can't be read to its end ({_first_line(error)}). Replace it, then run the same "
-                    "command again."
+                raise DamagedFileError(
+                    f"{self.files[number]} can't be read to its end ({_first_line(error)}). Replace it, then run the "
+                    "same command again."
                 ) from error
 
     def count(self, shard: int) -> int:
@@ -135,7 +126,7 @@ class ImageStream:
         return 0
 
 
-def open_images(source: str, shards: int, split: str | None = None) -> ImageSource:
+def open_images(source: str, shards: int, split: str | None = None, kind: str | None = None) -> ImageSource:
     """What is found at a place, cut into shards.
 
     Args:
@@ -143,39 +134,87 @@ def open_images(source: str, shards: int, split: str | None = None) -> ImageSour
             of them, or the id of a dataset on the Hub.
         shards: how many parts to cut it into.
         split: of a dataset on the Hub, by default "train".
+        kind: where there are several kinds, the one to take: "photos", "tar" or "parquet".
 
     Raises:
         InvalidInputError: nothing is there, it is of several kinds, it has no photos, or it can't be cut so finely.
     """
     path = Path(source)
+    if not source.strip():
+        raise InvalidInputError("The source is empty. Pass a folder, a glob in quotes, or a dataset's id.")
     if not path.exists() and not has_magic(source):
         return _on_the_hub(source, shards, split)
     if split is not None:
         raise InvalidInputError(f"--split is for datasets on the Hub; {source} is on this machine. Omit --split.")
-    if path.is_file():
-        found, root = [path], path.parent
-    elif path.is_dir():
-        found, root = sorted(file for file in path.rglob("*") if file.suffix in BUILDERS and file.is_file()), path
+    found, root = Found(), path if path.is_dir() else path.parent
+    if path.exists():
+        found.add(path)
     else:
-        root = Path(*takewhile(lambda part: not has_magic(part), path.parts))
-        found = sorted(root.glob(str(path.relative_to(root))))
-        if not found:
+        # A folder's name may have brackets: only what is below the last that is there is a pattern.
+        root = next(parent for parent in path.parents if parent.exists())
+        for match in sorted(root.glob(str(path.relative_to(root)))):
+            found.add(match)
+        if not found.kinds and not found.notes():
             raise InvalidInputError(f"No file matches {source!r}.")
-    kinds = {file.suffix if file.suffix in BUILDERS else "" for file in found}
-    if len(kinds) > 1:
-        raise InvalidInputError(f"{source} holds files of several kinds. Name one kind by a glob: '{root}/**/*.tar'.")
-    if kinds in (set(), {""}):
-        photos = find_photos([path] if path.exists() else found)
-        return ImageFiles(photos, root, _checked(shards, len(photos), source, "photos"))
-    (suffix,) = kinds
-    names = [file.relative_to(root).as_posix() for file in found]
+    kind = _kind(found, source, kind)
+    files = found.files[kind]
+    if kind == PHOTOS:
+        return ImageFiles(files, root, _checked(shards, len(files), source, "photos"), tuple(found.notes()))
+    if kind == "parquet":
+        _check_columns(files, source)
+    _checked(shards, len(files), source, "files")
+    names = [file.relative_to(root).as_posix() for file in files]
     identity = {"files": len(names), "names": fingerprint("\0".join(names).encode(errors="surrogateescape"))}
-    files = {"train": [str(file.resolve()) for file in found]}
-    dataset = _load(source, BUILDERS[suffix], data_files=files, split="train")
-    return _streamed(dataset, source, names, shards, identity)
+    readers = [_local_reader(file, printable_name(name)) for file, name in zip(files, names, strict=True)]
+    return ImageStream(readers, [*map(printable_name, names)], shards, identity, tuple(found.notes()))
+
+
+def _kind(found: Found, source: str, kind: str | None) -> str:
+    """The kind to take, of those that were found."""
+    if kind is not None:
+        if kind not in found.files:
+            raise InvalidInputError(f"kind must be one of {', '.join(found.files)}, got {kind!r}.")
+        if kind not in found.kinds:
+            raise InvalidInputError(f"{source} holds none of kind {kind!r}: {found.counts() or 'no photos at all'}.")
+        return kind
+    if not found.kinds:
+        raise InvalidInputError(" ".join([f"No photo in {source}.", *found.notes()]))
+    if len(found.kinds) > 1:
+        choices = " or ".join(f"--kind {each}" for each in found.kinds)
+        raise InvalidInputError(f"{source} holds files of several kinds: {found.counts()}. Pass {choices}.")
+    return found.kinds[0]
+
+
+def _check_columns(files: Sequence[Path], source: str) -> None:
+    """Refuses parquet files of which none has a column of images; one that can't be read is told of when it is due."""
+    import pyarrow.parquet as pq
+
+    there: list[str] = []
+    for file in files:
+        try:
+            there = pq.read_schema(file).names
+            if photo_column(there, image_columns(file)) is not None:
+                return
+        except DATASET_ERRORS:
+            return
+    raise InvalidInputError(f"{source} has no column of images; it has {shortened(there, 10)}.")
+
+
+def _local_reader(path: Path, name: str) -> Callable[[], Photos]:
+    """What reads a file of many photos on this machine."""
+
+    def read() -> Photos:
+        if KINDS[path.suffix.lower()] == "tar":
+            with path.open("rb") as file:
+                yield from ((f"{name}/{member}", photo) for member, photo in read_tar(file))
+        else:
+            yield from ((f"{name}:{row}", photo) for row, photo in enumerate(read_parquet(path)))
+
+    return read
 
 
 def _on_the_hub(source: str, shards: int, split: str | None) -> ImageStream:
+    from datasets import load_dataset_builder
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HFValidationError
 
@@ -186,39 +225,56 @@ def _on_the_hub(source: str, shards: int, split: str | None) -> ImageStream:
             f"There is no {source!r} on this machine, nor a dataset of that name on the Hub that you can read "
             f"({_first_line(error)}). Pass a folder, a glob in quotes, or a dataset's id."
         ) from error
-    dataset = _load(source, source, revision=commit, split=split or "train")
-    return _streamed(dataset, source, [], shards, {"commit": commit, "split": split or "train"})
-
-
-def _load(source: str, *args: Any, **kwargs: Any) -> IterableDataset:
-    from datasets import IterableDataset, load_dataset
-
+    split = split or "train"
     try:
         with no_datasets_bars():
-            loaded = load_dataset(*args, **kwargs, streaming=True)
+            builder = load_dataset_builder(source, revision=commit)
+            if type(builder).__name__ == "WebDataset" and split in (tars := builder.config.data_files or {}):
+                readers = [_hub_tar_reader(url) for url in tars[split]]
+                names = [Path(url).name for url in tars[split]]
+            else:
+                readers, names = _rows(builder.as_streaming_dataset(split=split), source)
     except DATASET_ERRORS as error:
+        if isinstance(error, WordsightError):
+            raise
         raise InvalidInputError(f"datasets can't load {source}: {_first_line(error)}") from error
-    assert isinstance(loaded, IterableDataset)
-    return loaded
+    _checked(shards, len(readers), source, "files")
+    return ImageStream(readers, names, shards, {"commit": commit, "split": split})
 
 
-def _streamed(
-    dataset: IterableDataset, source: str, files: list[str], shards: int, identity: dict[str, Any]
-) -> ImageStream:
+def _hub_tar_reader(url: str) -> Callable[[], Photos]:
+    """What reads an archive on the Hub, from front to end."""
+
+    def read() -> Photos:
+        from huggingface_hub import HfFileSystem
+
+        with HfFileSystem().open(url, "rb") as file:
+            yield from ((f"{Path(url).name}/{name}", photo) for name, photo in read_tar(file, seekable=False))
+
+    return read
+
+
+def _rows(dataset: IterableDataset, source: str) -> tuple[list[Callable[[], Photos]], list[str]]:
+    """What reads each file of a dataset on the Hub, and the files' names."""
     from datasets import Image as ImageFeature
 
     features = dataset.features or {}
-    columns = [name for name, feature in features.items() if isinstance(feature, ImageFeature)]
-    columns.sort(key=lambda name: name != "image")
+    images = [name for name, feature in features.items() if isinstance(feature, ImageFeature)]
     # A parquet file that `datasets` did not write does not say which bytes are photos.
-    column = next((name for name in (*columns, "image") if name in features), None)
+    column = photo_column(list(features), images)
     if column is None:
         raise InvalidInputError(f"{source} has no column of images; it has {shortened(list(features), 10)}.")
-    if columns:
+    if images:
         dataset = dataset.cast_column(column, ImageFeature(decode=False))
-    kept = [name for name in (column, "__key__", "__url__") if name in features]
-    _checked(shards, dataset.num_shards, source, "files")
-    return ImageStream(dataset.select_columns(kept), column, files, shards, identity)
+    dataset = dataset.select_columns([column])
+    total = dataset.num_shards
+    names = [f"file-{number:05d}-of-{total:05d}" for number in range(total)]
+
+    def read(number: int) -> Photos:
+        for row, example in enumerate(dataset.shard(total, number)):
+            yield f"{names[number]}:{row}", encoded_photo(example[column], is_local=False)
+
+    return [partial(read, number) for number in range(total)], names
 
 
 def _checked(shards: int, most: int, source: str, what: str) -> int:
@@ -232,28 +288,6 @@ def _checked(shards: int, most: int, source: str, what: str) -> int:
 
 def _cut(count: int, shards: int, shard: int) -> range:
     return range(count * shard // shards, count * (shard + 1) // shards)
-
-
-def _encoded(value: Any) -> PhotoSource:
-    """A row's photo: bytes, a path, or `datasets`' pair of both."""
-    if isinstance(value, dict):
-        value = value.get("path") if value.get("bytes") is None else value["bytes"]
-    if value is None:
-        return _absent
-    return partial(_fetch, value) if isinstance(value, str) and "://" in value else value
-
-
-def _absent() -> bytes:
-    raise ValueError("no photo in this row")
-
-
-def _fetch(url: str) -> bytes:
-    """A photo that is a file of its own in a repository on the Hub; in the worker, since each takes a request."""
-    from datasets.utils.file_utils import xopen
-
-    with xopen(url, "rb") as file:
-        content: bytes = file.read()
-    return content
 
 
 def _first_line(error: Exception) -> str:

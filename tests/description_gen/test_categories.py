@@ -188,6 +188,27 @@ def test_names_that_no_sentence_can_tell_apart_are_an_error():
         SentenceLabeler([Category("t-shirt"), Category("top", ("T shirt",))])
 
 
+@pytest.mark.parametrize(
+    ("names", "sentences"),
+    [
+        (("C", "C++", "C#"), {"C++, C# and c": [1, 1, 1], "a C++ book": [0, 1, 0], "C#'s logo": [0, 0, 1]}),
+        (("C++", "dog"), {"vitamin C": [0, 0], "the C++ dog": [1, 1]}),
+        (("dog", "star"), {"dog#1 of 2 #star dogs": [1, 1], "a dog+": [1, 0]}),
+    ],
+)
+def test_signs_that_make_another_name_count(names, sentences):
+    labeler = SentenceLabeler([Category(name) for name in names])
+    assert {sentence: labeler.label(sentence).tolist() for sentence in sentences} == sentences
+
+
+@pytest.mark.parametrize("name", ["\U0001f600", "!!!", "\u2764\ufe0f"])
+def test_names_that_no_sentence_can_mention_need_a_synonym(name):
+    with pytest.raises(InvalidInputError, match=r"has no letter or digit, .* Give it a synonym in words"):
+        SentenceLabeler([Category("cat"), Category(name)])
+    labeler = SentenceLabeler([Category("cat"), Category(name, ("smiley",))])
+    assert labeler.label("A cat with smileys").tolist() == [1, 1]
+
+
 def test_longest_match_wins():
     labeler = SentenceLabeler([Category("bear"), Category("polar bear"), Category("teddy bear")])
     assert labeler.label_batch(["A polar bear", "Teddy bears", "bears"]).tolist() == [[0, 1, 0], [0, 0, 1], [1, 0, 0]]

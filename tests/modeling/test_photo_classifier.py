@@ -16,7 +16,7 @@ from wordsight.modeling.evaluation.options import CALIBRATION_METHODS
 from wordsight.modeling.modeling_inference import PHOTO_CLASSIFIER_WEIGHT
 from wordsight.modeling.photo_classifier import fit_photo_classifier
 from wordsight.pipelines.calibrate import METHODS, calibrate, score_photos
-from wordsight.pipelines.image_sources import find_photos
+from wordsight.pipelines.image_folders import find_photos
 from wordsight.utils.errors import InvalidInputError
 
 

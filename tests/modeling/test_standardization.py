@@ -15,7 +15,7 @@ from wordsight.modeling.evaluation.options import STANDARDIZATIONS
 from wordsight.modeling.score_statistics import choose_compounds, fit_statistics
 from wordsight.modeling.standardization import SCORE_STANDARDIZATIONS, standardize_scores
 from wordsight.pipelines.calibrate import calibrate, match_thresholds, score_photos
-from wordsight.pipelines.image_sources import find_photos
+from wordsight.pipelines.image_folders import find_photos
 from wordsight.utils.errors import InvalidInputError
 
 MEMBERS = [[0, 1, 3], [0, 2], [], [1, 2, 3, 4]]

@@ -36,6 +36,9 @@ def predict(
     shards: Annotated[int | None, typer.Option(help="Label a dataset in this many parts, into --out.", min=1)] = None,
     out: Annotated[Path | None, typer.Option(help="With --shards: folder for the parquet files.")] = None,
     split: Annotated[str | None, typer.Option(help="With --shards: split of a Hub dataset, by default train.")] = None,
+    kind: Annotated[
+        str | None, typer.Option(help="With --shards, where a folder has several kinds: photos, tar or parquet.")
+    ] = None,
     batch_size: Annotated[int, typer.Option(help="With --shards: photos at a time.", min=1)] = 32,
     num_workers: Annotated[int | None, typer.Option(help=f"With --shards. {WORKERS_HELP}", min=0)] = None,
 ) -> None:
@@ -91,10 +94,11 @@ def predict(
             num_workers=num_workers,
             revision=revision,
             tiles=tiling,
+            kind=kind,
         )
         return
-    if out is not None or split is not None:
-        raise InvalidInputError("--out and --split are for labeling a dataset: pass --shards, too.")
+    if out is not None or split is not None or kind is not None:
+        raise InvalidInputError("--out, --split and --kind are for labeling a dataset: pass --shards, too.")
     if heatmaps is not None:
         check_out_folder(heatmaps, "--heatmaps")
     if top_k is None and threshold is None:

@@ -54,6 +54,7 @@ FILES = {
         "wordsight.modeling.modeling_inference",
     ),
     "pipeline_wordsight": (
+        "wordsight.pipelines.photo_formats",
         "wordsight.pipelines.image_io",
         "wordsight.pipelines.heatmaps",
         "wordsight.pipelines.tiles",

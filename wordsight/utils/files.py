@@ -17,6 +17,22 @@ TEXTS_PICTURES = ("co_occurrence.png", "groups.png")  # beside published sentenc
 SIDE_FILES = (CARD, TRAINING_LOG, KNOWLEDGE, EVALUATION, CURVE_PICTURE, CATEGORIES_PICTURE)
 
 
+def printable_name(name: str) -> str:
+    r"""A file's name as text that can be written: bytes that are no UTF-8 become "\xe9".
+
+    Args:
+        name: as Python has it, with such bytes as surrogates.
+
+    Example:
+        >>> printable_name("caf\udce9.jpg")
+        'caf\\xe9.jpg'
+    """
+    try:
+        return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # surrogates that stand for no byte
+        return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def copy_side_files(source: Path, target: Path, names: Sequence[str] = SIDE_FILES) -> None:
     """Copies files that are in a model's folder to another one, as far as they are there."""
     for name in names:

@@ -28,8 +28,8 @@ from wordsight.modeling.evaluation.several_models import make_methods
 from wordsight.modeling.training.labeled_features import LabeledFeatures
 from wordsight.modeling.training.settings import arguments_of
 from wordsight.pipelines.calibrate import score_photos
+from wordsight.pipelines.image_folders import find_photos
 from wordsight.pipelines.image_loader import photo_batches
-from wordsight.pipelines.image_sources import find_photos
 from wordsight.utils.errors import InvalidInputError
 
 COUNT = 33  # odd, and no whole number of batches of 8

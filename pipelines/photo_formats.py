@@ -1,0 +1,64 @@
+"""Which files are photos, by their names or their first bytes; and HEIC, which Pillow reads with a plugin."""
+
+from __future__ import annotations
+
+import importlib
+from functools import cache
+from pathlib import PurePath
+from typing import IO
+
+from PIL import Image, UnidentifiedImageError
+
+HEIF_SUFFIXES = {".heic", ".heif", ".hif"}
+HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+NEEDS_HEIF = "HEIC, which Pillow reads with a plugin: pip install pillow-heif"
+PHOTO_HEAD = 16  # bytes that tell whether a file is a photo
+PHOTO_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "AVIF", "JPEG2000")  # that are known by those bytes
+NO_PHOTOS = {"PDF", "MPEG", "HDF5", "GRIB", "BUFR"}  # formats that Pillow knows by name, but does not decode
+
+
+class HeifError(UnidentifiedImageError):
+    """A photo is HEIC, and no plugin for it is installed."""
+
+
+def has_photo_suffix(path: PurePath) -> bool:
+    """Whether a file is named as photos are, those that need a plugin to be read included."""
+    return path.suffix.lower() in _photo_suffixes()
+
+
+@cache
+def _photo_suffixes() -> frozenset[str]:
+    known = Image.registered_extensions()
+    return frozenset(HEIF_SUFFIXES | {suffix for suffix, kind in known.items() if kind not in NO_PHOTOS})
+
+
+def starts_like_photo(head: bytes) -> bool:
+    """Whether a file's first `PHOTO_HEAD` bytes are those of a common format of photos."""
+    Image.init()
+    accepts = [Image.OPEN[kind][1] for kind in PHOTO_FORMATS if kind in Image.OPEN]
+    return _is_heif(head) or any(accept is not None and accept(head) is True for accept in accepts)
+
+
+def open_file(file: IO[bytes]) -> Image.Image:
+    """An image in a file; where it is HEIC, by the plugin, if that is installed.
+
+    Raises:
+        HeifError: it is not.
+        OSError, ...: Pillow can't read it.
+    """
+    try:
+        return Image.open(file)
+    except UnidentifiedImageError:
+        file.seek(0)
+        if not _is_heif(file.read(PHOTO_HEAD)):
+            raise
+    try:
+        importlib.import_module("pillow_heif").register_heif_opener()
+    except ImportError as error:
+        raise HeifError(NEEDS_HEIF) from error
+    file.seek(0)
+    return Image.open(file)
+
+
+def _is_heif(head: bytes) -> bool:
+    return head[4:8] == b"ftyp" and head[8:12] in HEIF_BRANDS
