@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wordsight.utils.errors import InvalidInputError
 from wordsight.utils.files import KNOWLEDGE
@@ -259,6 +260,17 @@ def label_texts(
     if silent:
         warnings.warn(f"No text mentions {', '.join(silent)}. Add synonyms or more texts.", stacklevel=2)
     return DatasetDict(parts) if isinstance(dataset, DatasetDict) else parts[""]
+
+
+def mentioned(texts: Sequence[str], categories: Sequence[Category]) -> NDArray[np.int8]:
+    """Multi-hot (N, K) of the categories that N texts mention.
+
+    Raises:
+        InvalidInputError: no text can tell two of the categories apart.
+    """
+    from .labeling import SentenceLabeler
+
+    return SentenceLabeler(categories).label_batch(texts)
 
 
 def _labeled(dataset: Dataset, categories: list[Category], place: str, language: str | None) -> Dataset:

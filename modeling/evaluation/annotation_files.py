@@ -8,9 +8,15 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from wordsight.utils.errors import InvalidInputError
+from wordsight.utils.errors import InvalidInputError, shortened
 
+MAX_NAMED = 5
 SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG", ".webp", ".bmp", ".tif", ".tiff")
+
+
+def some(names: Sequence[str]) -> str:
+    """The first names of a list, quoted."""
+    return shortened([repr(name) for name in names], MAX_NAMED)
 
 
 def read_text(path: Path) -> str:
@@ -39,8 +45,16 @@ def read_json(path: Path | str, text: str) -> Any:
     """
     try:
         return json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidInputError(f"{path} is no valid JSON: {error}.") from error
+
+
+def is_file(path: Path) -> bool:
+    """Whether a path is a file; False for one that no file can have, too long or with a zero byte."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def same_name(name: str) -> str:
@@ -61,6 +75,6 @@ def find_photo(name: str, folders: Sequence[Path], suffixes: Iterable[str] = (""
         for form in dict.fromkeys([given, unicodedata.normalize("NFC", given), unicodedata.normalize("NFD", given)]):
             for folder in folders:
                 for suffix in suffixes:
-                    if (found := folder / f"{form}{suffix}").is_file():
+                    if is_file(found := folder / f"{form}{suffix}"):
                         return found
     return folders[0] / f"{name}{next(iter(suffixes), '')}"

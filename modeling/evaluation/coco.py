@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
 from wordsight.utils.errors import InvalidInputError, shortened
 
-from .annotation_files import find_photo, read_json, read_text, same_name
+from .annotation_files import find_photo, read_json, read_text, same_name, some
 from .labeled_photo import LabeledPhoto, Read
 
 # Where the file is in a dataset's folder: COCO and CVAT, Roboflow, Label Studio, FiftyOne.
@@ -23,7 +24,9 @@ SPLITS = ("val2014", "val2017", "default", "test", "valid", "val")
 
 
 def read_coco(path: Path, split: str | None) -> Read:
-    """A file of COCO's instances; photos without any object are left out, as in the papers.
+    """A file of COCO's instances or keypoints; photos without any object are left out, as in the papers.
+
+    Where a file has one category alone, such photos are those that don't show it, and stay.
 
     Args:
         path: the file, or the dataset's folder.
@@ -35,34 +38,22 @@ def read_coco(path: Path, split: str | None) -> Read:
     file = path if path.is_file() else _find(path, split)
     root = file.parent.parent if file.parent.name == "annotations" else file.parent
     name = file.parent.name if file.name.startswith("_annotations") else file.stem.removeprefix("instances_")
-    content = read_json(file, read_text(file))
-    fields = ("images", "annotations", "categories")
-    if not isinstance(content, dict) or (lacking := [field for field in fields if not _records(content, field)]):
-        what = ", ".join(lacking) if isinstance(content, dict) else "images, annotations and categories"
-        raise InvalidInputError(f"{file} lacks {what}: it is no instances_*.json of COCO's format.")
+    content = _content(file)
     labels = {
-        str(_field(file, "categories", number, record, "id")): same_name(
+        _id(file, "categories", number, record, "id"): same_name(
             str(_field(file, "categories", number, record, "name"))
         )
         for number, record in enumerate(content["categories"])
     }
-    areas: dict[str, dict[str, float]] = {}
-    for number, record in enumerate(content["annotations"]):
-        of_photo = areas.setdefault(str(_field(file, "annotations", number, record, "image_id")), {})
-        category = str(_field(file, "annotations", number, record, "category_id"))
-        if category not in labels:
-            raise InvalidInputError(
-                f"{file}: annotations[{number}] has category_id {category}, which none of its categories has."
-            )
-        of_photo[labels[category]] = max(of_photo.get(labels[category], 0.0), _area(record))
+    areas = _areas(file, content["annotations"], labels)
     folders = [root / name, root / "images" / name, root / "images", root / "data", root, file.parent]
     folders = [folder for folder in folders if folder.is_dir()] or [root / name]
     photos: dict[Path, LabeledPhoto] = {}
     empty = twice = 0
     for number, record in enumerate(content["images"]):
-        of_photo = areas.get(str(_field(file, "images", number, record, "id")), {})
+        of_photo = areas.pop(_id(file, "images", number, record, "id"), {})
         shown = str(_field(file, "images", number, record, "file_name"))
-        if not of_photo:
+        if not of_photo and len(labels) > 1:
             empty += 1
             continue
         source = find_photo(shown, folders)
@@ -74,7 +65,43 @@ def read_coco(path: Path, split: str | None) -> Read:
     notes = [f"{empty} photos without any object are left out, as in the papers."] if empty else []
     if twice:
         notes.append(f"{twice} records name a photo that another one has named; their labels are put together.")
+    if areas:
+        notes.append(f"Objects of {len(areas)} photos that the file does not list are left out: {some([*areas])}.")
+        warnings.warn(notes[-1], stacklevel=3)
     return f"COCO {name}", list(photos.values()), list(labels.values()), notes
+
+
+def _content(file: Path) -> dict[str, Any]:
+    """What the file holds, with the three lists of COCO's format."""
+    content = read_json(file, read_text(file))
+    if not isinstance(content, dict):
+        found = "a list" if isinstance(content, list) else f"{content!r:.80}"
+        raise InvalidInputError(
+            f"{file} lacks images, annotations and categories: it is {found}, no instances_*.json of COCO's format. "
+            "Export it from your tool as COCO."
+        )
+    lacking = [field for field in ("images", "annotations", "categories") if not isinstance(content.get(field), list)]
+    if lacking:
+        first = next(iter(content.get("annotations") or []), None)
+        hint = ""
+        if isinstance(first, dict) and "caption" in first:
+            hint = " It has captions, which don't say all that a photo shows: pass the instances_*.json beside it."
+        raise InvalidInputError(f"{file} lacks {', '.join(lacking)}: it is no instances_*.json of COCO's format.{hint}")
+    return content
+
+
+def _areas(file: Path, annotations: list[Any], labels: dict[str, str]) -> dict[str, dict[str, float]]:
+    """Photo -> label -> the area of its largest object."""
+    areas: dict[str, dict[str, float]] = {}
+    for number, record in enumerate(annotations):
+        of_photo = areas.setdefault(_id(file, "annotations", number, record, "image_id"), {})
+        category = _id(file, "annotations", number, record, "category_id")
+        if category not in labels:
+            raise InvalidInputError(
+                f"{file}: annotations[{number}] has category_id {category}, which none of its categories has."
+            )
+        of_photo[labels[category]] = max(of_photo.get(labels[category], 0.0), _area(record))
+    return areas
 
 
 def _find(folder: Path, split: str | None) -> Path:
@@ -88,8 +115,10 @@ def _find(folder: Path, split: str | None) -> Path:
     return found
 
 
-def _records(content: dict[str, Any], field: str) -> bool:
-    return isinstance(content.get(field), list)
+def _id(file: Path, kind: str, number: int, record: Any, field: str) -> str:
+    """An id as text: 1, "1" and 1.0 are the same."""
+    value = _field(file, kind, number, record, field)
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value)
 
 
 def _field(file: Path, kind: str, number: int, record: Any, field: str) -> Any:
@@ -107,5 +136,5 @@ def _area(record: dict[str, Any]) -> float:
             return float(record["area"])
         *_, width, height = record.get("bbox") or (0, 0)
         return float(width) * float(height)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return 0.0

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import warnings
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,16 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wordsight.description_gen.categories import Category
-from wordsight.utils.errors import InvalidInputError
+from wordsight.utils.errors import InvalidInputError, shortened
 
-from .annotation_files import same_name
-from .formats import READERS, some
+from .annotation_files import is_file, same_name, some
+from .formats import READERS
 from .labeled_photo import LabeledPhoto
 from .options import FORMATS
+from .unknown_labels import related_categories
 
 PRESENT, ABSENT, IGNORED = 1, 0, -1
 # COCO's bounds between small, medium and large objects, in pixels of area (cocodataset.org/#detection-eval).
 SIZES = ("small", "medium", "large")
+PARTING = re.compile(r"[\s_\u2010-\u2015-]+")
 SIZE_BOUNDS = (32**2, 96**2)
 
 
@@ -67,8 +71,8 @@ def load_labeled_photos(
     if data_format not in READERS:
         raise InvalidInputError(f"The format {data_format!r} is not known; known are {', '.join(FORMATS)}.")
     name, photos, known_names, notes = READERS[data_format](Path(path), split)
-    there = [photo for photo in photos if not isinstance(photo.source, Path) or photo.source.is_file()]
-    if missing := [photo.name for photo in photos if isinstance(photo.source, Path) and not photo.source.is_file()]:
+    there = [photo for photo in photos if not isinstance(photo.source, Path) or is_file(photo.source)]
+    if missing := [photo.name for photo in photos if isinstance(photo.source, Path) and not is_file(photo.source)]:
         notes.append(_complain(f"{len(missing)} of {len(photos)} photos are not there", missing, strict))
     if not there:
         place = f" (not even {photos[0].source})" if photos else ""
@@ -76,16 +80,28 @@ def load_labeled_photos(
     index = {_key(name): k for k, category in reversed([*enumerate(categories)]) for name in category.all_names}
     index |= {_key(category.name): k for k, category in enumerate(categories)}
     used = dict.fromkeys(known_names) | dict.fromkeys(label for photo in there for label in sorted(photo.present))
-    if unknown := [label for label in used if _key(label) not in index]:
-        if len(unknown) == len(used):
-            raise InvalidInputError(
-                f"The model knows none of the labels in {path} ({some(unknown)}). Its categories are "
-                f"{some([category.name for category in categories])}."
-            )
+    unknown = [label for label in used if _key(label) not in index]
+    if unknown and len(unknown) == len(used):
+        raise InvalidInputError(
+            f"The model knows none of the labels in {path} ({some(unknown)}). Its categories are "
+            f"{some([category.name for category in categories])}."
+        )
+    if unknown:
         notes.append(_complain(f"The model does not know {len(unknown)} of the labels", unknown, strict))
-    labels = np.zeros((len(there), len(categories)), dtype=np.int8)
+    labels, sizes = _matrices(there, index, len(categories))
+    notes += _leave_out_unsure(labels, there, unknown, categories)
+    return EvaluationDataset(name, there, labels, sizes, notes)
+
+
+def _matrices(
+    photos: Sequence[LabeledPhoto], index: Mapping[str, int], count: int
+) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
+    """Labels and sizes of photos, as `EvaluationDataset` has them."""
+    labels = np.zeros((len(photos), count), dtype=np.int8)
     sizes = np.zeros_like(labels)
-    for row, photo in enumerate(there):
+    for row, photo in enumerate(photos):
+        if not photo.is_complete:
+            labels[row] = IGNORED
         for label in photo.ignored:
             if (k := index.get(_key(label))) is not None:
                 labels[row, k] = IGNORED
@@ -93,15 +109,38 @@ def load_labeled_photos(
             if (k := index.get(_key(label))) is not None:
                 labels[row, k] = PRESENT
                 if label in photo.areas:
-                    sizes[row, k] = max(
-                        sizes[row, k], 1 + int(np.searchsorted(SIZE_BOUNDS, photo.areas[label], "right"))
-                    )
-    return EvaluationDataset(name, there, labels, sizes, notes)
+                    size = 1 + int(np.searchsorted(SIZE_BOUNDS, photo.areas[label], "right"))
+                    sizes[row, k] = max(sizes[row, k], size)
+    return labels, sizes
+
+
+def _leave_out_unsure(
+    labels: NDArray[np.int8], photos: Sequence[LabeledPhoto], unknown: Sequence[str], categories: Sequence[Category]
+) -> list[str]:
+    """Takes no photo for a negative of what one of its unknown labels may mean; says of how many that holds."""
+    notes = []
+    if incomplete := sum(not photo.is_complete for photo in photos):
+        told = "1 photo has" if incomplete == 1 else f"{incomplete} photos have"
+        notes.append(f"{told} labels without a name and count for the named ones alone.")
+    if not unknown:
+        return notes
+    related = dict(zip(unknown, related_categories(unknown, categories), strict=True))
+    pairs: Counter[tuple[str, str]] = Counter()
+    for row, photo in enumerate(photos):
+        for label in photo.present & related.keys():
+            for k in map(int, np.flatnonzero(related[label] & (labels[row] == ABSENT))):
+                labels[row, k] = IGNORED
+                pairs[label, categories[k].name] += 1
+    if pairs:
+        told = shortened([f"{count} with {label!r} for {name!r}" for (label, name), count in sorted(pairs.items())])
+        notes.append(f"Photos left out for what an unknown label may mean: {told}. Add such labels as synonyms.")
+        warnings.warn(notes[-1], stacklevel=3)
+    return notes
 
 
 def _key(label: str) -> str:
-    """Labels are compared without case and spaces: VOC writes "diningtable" for what others call "dining table"."""
-    return "".join(same_name(label).casefold().split())
+    """Labels are compared without case, spaces, hyphens and underscores: "diningtable" is VOC's "dining table"."""
+    return PARTING.sub("", same_name(label).casefold())
 
 
 def _complain(problem: str, names: list[str], strict: bool) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,19 +12,13 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from wordsight.utils.errors import InvalidInputError, shortened
+from wordsight.utils.errors import InvalidInputError
 
-from .annotation_files import SUFFIXES, find_photo, read_json, read_lines, same_name
+from .annotation_files import SUFFIXES, find_photo, is_file, read_json, read_lines, same_name, some
 from .coco import read_coco
 from .labeled_photo import LabeledPhoto, Read
 
-MAX_NAMED = 5
 FLAG = re.compile(r"\s+-?[01]$")
-
-
-def some(names: Sequence[str]) -> str:
-    """The first names of a list, quoted."""
-    return shortened([repr(name) for name in names], MAX_NAMED)
 
 
 def _read_jsonl(path: Path, split: str | None) -> Read:
@@ -86,9 +80,11 @@ def _read_voc(path: Path, split: str, year: str) -> Read:
             areas[label] = max(areas.get(label, 0.0), _box_area(found))
         folders, written = [root / "JPEGImages"], tree.findtext("filename") or ""
         source = find_photo(name, folders, SUFFIXES)
-        if not source.is_file() and written:
+        if not is_file(source) and written:
             source = find_photo(written, folders)
-        photos.append(LabeledPhoto(name, source, frozenset(present), frozenset(difficult - present), areas))
+        is_complete = "" not in present | difficult
+        names, unsure = frozenset(present - {""}), frozenset(difficult - present - {""})
+        photos.append(LabeledPhoto(name, source, names, unsure, areas, is_complete))
     notes = []
     if empty:
         notes.append(f"{len(empty)} photos have no object in their XML and count as showing nothing: {some(empty)}.")
@@ -100,7 +96,10 @@ def _box_area(found: ElementTree.Element) -> float:
     corners = [found.findtext(f"bndbox/{corner}") for corner in ("xmin", "ymin", "xmax", "ymax")]
     if any(corner is None for corner in corners):
         return 0.0
-    left, top, right, bottom = (float(corner or 0) for corner in corners)
+    try:
+        left, top, right, bottom = (float(corner or 0) for corner in corners)
+    except ValueError:
+        return 0.0
     return max(right - left, 0.0) * max(bottom - top, 0.0)
 
 
@@ -117,7 +116,7 @@ def _read_nuswide(path: Path, split: str | None) -> Read:
         for line in read_lines(_first(path, "Concepts81.txt", "ConceptsList/Concepts81.txt"))
         if line.strip()
     ]
-    matrix = np.zeros((len(names), len(concepts)), dtype=bool)
+    matrix = np.zeros((len(names), len(concepts)), dtype=np.int8)
     for k, concept in enumerate(concepts):
         file = _first(
             path,
@@ -127,10 +126,11 @@ def _read_nuswide(path: Path, split: str | None) -> Read:
         flags = [line.strip() for line in read_lines(file) if line.strip()]
         if len(flags) != len(names):
             raise InvalidInputError(f"{file} has {len(flags)} lines for the {len(names)} photos of the image list.")
-        matrix[:, k] = [flag == "1" for flag in flags]
+        matrix[:, k] = [{"1": 1, "0": 0}.get(flag, -1) for flag in flags]
     folder = next((path / name for name in ("Flickr", "images", "Images") if (path / name).is_dir()), path / "Flickr")
+    flagged = np.array(concepts, dtype=object)
     photos = [
-        LabeledPhoto(name, folder / name, frozenset(concepts[k] for k in np.flatnonzero(flags)))
+        LabeledPhoto(name, folder / name, frozenset(flagged[flags == 1]), frozenset(flagged[flags == -1]))
         for name, flags in zip(names, matrix, strict=True)
         if flags.any()
     ]
@@ -171,15 +171,18 @@ def _read_datasets(path: Path, split: str | None) -> Read:
     rows = loaded.select_columns(["labels"])["labels"]
     photos, unlabeled = [], 0
     for number, labels in enumerate(rows):
-        given = labels if isinstance(labels, list) else [labels]
-        if None in given or (names and -1 in given):  # -1 is what `datasets` has where a label is not known
+        everything = labels if isinstance(labels, list) else [labels]
+        # -1 is what `datasets` has where a label is not known.
+        given = [label for label in everything if label is not None and not (names and label == -1)]
+        if everything and not given:
             unlabeled += 1
             continue
         shown = [names[label] for label in given if 0 <= label < len(names)] if names else given
         if len(shown) < len(given) or not _are_names(shown):
             raise InvalidInputError(f"{path}, row {number}: labels must be names or class labels, got {labels!r:.80}.")
         present = frozenset(map(same_name, shown))
-        photos.append(LabeledPhoto(f"row {number}", partial(_read_row, loaded, number), present))
+        source, is_complete = partial(_read_row, loaded, number), len(given) == len(everything)
+        photos.append(LabeledPhoto(f"row {number}", source, present, is_complete=is_complete))
     notes = [f"{unlabeled} rows without labels (null or -1) are left out."] if unlabeled else []
     return f"{path.name} {loaded.split or ''}".strip(), photos, names or [], notes
 

@@ -19,6 +19,7 @@ class LabeledPhoto:
         present: names of the categories that are there.
         ignored: names of categories for which the photo does not count (VOC's difficult objects).
         areas: category name -> area in pixels of its largest object, where boxes are known.
+        is_complete: whether these are all its labels; else it does not count for categories that are not among them.
     """
 
     name: str
@@ -26,6 +27,7 @@ class LabeledPhoto:
     present: frozenset[str]
     ignored: frozenset[str] = frozenset()
     areas: dict[str, float] = field(default_factory=dict)
+    is_complete: bool = True
 
 
 # What a reader gives: the dataset's name, its photos, the labels it can have (none if it does not say), notes.

@@ -20,9 +20,9 @@ from ..photo_batches import PhotoReader
 from ..score_statistics import fit_statistics
 from ..standardization import SCORE_STANDARDIZATIONS, standardize_scores
 from ..tiling import Tiling, check_tiling
+from .annotation_files import some
 from .comparison import compare_to_zero_shot
 from .datasets import SIZES, EvaluationDataset
-from .formats import some
 from .methods import Method
 from .photo_fits import fit_to_photos
 from .photo_scores import score_methods

@@ -142,6 +142,9 @@ def test_nuswide(nuswide):
         benchmark = load_labeled_photos(nuswide, "nuswide", CATEGORIES)
     assert [photo.name for photo in benchmark.photos] == ["actor/0001.jpg", "zebra/0002.jpg"]
     assert benchmark.labels.tolist() == [[1, 1, 0], [1, 0, 0]]
+    (nuswide / "Groundtruth" / "TrainTestLabels" / "Labels_dog_Test.txt").write_text("-1\n1\n0\n")
+    with pytest.warns(UserWarning, match="'sky'"):
+        assert load_labeled_photos(nuswide, "nuswide", CATEGORIES).labels.tolist() == [[1, -1, 0], [1, 1, 0]]
     (nuswide / "Groundtruth" / "TrainTestLabels" / "Labels_dog_Test.txt").write_text("1\n0\n")
     with pytest.raises(InvalidInputError, match="2 lines for the 3 photos"):
         load_labeled_photos(nuswide, "nuswide", CATEGORIES)
@@ -201,6 +204,11 @@ def test_missing_jsonl(tmp_path):
     [
         ([0, -1, 1, None], ClassLabel(names=["dog", "person"]), [[0, 1, 0], [1, 0, 0]]),
         ([[0], [-1], [1, 0], None], List(ClassLabel(names=["dog", "person"])), [[0, 1, 0], [1, 1, 0]]),
+        (
+            [[0, -1], [-1, None], [1, 0], []],
+            List(ClassLabel(names=["dog", "person"])),
+            [[-1, 1, -1], [1, 1, 0], [0] * 3],
+        ),
         (["dog", None, "man", None], Value("string"), [[0, 1, 0], [1, 0, 0]]),
         ([["dog"], None, [], ["man"]], List(Value("string")), [[0, 1, 0], [0, 0, 0], [1, 0, 0]]),
     ],
