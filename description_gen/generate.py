@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from wordsight.utils.cache import cache_dir, fingerprint
-from wordsight.utils.errors import InvalidInputError
+from wordsight.utils.errors import InvalidInputError, check_not_empty
 
 from .captions import UNLIKELY_SHARE
 from .categories import Category, as_categories
@@ -106,6 +106,7 @@ def generate_texts(
         >>> texts.num_rows
         {'train': 18, 'validation': 2}
     """
+    check_not_empty(out, "out")
     known = as_categories(categories)
     base_urls = [base_url] if isinstance(base_url, str) else list(base_url or ())
     _check(llm, base_urls, (tensor_parallel_size, data_parallel_size), engine)

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wordsight.utils.errors import InvalidInputError
+from wordsight.utils.errors import InvalidInputError, check_not_empty
 from wordsight.utils.files import KNOWLEDGE
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def open_source(source: Dataset | DatasetDict | Path | str, split: str) -> tuple
             f"Texts can't be a {type(source).__name__}. Pass a Dataset, a DatasetDict, a folder, a file or a dataset's "
             "id on the Hub."
         )
+    check_not_empty(source, "The name of the texts")
     path = Path(source)
     if path.is_dir():
         knowledge = path / KNOWLEDGE

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from accelerate import Accelerator
 
-from wordsight.utils.errors import InvalidInputError
+from wordsight.utils.errors import InvalidInputError, check_not_empty
 from wordsight.utils.progress import library_step
 
 from .modeling_wordsight import WordsightForMultiLabelImageClassification
@@ -21,6 +21,7 @@ def load_model(model: str, revision: str | None = None) -> WordsightForMultiLabe
     Raises:
         InvalidInputError: there is no such model.
     """
+    check_not_empty(model, "model")
     try:
         with library_step(f"Loading {model}"):
             return WordsightForMultiLabelImageClassification.from_pretrained(model, revision=revision or "main")

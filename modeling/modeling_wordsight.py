@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from wordsight.utils.errors import InvalidInputError
+from wordsight.utils.errors import InvalidInputError, check_not_empty
+from wordsight.utils.files import CODE
 from wordsight.utils.plugins import load_plugin
 
 from .category_embeddings import CategoryEmbedder
@@ -247,6 +249,23 @@ class WordsightForMultiLabelImageClassification(WordsightInferenceModel):
                 num_items_in_batch,
             )
         return self._returned(output, return_dict)
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> None:  # type: ignore[override]
+        """Writes prompts, category embeddings, config and image processor; never the encoder.
+
+        Code that is beside the checkpoint, here or where the model was loaded from, is written anew and goes along:
+        such a folder works with `trust_remote_code=True` where wordsight is not installed.
+
+        Args:
+            save_directory: the folder, made if need be.
+            kwargs: as for transformers' `save_pretrained`; with `push_to_hub=True`, those of `push_to_hub` as well.
+        """
+        check_not_empty(save_directory, "save_directory")
+        folders = (Path(save_directory), Path(self.config.name_or_path or save_directory))
+        has_code = any((folder / CODE).is_file() for folder in folders)
+        super().save_pretrained(save_directory, **kwargs)
+        if has_code and (write_code := load_plugin("write_code")):
+            write_code(save_directory)
 
     def push_to_hub(  # type: ignore[override]
         self,

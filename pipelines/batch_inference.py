@@ -20,13 +20,14 @@ from torch import Tensor
 from wordsight.modeling.memory import Pieces
 from wordsight.modeling.tiling import Tiling, check_tiling
 from wordsight.utils.cache import fingerprint
-from wordsight.utils.errors import InvalidInputError, WordsightError, writing
+from wordsight.utils.errors import InvalidInputError, WordsightError, check_not_empty, writing
 from wordsight.utils.files import printable_name
 from wordsight.utils.progress import progress_bar
 
 from .image_loader import PhotoBatch, PhotoSource, photo_batches
 from .image_sources import DamagedFileError, ImageSource, open_images
 from .loading import load_pipeline
+from .multi_label_image_classification import check_threshold
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -106,6 +107,8 @@ def predict_shards(
         >>> predictions.photos, predictions.unreadable
         (6, 0)
     """
+    check_not_empty(out, "out")
+    check_threshold(threshold)
     if shards < 1:
         raise InvalidInputError(f"shards must be 1 or more, got {shards}.")
     # Shards take as long as they take: who is done first waits for the others, and no clock ends that.

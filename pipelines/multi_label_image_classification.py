@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from numbers import Real
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,12 +12,14 @@ import numpy as np
 import torch
 from PIL import Image
 from transformers import AutoModelForImageClassification, ImageClassificationPipeline
+from transformers.dynamic_module_utils import custom_object_save
 from transformers.pipelines import PIPELINE_REGISTRY
 from transformers.pipelines.image_classification import ClassificationFunction, sigmoid, softmax
 
 from wordsight.modeling.configuration_wordsight import INSTALLED, TASK, WordsightConfig
 from wordsight.modeling.tiling import Tiling, check_tiling, plan_tiles, whole_weight
-from wordsight.utils.errors import InvalidInputError
+from wordsight.utils.errors import InvalidInputError, check_not_empty
+from wordsight.utils.plugins import load_plugin
 
 from .heatmaps import draw_views, seen_part
 from .image_io import UNREADABLE, decode_photo, image_of, open_input, reason_of
@@ -67,8 +70,8 @@ class MultiLabelImageClassificationPipeline(ImageClassificationPipeline):
     ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         if top_k is not None and (not isinstance(top_k, int) or isinstance(top_k, bool) or top_k < 1):
             raise InvalidInputError(f"top_k must be a whole number of 1 or more, got {top_k!r}.")
-        if threshold is not None and not 0 <= threshold <= 1 and function_to_apply != "none":
-            raise InvalidInputError(f"threshold must be between 0 and 1, got {threshold}.")
+        if threshold is not None and function_to_apply != "none":
+            check_threshold(threshold)
         asked, function_to_apply = function_to_apply, None if function_to_apply == "default" else function_to_apply
         preprocess, _, postprocess = super()._sanitize_parameters(top_k, function_to_apply, timeout)
         if asked is not None:  # "default" too, so that a call can set back what the pipeline was made with
@@ -95,6 +98,27 @@ class MultiLabelImageClassificationPipeline(ImageClassificationPipeline):
         if isinstance(inputs, np.ndarray | torch.Tensor) and inputs.ndim == 4:
             inputs = list(inputs)  # a stack of photos
         return super().__call__(inputs, **kwargs)
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> None:
+        """Writes the model, its image processor and the code to use it.
+
+        The folder loads where wordsight is not installed, with `pipeline(model=folder, trust_remote_code=True)`.
+
+        Args:
+            save_directory: the folder, made if need be.
+            kwargs: those of the model's `save_pretrained`.
+
+        Raises:
+            InvalidInputError: the path is empty, or that of a file.
+        """
+        check_not_empty(save_directory, "save_directory")
+        if Path(save_directory).is_file():
+            raise InvalidInputError(f"{save_directory} is a file, not a folder. Pass the path of a folder.")
+        self.model.save_pretrained(save_directory, **kwargs)
+        if write_code := load_plugin("write_code"):
+            write_code(save_directory)
+        else:  # this is the code that went with a pushed model, which goes on with it
+            custom_object_save(self, save_directory)
 
     def push_to_hub(self, *args: Any, **kwargs: Any) -> Any:
         """Pushes the model; a pipeline is no more than it. Arguments are those of the model's `push_to_hub`."""
@@ -182,6 +206,13 @@ class MultiLabelImageClassificationPipeline(ImageClassificationPipeline):
 
     def _tiles(self, asked: Tiling | None) -> Tiling:
         return cast(WordsightConfig, self.model.config).tiles if asked is None else asked
+
+
+def check_threshold(threshold: float) -> None:
+    """Raises InvalidInputError if a score's threshold is no number between 0 and 1."""
+    is_number = isinstance(threshold, Real) and not isinstance(threshold, bool)
+    if not is_number or not 0 <= float(threshold) <= 1:
+        raise InvalidInputError(f"threshold must be between 0 and 1, got {threshold!r}.")
 
 
 UNDECODED = {"bytes", "path"}  # of a photo in a column that is not decoded (`datasets.Image(decode=False)`)

@@ -11,7 +11,7 @@ import torch
 from accelerate import PartialState
 
 from wordsight.description_gen.dataset import knowledge_of, normalize_texts, published_as
-from wordsight.utils.errors import writing
+from wordsight.utils.errors import check_not_empty, writing
 
 from ..calibration import fit_calibration
 from ..metrics import average_precisions
@@ -81,6 +81,7 @@ def train_classifier_model(
         >>> model.config.head, model.config.memory_weight
         ('comc', 0.3)
     """
+    check_not_empty(out, "out")
     out, (dataset, _) = Path(out), normalize_texts(texts)
     model = WordsightForMultiLabelImageClassification.from_encoder(
         encoder,

@@ -23,8 +23,8 @@ from wordsight.description_gen.dataset import (
     with_categories,
     with_knowledge,
 )
-from wordsight.utils.errors import InvalidInputError, needs
-from wordsight.utils.files import KNOWLEDGE, TRAINING_LOG
+from wordsight.utils.errors import InvalidInputError, check_not_empty, needs
+from wordsight.utils.files import CARD, KNOWLEDGE, TRAINING_LOG, copy_side_files
 
 from ..configuration_wordsight import WordsightConfig
 from ..encoders import TextEncoder
@@ -76,6 +76,8 @@ def extend_model(
         >>> model.config.category_names
         ['cat', 'dog', 'car', 'cup', 'rocket']
     """
+    check_not_empty(model_folder, "model_folder")
+    check_not_empty(out, "out")
     model_folder, out = Path(model_folder), Path(out)
     old = load_model(str(model_folder))
     option, classified = old.config.score_standardization, bool(old.config.photo_classifier_weight)
@@ -127,6 +129,8 @@ def extend_model(
     assert trainer.log_content is not None
     trainer.log_content["example_sentences"] |= old_log.get("example_sentences", {})
     model.config.provenance = old.config.provenance
+    if trainer.args.should_save and not (out / CARD).exists():
+        copy_side_files(model_folder, out, [CARD])  # with what a person wrote in it
     model.cpu()
     keep_old_categories(model, old.cpu())
     trainer.save_model()

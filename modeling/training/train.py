@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wordsight.description_gen.dataset import normalize_texts, published_as
+from wordsight.utils.errors import check_not_empty
 from wordsight.utils.progress import load_libraries
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def train_prompts(
     from .checkpoints import checkpoints, drop
     from .trainer import PromptTrainer
 
+    check_not_empty(out, "out")
     out = Path(out)
     args = copy.copy(args) if args is not None else PromptTrainingArguments(output_dir=str(out))
     args.output_dir = str(out)

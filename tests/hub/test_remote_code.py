@@ -21,6 +21,7 @@ from wordsight.hub.remote_code import CONFIG_ENTRIES, FILES, joined_source, remo
 from wordsight.modeling.encoders import load_image_encoder
 from wordsight.modeling.training.arguments import PromptTrainingArguments
 from wordsight.modeling.training.train import train_prompts
+from wordsight.utils.errors import InvalidInputError
 
 LABEL = """
 import json, sys
@@ -105,6 +106,27 @@ def test_pipeline_without_wordsight(bare_python, published, photo_path, tmp_path
     assert json.loads(result.stdout) == pipeline(TASK, model=str(published.folder))(str(photo_path))
     again = run_elsewhere(bare_python, LABEL + STOCK, tmp_path, published.repo_id, photo_path, HF_HUB_OFFLINE="1")
     assert again.stdout == 2 * result.stdout, again.stderr
+
+
+AGAIN = """
+classifier.save_pretrained("again")
+classifier = pipeline(model="again", trust_remote_code=True)
+assert type(classifier).__module__.startswith("transformers_modules."), type(classifier)
+print(json.dumps(classifier(sys.argv[2])))
+"""
+
+
+def test_a_saved_pipeline_loads_by_trust_alone(bare_python, published, photo_path, tmp_path):
+    labeler = pipeline(TASK, model=str(published.folder))
+    labeler.save_pretrained(tmp_path / "saved")
+    right = labeler(str(photo_path))
+    assert pipeline(TASK, model=str(tmp_path / "saved"))(str(photo_path)) == right
+    result = run_elsewhere(bare_python, LABEL + AGAIN, tmp_path, str(tmp_path / "saved"), photo_path)
+    assert result.returncode == 0, result.stderr
+    assert [json.loads(line) for line in result.stdout.splitlines()] == [right, right]
+    for path, said in (("", "is an empty text"), (tmp_path / "saved" / "config.json", "is a file, not a folder")):
+        with pytest.raises(InvalidInputError, match=said):
+            labeler.save_pretrained(path)
 
 
 def test_each_family_of_encoders_loads_without_wordsight(bare_python, tmp_path, request):

@@ -2,6 +2,7 @@
 
 from wordsight.hub.folder import write_card_and_pictures
 from wordsight.hub.push import push_model
+from wordsight.hub.remote_code import add_remote_code
 from wordsight.hub.side_files import fetch_side_files
 from wordsight.utils.plugins import load_plugin
 
@@ -10,6 +11,7 @@ def test_functions_by_their_names():
     assert load_plugin("write_card") is write_card_and_pictures
     assert load_plugin("push_model") is push_model
     assert load_plugin("fetch_side_files") is fetch_side_files
+    assert load_plugin("write_code") is add_remote_code
     assert load_plugin("nothing") is None
 
 

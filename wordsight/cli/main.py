@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from wordsight.utils.errors import WordsightError
+from wordsight.utils.errors import InvalidInputError, WordsightError
 from wordsight.utils.progress import be_quiet, has_terminal, hide_library_bars, is_quiet
 from wordsight.version import __version__
 
@@ -29,13 +29,23 @@ from .groups import groups
 from .predict import predict
 from .push import push, push_texts
 from .reproduce import reproduce
-from .serve import serve
 from .show import show
 from .train import train
 
+FREE = ("--message", "--message=")  # options whose text may be empty
+
 
 class Command(TyperCommand):
-    """A command that takes `--quiet` after its name, too."""
+    """A command that takes `--quiet` after its name, too, and nothing for a name or a path."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Refuses what is empty, as an unset variable of a shell leaves it: "" as a path would be this folder."""
+        for before, argument in zip(["", *args], args, strict=False):
+            option = argument if argument.endswith("=") else before
+            if (not argument.strip() or (option == argument and argument.startswith("--"))) and option not in FREE:
+                what = option.rstrip("=") if option.startswith("-") else "An argument"
+                raise InvalidInputError(f"{what} is empty. Pass a value, such as a folder's name, or omit it.")
+        return super().parse_args(ctx, args)
 
     def get_params(self, ctx: Any) -> list[Any]:
         """The command's own options, and `--quiet` of `wordsight` itself."""
@@ -67,7 +77,6 @@ for command in (
     reproduce,
     push,
     push_texts,
-    serve,
     env,
     demo,
     accelerate_config,

@@ -10,7 +10,6 @@ import typer
 from rich.table import Table
 
 from wordsight.modeling.tiling import check_tiling
-from wordsight.pipelines.formats.options import OUTPUT_FORMATS, XMP_TARGETS
 from wordsight.utils.errors import InvalidInputError
 from wordsight.utils.progress import load_libraries, progress_bar
 
@@ -35,16 +34,7 @@ def predict(
     revision: Annotated[str | None, typer.Option(help="The model's revision on the Hub.")] = None,
     tiles: Annotated[str | None, typer.Option(help=TILES_HELP)] = None,
     shards: Annotated[int | None, typer.Option(help="Label a dataset in this many parts, into --out.", min=1)] = None,
-    out: Annotated[Path | None, typer.Option(help="With --shards or --format: folder for the files.")] = None,
-    output_format: Annotated[
-        str | None, typer.Option("--format", help=f"Files for other tools, into --out: {', '.join(OUTPUT_FORMATS)}.")
-    ] = None,
-    base_url: Annotated[
-        str | None, typer.Option(help="With --format label-studio: address of the photos; by default local files.")
-    ] = None,
-    xmp: Annotated[
-        str, typer.Option(help=f"With --format xmp, where keywords are written: {', '.join(XMP_TARGETS)}.")
-    ] = XMP_TARGETS[0],
+    out: Annotated[Path | None, typer.Option(help="With --shards: folder for the parquet files.")] = None,
     split: Annotated[str | None, typer.Option(help="With --shards: split of a Hub dataset, by default train.")] = None,
     kind: Annotated[
         str | None, typer.Option(help="With --shards, where a folder has several kinds: photos, tar or parquet.")
@@ -74,12 +64,6 @@ def predict(
 
     Example: wordsight predict my-model 'crawl/*.tar' --shards 64 --out labels --top-k 5 --num-workers 4
 
-    With --format, labels are written as other tools read them: pre-annotations for Label Studio, CVAT and FiftyOne,
-    COCO, an image folder of datasets, tables, or keywords (XMP) in sidecar files. The source and how to continue are
-    those of --shards, whose files are kept in OUT/predictions. See docs/how-to/annotation-tools.md.
-
-    Example: wordsight predict my-model holiday-photos/ --format label-studio --out for-label-studio
-
     On several GPUs, process p of P takes shards p, p + P, ...: accelerate launch -m wordsight predict my-model
     user/photos --split train --shards 64 --out labels
 
@@ -90,24 +74,21 @@ def predict(
     FIRST_HOST:29500 -m wordsight predict my-model 'crawl/*.tar' --shards 512 --out /shared/labels
     """
     tiling = None if tiles is None else check_tiling(tiles)
-    _check_format(output_format, base_url, xmp)
-    if shards is not None or output_format is not None:
-        given = "--shards" if output_format is None else "--format"
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise InvalidInputError(f"--threshold must be between 0 and 1, got {threshold}.")
+    if shards is not None:
         if len(images) != 1:
-            raise InvalidInputError(f"{given} takes one source, got {len(images)}. Put a glob in quotes: 'day*/*'.")
+            raise InvalidInputError(f"--shards takes one source, got {len(images)}. Put a glob in quotes: 'day*/*'.")
         if out is None or as_json:
-            raise InvalidInputError(f"{given} writes files: pass --out DIR, and omit --json.")
+            raise InvalidInputError("--shards writes parquet files: pass --out DIR, and omit --json.")
         if heatmaps is not None:
-            raise InvalidInputError(f"--heatmaps does not work with {given}. Omit {given}, and name some photos.")
+            raise InvalidInputError("--heatmaps does not work with --shards. Omit --shards, and name some photos.")
         check_out_folder(out)
         _label_dataset(
             model,
             images[0],
             out,
-            output_format,
-            base_url=base_url,
-            xmp=xmp,
-            shards=shards,
+            shards,
             split=split,
             threshold=0.5 if threshold is None else threshold,
             top_k=top_k,
@@ -119,7 +100,7 @@ def predict(
         )
         return
     if out is not None or split is not None or kind is not None:
-        raise InvalidInputError("--out, --split and --kind are for labeling a dataset: pass --shards or --format, too.")
+        raise InvalidInputError("--out, --split and --kind are for labeling a dataset: pass --shards, too.")
     if heatmaps is not None:
         check_out_folder(heatmaps, "--heatmaps")
     if top_k is None and threshold is None:
@@ -161,29 +142,18 @@ def _label_photos(
     return results, skipped
 
 
-def _check_format(output_format: str | None, base_url: str | None, xmp: str) -> None:
-    """Raises InvalidInputError if --format, or an option of one format, can't be used."""
-    if output_format is not None and output_format not in OUTPUT_FORMATS:
-        raise InvalidInputError(f"--format {output_format} is not known. Pass one of {', '.join(OUTPUT_FORMATS)}.")
-    if xmp not in XMP_TARGETS:
-        raise InvalidInputError(f"--xmp {xmp} is not known. Pass one of {', '.join(XMP_TARGETS)}.")
-    if base_url is not None and output_format != "label-studio":
-        raise InvalidInputError("--base-url is for --format label-studio. Omit it, or pass that format.")
-    if xmp != XMP_TARGETS[0] and output_format != "xmp":
-        raise InvalidInputError("--xmp says where --format xmp writes keywords. Omit it, or pass that format.")
-
-
-def _label_dataset(model: str, source: str, out: Path, output_format: str | None, **options: Any) -> None:
-    """`predict_to_format`, and a last word by the main process."""
+def _label_dataset(*arguments: Any, **options: Any) -> None:
+    """`predict_shards`, and a last word by the main process."""
     load_libraries()
     from accelerate import PartialState
 
-    from wordsight.pipelines.formats.write import predict_to_format
+    from wordsight.pipelines.batch_inference import predict_shards
 
-    done, told = predict_to_format(model, source, out, output_format or "parquet", **options)  # type: ignore[arg-type]
+    done = predict_shards(*arguments, **options)
     if PartialState().is_main_process:
         photos = f"{done.photos} photo" + ("" if done.photos == 1 else "s")
-        typer.echo(f"{photos} in {done.folder}, {done.unreadable} unreadable. {told}")
+        typer.echo(f"{photos} in {done.folder}, {done.unreadable} unreadable. To read the labels:")
+        typer.echo(f'datasets.load_dataset("parquet", data_files="{done.folder}/*.parquet")')
     PartialState().destroy_process_group()
 
 

@@ -9,6 +9,8 @@ wordsight than goes along, be it in one function, is refused.
 from __future__ import annotations
 
 import ast
+import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec, resolve_name
 from itertools import groupby
@@ -54,6 +56,7 @@ FILES = {
         "wordsight.modeling.modeling_inference",
     ),
     "pipeline_wordsight": (
+        "wordsight.utils.plugins",
         "wordsight.pipelines.photo_formats",
         "wordsight.pipelines.image_io",
         "wordsight.pipelines.heatmaps",
@@ -103,6 +106,21 @@ def write_remote_code(folder: Path) -> list[Path]:
         path.write_text(remote_source(file), encoding="utf-8")
         paths.append(path)
     return paths
+
+
+def add_remote_code(folder: str | os.PathLike[str]) -> list[Path]:
+    """Completes a model's folder, so that it works with `trust_remote_code=True` where wordsight is not installed.
+
+    Args:
+        folder: what `save_pretrained` wrote.
+
+    Returns:
+        The paths of the code.
+    """
+    path = Path(folder) / "config.json"
+    entries = json.loads(path.read_text(encoding="utf-8")) | CONFIG_ENTRIES
+    path.write_text(json.dumps(entries, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    return write_remote_code(Path(folder))
 
 
 def remote_source(file: str) -> str:

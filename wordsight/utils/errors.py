@@ -41,6 +41,12 @@ class MissingDependencyError(WordsightError, ImportError):
     """An optional package or its files are not installed; the message holds the command that installs them."""
 
 
+def check_not_empty(path: object, what: str) -> None:
+    """Raises InvalidInputError if a path is an empty text, which `Path` would take for the current folder."""
+    if isinstance(path, str) and not path.strip():
+        raise InvalidInputError(f"{what} is an empty text. Pass a path ('.' is the current folder).")
+
+
 @contextmanager
 def needs(extra: str) -> Iterator[None]:
     """Says of a package that is imported inside, and is not installed, how to install it.

@@ -12,6 +12,7 @@ CARD = "README.md"
 TRAINING_LOG = "training_log.json"
 KNOWLEDGE = "knowledge.json"
 EVALUATION = "evaluation.json"
+CODE = "pipeline_wordsight.py"  # beside a model: it comes with the code to use it without wordsight
 CURVE_PICTURE, CATEGORIES_PICTURE = "training_curve.png", "categories.png"
 TEXTS_PICTURES = ("co_occurrence.png", "groups.png")  # beside published sentences: heat map, and graph
 SIDE_FILES = (CARD, TRAINING_LOG, KNOWLEDGE, EVALUATION, CURVE_PICTURE, CATEGORIES_PICTURE)

@@ -17,7 +17,7 @@ def load_plugin(name: str) -> Callable[..., Any] | None:
     """The function that an entry point of wordsight's names; None where wordsight is not installed.
 
     Args:
-        name: "fetch_side_files", "push_model" or "write_card".
+        name: "fetch_side_files", "push_model", "write_card" or "write_code".
 
     Example:
         >>> load_plugin("write_card").__name__
