@@ -1,4 +1,4 @@
-"""From logits to scores in [0, 1]: each category's scale and threshold, fitted on held-out sentences."""
+"""From logits to scores in [0, 1]: each category's scale and threshold, fitted to sentences or photos."""
 
 from __future__ import annotations
 
@@ -35,10 +35,36 @@ def fit_calibration(
     return scale, threshold
 
 
-def _fit(logits: NDArray[np.float32], labels: NDArray[np.integer]) -> tuple[float, float] | None:
+def fit_on_photos(
+    logits: NDArray[np.float32],
+    labels: NDArray[np.integer],
+    scale: NDArray[np.float64],
+    threshold: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+    """Fits scale and threshold of each category on labeled photos, whose base rates are those of photos to come.
+
+    Args:
+        logits: (M, K), of photos.
+        labels: (M, K), 1 present, 0 absent, -1 does not count.
+        scale: (K,), kept for a category with fewer than 5 photos of either kind, or whose scores don't rise with it.
+        threshold: (K,), the same.
+
+    Returns:
+        scale (K,), threshold (K,), and whether each category was fitted (K,).
+    """
+    scale, threshold, fitted = scale.copy(), threshold.copy(), np.zeros(len(scale), dtype=bool)
+    for k in range(logits.shape[1]):
+        known = labels[:, k] >= 0
+        if fit := _fit(logits[known, k], labels[known, k], balanced=False):
+            scale[k], threshold[k] = fit
+            fitted[k] = True
+    return scale, threshold, fitted
+
+
+def _fit(logits: NDArray[np.float32], labels: NDArray[np.integer], balanced: bool = True) -> tuple[float, float] | None:
     present = int(labels.sum())
     if min(present, len(labels) - present) < MIN_EXAMPLES:
         return None
-    model = LogisticRegression(class_weight="balanced").fit(logits.reshape(-1, 1), labels)
+    model = LogisticRegression(class_weight="balanced" if balanced else None).fit(logits.reshape(-1, 1), labels)
     scale = float(model.coef_[0, 0])
     return (scale, -float(model.intercept_[0]) / scale) if scale > 0 else None

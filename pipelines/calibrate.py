@@ -274,25 +274,35 @@ def calibrate_checkpoint(
     Raises:
         InvalidInputError: as `calibrate`, or a model on the Hub without a folder for the result.
     """
+    source = check_target(model, out)
+    found = find_photos(photos)
+    loaded = load_model(model)
+    options = {"num_workers": num_workers, "method": method}
+    gathered = calibrate(loaded, found, use, batch_size, **options)  # type: ignore[arg-type]
+    save_calibrated(loaded, out or source)
+    return gathered, out or source
+
+
+def check_target(model: str, out: Path | None) -> Path:
+    """The model as a path; raises `InvalidInputError` if there is no folder that the calibrated one can be saved to."""
     check_not_empty(out, "out")
     source = Path(model)
     if out is None and not source.is_dir():
         raise InvalidInputError(
             f"{model} is on the Hub, so the calibrated model needs a folder of its own. Pass --out."
         )
-    found = find_photos(photos)
-    loaded = load_model(model)
-    options = {"num_workers": num_workers, "method": method}
-    gathered = calibrate(loaded, found, use, batch_size, **options)  # type: ignore[arg-type]
-    target = out or source
+    return source
+
+
+def save_calibrated(model: WordsightForMultiLabelImageClassification, target: Path) -> None:
+    """Saves a model with other scores, its side files and card; figures that were measured before are dropped."""
     with writing(target, "run the same command again"):
-        loaded.save_pretrained(target)
+        model.save_pretrained(target)
         if fetch_side_files := load_plugin("fetch_side_files"):
-            fetch_side_files(loaded, target, replace=True)
+            fetch_side_files(model, target, replace=True)
         drop_figures(target)  # they are of the scores before
         if write_card := load_plugin("write_card"):
             write_card(target)
-    return gathered, target
 
 
 def _statistics(gathered: PhotoScores, members: Sequence[Sequence[int]]) -> ScoreStatistics:

@@ -10,9 +10,10 @@ import pytest
 
 import wordsight
 from tests.fixtures.texts import CATEGORIES, write_texts
-from wordsight import plotting
+from wordsight import plotting, serving
 from wordsight.example_photos import load_photos
 from wordsight.modeling.training.train import train_prompts
+from wordsight.serving.batching import Batcher
 
 PAGES = Path(__file__).parents[1] / "docs/api"
 NAMES = [name for name in wordsight.__all__ if name != "__version__"]
@@ -85,6 +86,11 @@ def test_example_of(name, run_examples):
 
 def test_example_that_asks_a_language_model(shared_server, run_examples):
     run_examples(getattr(wordsight, STARTS_A_SERVER))
+
+
+@pytest.mark.parametrize("thing", [serving.make_app, serving.ServingOptions, Batcher], ids=lambda thing: thing.__name__)
+def test_example_of_serving(thing, run_examples):
+    run_examples(thing)
 
 
 @pytest.mark.parametrize("module", [wordsight, plotting], ids=lambda module: module.__name__)

@@ -16,6 +16,7 @@ import pytest
 from huggingface_hub import HfApi
 from PIL import Image
 
+from tests.fixtures.app import free_port
 from tests.fixtures.hub.access import TOKENS, User
 from tests.fixtures.pages import ROOT, commands, read_page, record, run_page, shape
 from wordsight.example_photos import load_photos
@@ -27,13 +28,14 @@ WITH_CODE = [page for page in PAGES if any(block.language in {"bash", "python"} 
 TUTORIAL = next(page for page in PAGES if page.name == "docs/tutorial.md")
 SENTENCES, EPOCHS = 20, 1
 COLUMNS = 100
+PORT = free_port()  # for the page that starts a server
 # Real ids of encoders, behind which the Hub of the tests has tiny ones of the same kind.
 ENCODERS = {"openai/clip-vit-base-patch16": "tiny_clip_dir", "google/siglip2-base-patch16-224": "tiny_siglip_dir"}
 
 
 def substitute(code):
-    """All that is changed in a page's code: fewer sentences (and epochs, below), and the name of the Hub's user."""
-    code = re.sub(r"\buser/", "alice/", code)
+    """All that is changed in a page's code: fewer sentences (and epochs, below), the Hub's user, a server's port."""
+    code = re.sub(r"\buser/", "alice/", code).replace("8765", str(PORT))
     return code if RECORD else re.sub(r"((?:--)?sentences[= ])\d+", rf"\g<1>{SENTENCES}", code)
 
 

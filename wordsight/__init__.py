@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from wordsight.modeling.training.trainer import PromptTrainer
     from wordsight.pipelines.batch_inference import predict_shards
     from wordsight.pipelines.calibrate import calibrate
+    from wordsight.pipelines.formats.write import predict_to_format
     from wordsight.pipelines.multi_label_image_classification import MultiLabelImageClassificationPipeline
     from wordsight.utils.errors import InvalidInputError, WordsightError
 
@@ -59,6 +60,7 @@ _EXPORTS = {
     "load_text_encoder": "wordsight.modeling.encoders",
     "load_texts": "wordsight.description_gen",
     "predict_shards": "wordsight.pipelines.batch_inference",
+    "predict_to_format": "wordsight.pipelines.formats.write",
     "read_categories": "wordsight.description_gen",
     "texts_summary": "wordsight.description_gen",
     "train_prompts": "wordsight.modeling.training.train",
@@ -85,6 +87,7 @@ __all__ = [
     "load_text_encoder",
     "load_texts",
     "predict_shards",
+    "predict_to_format",
     "read_categories",
     "texts_summary",
     "train_prompts",

@@ -6,7 +6,7 @@ import re
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from wordsight.description_gen.categories import Category
 from wordsight.utils.errors import InvalidInputError, check_not_empty, shortened
 
-from .annotation_files import is_file, same_name, some
+from .annotation_files import find_photo, is_file, same_name, some
 from .formats import READERS
 from .labeled_photo import LabeledPhoto
 from .options import FORMATS
@@ -54,16 +54,18 @@ def load_labeled_photos(
     *,
     split: str | None = None,
     strict: bool = False,
+    photos_folder: Path | None = None,
 ) -> EvaluationDataset:
     """Reads labeled photos and maps their labels to a model's categories, by name or synonym.
 
     Args:
         path: VOCdevkit, COCO folder or `instances_*.json`, NUS-WIDE folder, JSONL file or its folder, or what
-            `datasets` loads.
+            `datasets` loads; of the annotation tools, their exports.
         data_format: which of `FORMATS`.
         categories: the model's K categories.
         split: the dataset's own name of a split; by default its test split (for VOC 2012 and COCO: val).
         strict: whether photos that are absent and labels that the model does not know are errors.
+        photos_folder: where photos are that are not where the file says.
 
     Raises:
         InvalidInputError: an annotation file is missing or damaged, no photo is there, no label fits, or `strict`.
@@ -72,12 +74,16 @@ def load_labeled_photos(
     if data_format not in READERS:
         raise InvalidInputError(f"The format {data_format!r} is not known; known are {', '.join(FORMATS)}.")
     name, photos, known_names, notes = READERS[data_format](Path(path), split)
+    if photos_folder is not None:
+        photos = [_found_in(photos_folder, photo) for photo in photos]
     there = [photo for photo in photos if not isinstance(photo.source, Path) or is_file(photo.source)]
     if missing := [photo.name for photo in photos if isinstance(photo.source, Path) and not is_file(photo.source)]:
         notes.append(_complain(f"{len(missing)} of {len(photos)} photos are not there", missing, strict))
     if not there:
         place = f" (not even {photos[0].source})" if photos else ""
-        raise InvalidInputError(f"{path} lists {len(photos)} photos, but none is there{place}. Is it the right folder?")
+        raise InvalidInputError(
+            f"{path} lists {len(photos)} photos, but none is there{place}. Where are they? Pass --photos."
+        )
     index = {_key(name): k for k, category in reversed([*enumerate(categories)]) for name in category.all_names}
     index |= {_key(category.name): k for k, category in enumerate(categories)}
     used = dict.fromkeys(known_names) | dict.fromkeys(label for photo in there for label in sorted(photo.present))
@@ -92,6 +98,13 @@ def load_labeled_photos(
     labels, sizes = _matrices(there, index, len(categories))
     notes += _leave_out_unsure(labels, there, unknown, categories)
     return EvaluationDataset(name, there, labels, sizes, notes)
+
+
+def _found_in(folder: Path, photo: LabeledPhoto) -> LabeledPhoto:
+    """The photo, looked for in a folder where it is not in its place."""
+    if not isinstance(photo.source, Path) or is_file(photo.source):
+        return photo
+    return replace(photo, source=find_photo(photo.name, [folder]))
 
 
 def _matrices(

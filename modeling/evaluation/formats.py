@@ -16,6 +16,10 @@ from wordsight.utils.errors import InvalidInputError
 
 from .annotation_files import SUFFIXES, find_photo, is_file, read_json, read_lines, same_name, some
 from .coco import read_coco
+from .cvat import read_cvat
+from .fiftyone import read_fiftyone
+from .label_studio import read_label_studio
+from .label_tables import read_csv, read_parquet
 from .labeled_photo import LabeledPhoto, Read
 
 FLAG = re.compile(r"\s+-?[01]$")
@@ -199,4 +203,9 @@ READERS: dict[str, Callable[[Path, str | None], Read]] = {
     "coco": read_coco,
     "nuswide": _read_nuswide,
     "datasets": _read_datasets,
+    "csv": read_csv,
+    "parquet": read_parquet,
+    "label-studio": read_label_studio,
+    "cvat": read_cvat,
+    "fiftyone": read_fiftyone,
 }

@@ -9,7 +9,19 @@ from typing import Literal, get_args
 
 from wordsight.utils.errors import InvalidInputError
 
-Format = Literal["jsonl", "voc2007", "voc2012", "coco", "nuswide", "datasets"]
+Format = Literal[
+    "jsonl",
+    "voc2007",
+    "voc2012",
+    "coco",
+    "nuswide",
+    "datasets",
+    "csv",
+    "parquet",
+    "label-studio",
+    "cvat",
+    "fiftyone",
+]
 FORMATS: tuple[Format, ...] = get_args(Format)
 LAYOUT = re.compile(r"([1-9])x([1-9])")  # columns x rows of a mosaic
 # As `wordsight.modeling.standardization`, which takes torch, has them.

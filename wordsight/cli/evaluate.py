@@ -24,7 +24,7 @@ from wordsight.utils.errors import InvalidInputError, writing
 from wordsight.utils.progress import load_libraries
 
 from .console import plain_console
-from .options import TILES_HELP, WORKERS_HELP, check_out_file, check_out_folder
+from .options import TILES_HELP, WORKERS_HELP, check_exists, check_out_file, check_out_folder
 
 if TYPE_CHECKING:
     from wordsight.modeling.evaluation.results import Evaluation
@@ -42,6 +42,7 @@ def evaluate(
     ],
     data: Annotated[Path, typer.Option(help="The photos and labels, in the dataset's own layout.")],
     data_format: Annotated[str, typer.Option("--format", help=f"One of {', '.join(FORMATS)}.")] = "jsonl",
+    photos: Annotated[Path | None, typer.Option(help="Folder of the photos, if they are not beside --data.")] = None,
     methods: Annotated[
         str,
         typer.Option(
@@ -102,6 +103,8 @@ def evaluate(
         raise InvalidInputError(f"The format {data_format!r} is not known. Pass one of {', '.join(FORMATS)}.")
     if data_format != "datasets" and not data.exists():
         raise InvalidInputError(f"--data: there is no {data}.")
+    if photos is not None:
+        check_exists(photos, "folder")
     labels = model_labels(models)
     if json_file is not None:
         check_out_file(json_file, "--json")
@@ -122,7 +125,9 @@ def evaluate(
     factories = load_factories(dict(zip(labels, models, strict=True)), revision, texts)
     first = factories[labels[0]].model
     options = parse_standardizations(scores, first.config.score_standardization)
-    dataset = load_labeled_photos(data, data_format, first.config.categories, split=split, strict=strict)
+    dataset = load_labeled_photos(
+        data, data_format, first.config.categories, split=split, strict=strict, photos_folder=photos
+    )
     measure = partial(
         evaluate_methods,
         first,

@@ -29,6 +29,7 @@ from .groups import groups
 from .predict import predict
 from .push import push, push_texts
 from .reproduce import reproduce
+from .serve import serve
 from .show import show
 from .train import train
 
@@ -77,6 +78,7 @@ for command in (
     reproduce,
     push,
     push_texts,
+    serve,
     env,
     demo,
     accelerate_config,

@@ -10,6 +10,7 @@ import typer
 from rich.table import Table
 
 from wordsight.modeling.tiling import check_tiling
+from wordsight.pipelines.formats.options import OUTPUT_FORMATS, XMP_TARGETS
 from wordsight.utils.errors import InvalidInputError
 from wordsight.utils.progress import load_libraries, progress_bar
 
@@ -34,7 +35,16 @@ def predict(
     revision: Annotated[str | None, typer.Option(help="The model's revision on the Hub.")] = None,
     tiles: Annotated[str | None, typer.Option(help=TILES_HELP)] = None,
     shards: Annotated[int | None, typer.Option(help="Label a dataset in this many parts, into --out.", min=1)] = None,
-    out: Annotated[Path | None, typer.Option(help="With --shards: folder for the parquet files.")] = None,
+    out: Annotated[Path | None, typer.Option(help="With --shards or --format: folder for the files.")] = None,
+    output_format: Annotated[
+        str | None, typer.Option("--format", help=f"Files for other tools, into --out: {', '.join(OUTPUT_FORMATS)}.")
+    ] = None,
+    base_url: Annotated[
+        str | None, typer.Option(help="With --format label-studio: address of the photos; by default local files.")
+    ] = None,
+    xmp: Annotated[
+        str, typer.Option(help=f"With --format xmp, where keywords are written: {', '.join(XMP_TARGETS)}.")
+    ] = XMP_TARGETS[0],
     split: Annotated[str | None, typer.Option(help="With --shards: split of a Hub dataset, by default train.")] = None,
     kind: Annotated[
         str | None, typer.Option(help="With --shards, where a folder has several kinds: photos, tar or parquet.")
@@ -64,6 +74,12 @@ def predict(
 
     Example: wordsight predict my-model 'crawl/*.tar' --shards 64 --out labels --top-k 5 --num-workers 4
 
+    With --format, labels are written as other tools read them: pre-annotations for Label Studio, CVAT and FiftyOne,
+    COCO, an image folder of datasets, tables, or keywords (XMP) in sidecar files. The source and how to continue are
+    those of --shards, whose files are kept in OUT/predictions. See docs/how-to/annotation-tools.md.
+
+    Example: wordsight predict my-model holiday-photos/ --format label-studio --out for-label-studio
+
     On several GPUs, process p of P takes shards p, p + P, ...: accelerate launch -m wordsight predict my-model
     user/photos --split train --shards 64 --out labels
 
@@ -76,19 +92,24 @@ def predict(
     tiling = None if tiles is None else check_tiling(tiles)
     if threshold is not None and not 0 <= threshold <= 1:
         raise InvalidInputError(f"--threshold must be between 0 and 1, got {threshold}.")
-    if shards is not None:
+    _check_format(output_format, base_url, xmp)
+    if shards is not None or output_format is not None:
+        given = "--shards" if output_format is None else "--format"
         if len(images) != 1:
-            raise InvalidInputError(f"--shards takes one source, got {len(images)}. Put a glob in quotes: 'day*/*'.")
+            raise InvalidInputError(f"{given} takes one source, got {len(images)}. Put a glob in quotes: 'day*/*'.")
         if out is None or as_json:
-            raise InvalidInputError("--shards writes parquet files: pass --out DIR, and omit --json.")
+            raise InvalidInputError(f"{given} writes files: pass --out DIR, and omit --json.")
         if heatmaps is not None:
-            raise InvalidInputError("--heatmaps does not work with --shards. Omit --shards, and name some photos.")
+            raise InvalidInputError(f"--heatmaps does not work with {given}. Omit {given}, and name some photos.")
         check_out_folder(out)
         _label_dataset(
             model,
             images[0],
             out,
-            shards,
+            output_format,
+            base_url=base_url,
+            xmp=xmp,
+            shards=shards,
             split=split,
             threshold=0.5 if threshold is None else threshold,
             top_k=top_k,
@@ -100,7 +121,7 @@ def predict(
         )
         return
     if out is not None or split is not None or kind is not None:
-        raise InvalidInputError("--out, --split and --kind are for labeling a dataset: pass --shards, too.")
+        raise InvalidInputError("--out, --split and --kind are for labeling a dataset: pass --shards or --format, too.")
     if heatmaps is not None:
         check_out_folder(heatmaps, "--heatmaps")
     if top_k is None and threshold is None:
@@ -142,18 +163,29 @@ def _label_photos(
     return results, skipped
 
 
-def _label_dataset(*arguments: Any, **options: Any) -> None:
-    """`predict_shards`, and a last word by the main process."""
+def _check_format(output_format: str | None, base_url: str | None, xmp: str) -> None:
+    """Raises InvalidInputError if --format, or an option of one format, can't be used."""
+    if output_format is not None and output_format not in OUTPUT_FORMATS:
+        raise InvalidInputError(f"--format {output_format} is not known. Pass one of {', '.join(OUTPUT_FORMATS)}.")
+    if xmp not in XMP_TARGETS:
+        raise InvalidInputError(f"--xmp {xmp} is not known. Pass one of {', '.join(XMP_TARGETS)}.")
+    if base_url is not None and output_format != "label-studio":
+        raise InvalidInputError("--base-url is for --format label-studio. Omit it, or pass that format.")
+    if xmp != XMP_TARGETS[0] and output_format != "xmp":
+        raise InvalidInputError("--xmp says where --format xmp writes keywords. Omit it, or pass that format.")
+
+
+def _label_dataset(model: str, source: str, out: Path, output_format: str | None, **options: Any) -> None:
+    """`predict_to_format`, and a last word by the main process."""
     load_libraries()
     from accelerate import PartialState
 
-    from wordsight.pipelines.batch_inference import predict_shards
+    from wordsight.pipelines.formats.write import predict_to_format
 
-    done = predict_shards(*arguments, **options)
+    done, told = predict_to_format(model, source, out, output_format or "parquet", **options)  # type: ignore[arg-type]
     if PartialState().is_main_process:
         photos = f"{done.photos} photo" + ("" if done.photos == 1 else "s")
-        typer.echo(f"{photos} in {done.folder}, {done.unreadable} unreadable. To read the labels:")
-        typer.echo(f'datasets.load_dataset("parquet", data_files="{done.folder}/*.parquet")')
+        typer.echo(f"{photos} in {done.folder}, {done.unreadable} unreadable. {told}")
     PartialState().destroy_process_group()
 
 

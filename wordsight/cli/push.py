@@ -40,6 +40,9 @@ def push(
     ] = None,
     tag: Annotated[list[str] | None, typer.Option(help="Tag for the card; can be repeated.")] = None,
     license: License = None,  # noqa: A002, the option's name
+    endpoint: Annotated[
+        bool, typer.Option("--endpoint", help="Push handler.py and requirements.txt for Inference Endpoints, too.")
+    ] = False,
     message: Message = None,
 ) -> None:
     """Push a model to the Hub: prompts, config, card and the code to use it without wordsight; never the encoder.
@@ -54,6 +57,8 @@ def push(
     Example: wordsight push my-model user/my-model --space user/my-space
 
     Example: wordsight push user/my-model --space user/my-space
+
+    Example: wordsight push my-model user/my-model --endpoint
     """
     from wordsight.hub import Destination, push_checkpoint, push_space
 
@@ -67,12 +72,22 @@ def push(
             "A Space shows the model on the branch main: omit --revision and --create-pr, or push the Space later by "
             "itself."
         )
-    if repo is None and (encoder or dataset or tag or license):
-        raise InvalidInputError(f"{model} is on the Hub already: omit --encoder, --dataset, --tag and --license.")
+    if repo is None and (encoder or dataset or tag or license or endpoint):
+        raise InvalidInputError(
+            f"{model} is on the Hub already: omit --encoder, --dataset, --tag, --license and --endpoint, or push its "
+            "folder."
+        )
     if repo is not None:
         to = Destination(repo, "model", private, None, revision, create_pr)
         commit = push_checkpoint(
-            model, to, encoder=encoder, datasets=dataset or (), tags=tag or (), license=license, commit_message=message
+            model,
+            to,
+            encoder=encoder,
+            datasets=dataset or (),
+            tags=tag or (),
+            license=license,
+            endpoint=endpoint,
+            commit_message=message,
         )
         _report(commit, revision, 'pipeline("multi-label-image-classification", model="{}"{})')
         model = commit.repo_url.repo_id

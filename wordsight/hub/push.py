@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import partial
+from importlib.resources import files as package_files
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from wordsight.utils.progress import no_datasets_bars
 from .errors import explained
 from .folder import draw_pictures, draw_texts_pictures
 from .remote_code import add_remote_code
+from .requirements import requirements
 from .side_files import IMAGE_PROCESSOR, fetch_side_files, stale_side_files
 from .upload import Destination, Upload, push_files, retry
 
@@ -81,6 +83,7 @@ def push_checkpoint(
     datasets: Sequence[str] = (),
     tags: Sequence[str] = (),
     license: str | None = None,  # noqa: A002, the metadata's own name for it
+    endpoint: bool = False,
     commit_message: str | None = None,
     commit_description: str | None = None,
 ) -> CommitInfo:
@@ -96,6 +99,7 @@ def push_checkpoint(
         datasets: Hub ids of the sentences, beside the one under which they were pushed before training.
         tags: for the card, beside wordsight's own.
         license: the Hub's id of a license for the prompts.
+        endpoint: whether `handler.py` and `requirements.txt` go along, by which Inference Endpoints runs the model.
         commit_message: of the commit.
         commit_description: of the commit.
 
@@ -108,6 +112,8 @@ def push_checkpoint(
     with tempfile.TemporaryDirectory() as temporary:
         stage = Path(temporary)
         code = _stage_model(folder, stage, config)
+        if endpoint:
+            code += _write_endpoint(stage, config)
         local = read_card(folder / CARD)
 
         def render(repo_id: str, linked: list[str]) -> str:
@@ -202,6 +208,16 @@ def _stage_model(folder: Path, stage: Path, config: WordsightConfig) -> list[Pat
     config.save_pretrained(stage)
     draw_pictures(stage)
     return add_remote_code(stage)
+
+
+def _write_endpoint(stage: Path, config: WordsightConfig) -> list[Path]:
+    """Writes what Inference Endpoints runs, and what it has to install for that."""
+    handler, needed = stage / "handler.py", stage / "requirements.txt"
+    handler.write_text(
+        (package_files("wordsight.hub") / "endpoint_handler.py").read_text(encoding="utf-8"), encoding="utf-8"
+    )
+    needed.write_text("\n".join(requirements(config)) + "\n", encoding="utf-8")
+    return [handler, needed]
 
 
 def _stale(

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, requires, version
 from importlib.resources import files
 from pathlib import Path
 
 from huggingface_hub import CommitInfo, HfApi
-from packaging.requirements import Requirement
 
 from wordsight.example_photos import example_photos
 from wordsight.model_cards import render_space_card
@@ -21,19 +18,21 @@ from wordsight.version import __version__
 from .errors import explained
 from .push import DEFAULT_MESSAGE, card_maker
 from .remote_code import joined_source
+from .requirements import installed_version, requirements
 from .upload import Destination, Upload, push_files, retry
 
 # The modules that make app.py, in the order in which they need each other.
 MODULES = (
     "wordsight.utils.errors",
+    "wordsight.pipelines.photo_formats",
     "wordsight.pipelines.image_io",
     "wordsight.plotting.overlay",
     "wordsight.app.theme",
     "wordsight.app.labeling_tab",
     "wordsight.app.space_app",
 )
-# What app.py, and the code that comes with the model, need of what wordsight needs.
-REQUIREMENTS = ("gradio", "huggingface_hub", "matplotlib", "numpy", "pillow", "safetensors", "torch", "transformers")
+# What app.py needs beside what the code that comes with the model needs.
+REQUIREMENTS = ("gradio", "matplotlib")
 # Stock photos that are in the public domain.
 EXAMPLES = ("astronaut", "chelsea", "coffee", "rocket")
 
@@ -74,12 +73,12 @@ def push_space(model: str, to: Destination, *, commit_message: str | None = None
         config = retry(lambda: WordsightConfig.from_pretrained(model, revision=revision, token=to.token))
     if config.category_names == [] or config.model_type != WordsightConfig.model_type:
         raise InvalidInputError(f"{model} is not a wordsight model. Push one first: wordsight push FOLDER {model}.")
-    if (gradio := _installed_version("gradio")) is None:
+    if (gradio := installed_version("gradio")) is None:
         raise MissingDependencyError("A Space needs Gradio. Run `pip install 'wordsight[app]'`.")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         (folder / "app.py").write_text(app_source(model, revision), encoding="utf-8")
-        (folder / "requirements.txt").write_text("\n".join(requirements(config)) + "\n", encoding="utf-8")
+        (folder / "requirements.txt").write_text("\n".join(requirements(config, REQUIREMENTS)) + "\n", encoding="utf-8")
         photos = [Path(path) for path in example_photos() if Path(path).stem in EXAMPLES]
         upload = Upload(
             {name: folder / name for name in ("app.py", "requirements.txt")}
@@ -102,32 +101,3 @@ def app_source(model: str, revision: str) -> str:
     css = (files("wordsight.app") / "app.css").read_text(encoding="utf-8")
     source = joined_source("app", MODULES, dict.fromkeys(MODULES, "app"), HEADER)
     return source + MAIN.format(css=css, model=model, revision=revision)
-
-
-def requirements(config: WordsightConfig) -> list[str]:
-    """The lines of a Space's `requirements.txt`.
-
-    Args:
-        config: the model's.
-    """
-    lines = [*_own_requirements()]
-    if variant := config.imagenet_variant:
-        pinned = f"=={installed}" if (installed := _installed_version(variant.package)) else ""
-        lines.append(variant.distribution + pinned)
-    return lines
-
-
-def _installed_version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-def _own_requirements() -> Iterator[str]:
-    """What wordsight requires and a Space requires too."""
-    for line in requires("wordsight") or ():
-        requirement = Requirement(line)
-        if requirement.name in REQUIREMENTS:
-            requirement.marker = None
-            yield str(requirement)

@@ -1,0 +1,124 @@
+"""`wordsight predict --format`: labels of a collection, in the format of another tool."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from accelerate import PartialState
+
+from wordsight.modeling.configuration_wordsight import WordsightConfig
+from wordsight.utils.errors import InvalidInputError, writing
+
+from ..batch_inference import RECORD, ShardedPredictions, predict_shards
+from ..image_sources import ImageFiles, ImageSource, open_images
+from .coco import write_coco
+from .cvat import write_cvat
+from .fiftyone import write_fiftyone
+from .image_folder import write_image_folder
+from .label_studio import write_label_studio
+from .options import OUTPUT_FORMATS, OutputFormat, XMPTarget
+from .predictions import Predictions
+from .tables import write_csv, write_jsonl
+from .xmp import write_xmp
+
+Writer = Callable[[Predictions, Path], str]
+PREDICTIONS = "predictions"  # folder inside the one that is asked for
+PHOTOS_PER_SHARD = 1000  # what is done again, at most, after an interruption
+# Formats that say nothing but a photo's name; the others refer to its file.
+NAMES_ALONE = ("csv", "jsonl", "parquet")
+WRITERS: dict[str, Writer] = {
+    "csv": write_csv,
+    "jsonl": write_jsonl,
+    "coco": write_coco,
+    "cvat": write_cvat,
+    "fiftyone": write_fiftyone,
+    "datasets": write_image_folder,
+}
+
+
+def predict_to_format(
+    model: str,
+    source: str | Path,
+    out: str | Path,
+    output_format: OutputFormat,
+    *,
+    shards: int | None = None,
+    split: str | None = None,
+    kind: str | None = None,
+    base_url: str | None = None,
+    xmp: XMPTarget = "sidecars",
+    revision: str | None = None,
+    **options: Any,
+) -> tuple[ShardedPredictions, str]:
+    """Labels photos as `predict_shards` does, resumable, and writes what another tool reads.
+
+    The shards are kept in `out/predictions`: with the same `out`, a second format costs no second labeling.
+
+    Args:
+        model: folder or Hub id.
+        source: as `predict_shards` takes it; formats that refer to photos' files need a folder or a glob of photos.
+        out: folder for the files.
+        output_format: which of `OUTPUT_FORMATS`.
+        shards: how many parts to cut the source into; by default one for 1,000 photos, or for each file of many photos.
+        split: of a dataset on the Hub.
+        kind: where the source holds several kinds, the one to take: "photos", "tar" or "parquet".
+        base_url: for Label Studio, where it finds photos; by default its local files.
+        xmp: for "xmp", where keywords are written.
+        revision: the model's revision on the Hub.
+        options: others of `predict_shards`.
+
+    Returns:
+        What was labeled, and a sentence on what was written.
+
+    Raises:
+        InvalidInputError: as `predict_shards`, the format is not known, or it needs photos that are files.
+
+    Example:
+        >>> from wordsight import predict_to_format
+        >>> predictions, told = predict_to_format("my-model", "photos", "for-cvat", "cvat")
+        >>> print(told.partition(",")[0])
+        Tags ("CVAT for images 1.1"): for-cvat/annotations.xml
+    """
+    out = Path(out)
+    if output_format not in OUTPUT_FORMATS:
+        raise InvalidInputError(f"The format {output_format!r} is not known. Pass one of {', '.join(OUTPUT_FORMATS)}.")
+    images = open_images(str(source), 1, split, kind)
+    root = images.root if isinstance(images, ImageFiles) else None
+    if root is None and output_format not in NAMES_ALONE:
+        raise InvalidInputError(
+            f"--format {output_format} refers to photos by their files, and {source} holds photos in other files. "
+            f"Unpack them, or pass one of {', '.join(NAMES_ALONE)}."
+        )
+    shards = shards or _default_shards(images)
+    folder = out if output_format == "parquet" else out / PREDICTIONS
+    done = predict_shards(model, source, folder, shards, split=split, kind=kind, revision=revision, **options)
+    if output_format == "parquet":
+        return done, f'To read the labels:\ndatasets.load_dataset("parquet", data_files="{folder}/*.parquet")'
+    if not PartialState().is_main_process:
+        return done, ""
+    config = WordsightConfig.from_pretrained(model, revision=revision or "main")
+    predictions = Predictions(folder, root, config.category_names, _version(model, folder))
+    with writing(out, "run the same command again"):
+        return done, _writer(output_format, base_url, xmp)(predictions, out)
+
+
+def _writer(output_format: str, base_url: str | None, xmp: XMPTarget) -> Writer:
+    if output_format == "label-studio":
+        return partial(write_label_studio, base_url=base_url)
+    return partial(write_xmp, target=xmp) if output_format == "xmp" else WRITERS[output_format]
+
+
+def _default_shards(images: ImageSource) -> int:
+    if isinstance(images, ImageFiles):
+        return -(-len(images.files) // PHOTOS_PER_SHARD)
+    return len(images.files)  # type: ignore[attr-defined]
+
+
+def _version(model: str, folder: Path) -> str:
+    """The model's name, and its commit or fingerprint."""
+    state = json.loads((folder / RECORD).read_text(encoding="utf-8"))["model_state"]
+    return f"{Path(model).name} {str(state)[:8]}"

@@ -1,0 +1,151 @@
+"""Corrected exports of annotation tools: their own packages wrote them (tests/data/annotation_tools/SOURCE.md)."""
+
+import json
+import shutil
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures.predictions import BROKEN, CATEGORIES, LABELS, make_predictions
+from wordsight.description_gen import Category
+from wordsight.modeling.evaluation.datasets import load_labeled_photos
+from wordsight.pipelines.formats.tables import write_csv, write_jsonl
+from wordsight.utils.errors import InvalidInputError
+
+DATA = Path(__file__).parents[2] / "data/annotation_tools"
+EXPECTED = {name: set(found) for name, found in LABELS.items()}
+
+
+@pytest.fixture(scope="module")
+def predictions(tmp_path_factory):
+    return make_predictions(tmp_path_factory.mktemp("predictions"))
+
+
+def read(path, kind, predictions, **options):
+    """Names relative to the photos' folder, with their labels; and the notes."""
+    dataset = load_labeled_photos(
+        path, kind, [Category(name) for name in CATEGORIES], photos_folder=predictions.root, **options
+    )
+    labels = [{CATEGORIES[k] for k in row.nonzero()[0]} for row in dataset.labels]
+    names = [photo.source.relative_to(predictions.root).as_posix() for photo in dataset.photos]
+    return dict(zip(names, labels, strict=True)), dataset.notes
+
+
+@pytest.mark.parametrize(
+    ("file", "kind"),
+    [
+        ("label_studio_export.json", "label-studio"),
+        ("label_studio_min.json", "label-studio"),
+        ("cvat_annotations.xml", "cvat"),
+        ("cvat_export.xml", "cvat"),
+    ],
+)
+def test_labels_come_back(file, kind, predictions):
+    assert read(DATA / file, kind, predictions) == (EXPECTED, [])
+
+
+def test_own_files_come_back(predictions, tmp_path):
+    write_csv(predictions, tmp_path)
+    write_jsonl(predictions, tmp_path)
+    left_out = ["1 photos are left out: unreadable."]
+    assert read(tmp_path / "labels.csv", "csv", predictions) == (EXPECTED, left_out)
+    assert read(predictions.folder, "parquet", predictions) == (EXPECTED, left_out)
+    assert read(tmp_path / "labels.jsonl", "jsonl", predictions)[0] == EXPECTED | {BROKEN: set()}
+
+
+def test_fiftyone_export_with_its_photos(predictions, tmp_path):
+    (tmp_path / "data").mkdir()
+    for name in LABELS:
+        shutil.copy(predictions.root / name, tmp_path / "data")
+    shutil.copy(DATA / "fiftyone_export.json", tmp_path / "labels.json")
+    dataset = load_labeled_photos(tmp_path, "fiftyone", [Category(name) for name in CATEGORIES])
+    found = {photo.source.name: row.sum() for photo, row in zip(dataset.photos, dataset.labels, strict=True)}
+    assert found == {"a.jpg": 2, "b é.jpg": 2, "turned.jpg": 1}
+    assert dataset.notes[-1].startswith("1 photos are left out: their labels are null")
+
+
+def test_fiftyone_dataset_keeps_what_is_empty_and_asks_for_the_field(predictions, tmp_path):
+    def sample(name, labels):
+        return {"_cls": "Classifications", "classifications": [{"label": label} for label in labels]}
+
+    samples = [
+        {"filepath": f"data/{name}", "ground_truth": sample(name, found), "wordsight": sample(name, ["dog"])}
+        for name, found in LABELS.items()
+    ]
+    samples.append({"filepath": "data/not-labeled.jpg", "ground_truth": None, "wordsight": None})
+    (tmp_path / "samples.json").write_text(json.dumps({"samples": samples}))
+    found, notes = read(tmp_path, "fiftyone", predictions)
+    assert found == EXPECTED
+    assert notes[0].startswith("1 photos are left out")
+    assert set(map(frozenset, read(tmp_path, "fiftyone", predictions, split="wordsight")[0].values())) == {
+        frozenset({"dog"})
+    }
+    with pytest.raises(InvalidInputError, match=r"can be in ground_truth, wordsight. Pass the right one as --spl"):
+        read(tmp_path, "fiftyone", predictions, split="checked")
+
+
+def test_what_nobody_reviewed_is_left_out_and_what_was_skipped_too(predictions, tmp_path):
+    tasks = json.loads((DATA / "label_studio_export.json").read_text())
+    tasks[0]["annotations"] = []
+    tasks[1]["annotations"][0]["was_cancelled"] = True
+    path = tmp_path / "export.json"
+    path.write_text(json.dumps(tasks))
+    found, notes = read(path, "label-studio", predictions)
+    assert found == {name: EXPECTED[name] for name in list(EXPECTED)[2:]}
+    assert notes == ["2 photos are left out: nobody has submitted an annotation of them."]
+    with pytest.raises(InvalidInputError, match="no task has an annotation"):
+        read(DATA / "label_studio_tasks.json", "label-studio", predictions)
+
+
+def test_uploaded_photos_are_found_by_the_name_that_they_had(predictions, tmp_path):
+    result = [{"type": "choices", "value": {"choices": ["cat"]}}]
+    tasks = [
+        {"data": {"image": address}, "annotations": [{"result": result}]}
+        for address in ("/data/upload/7/0123abcd-a.jpg", "/data/local-files/?d=photos/sub/b%20%C3%A9.jpg")
+    ]
+    (tmp_path / "export.json").write_text(json.dumps(tasks))
+    shutil.copy(predictions.root / "sub/b é.jpg", tmp_path)
+    dataset = load_labeled_photos(tmp_path, "label-studio", [Category("cat")], photos_folder=predictions.root)
+    assert [photo.source for photo in dataset.photos] == [predictions.root / "a.jpg", tmp_path / "b é.jpg"]
+
+
+def test_cvat_archives_and_shapes(predictions, tmp_path):
+    text = (DATA / "cvat_annotations.xml").read_text()
+    with zipfile.ZipFile(tmp_path / "task_1.zip", "w") as archive:
+        archive.writestr("annotations.xml", text.replace('<tag label="dog" ', '<box label="dog" xtl="1" '))
+    assert read(tmp_path, "cvat", predictions)[0] == EXPECTED
+
+
+def test_labels_that_the_model_does_not_know_are_counted(predictions, tmp_path):
+    text = (DATA / "cvat_annotations.xml").read_text()
+    path = tmp_path / "annotations.xml"
+    path.write_text(text.replace('label="dog"', 'label="owl"').replace("<name>dog<", "<name>owl<"))
+    with pytest.warns(UserWarning, match="does not know 1 of the labels: 'owl'. They are not counted"):
+        found, notes = read(path, "cvat", predictions)
+    assert found["a.jpg"] == {"cat"}
+    assert notes == ["The model does not know 1 of the labels: 'owl'."]
+
+
+def test_tables_from_spreadsheets(predictions, tmp_path):
+    (tmp_path / "labels.csv").write_bytes("\ufefffile_name;labels\r\na.jpg;cat| dog \r\nnothing.png;\r\n".encode())
+    assert read(tmp_path, "csv", predictions)[0] == {"a.jpg": {"cat", "dog"}, "nothing.png": set()}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "kind", "message"),
+    [
+        ("a.csv", "photo,tags\n", "csv", "needs the columns file_name or photo, and labels; it has photo, tags"),
+        ("a.json", "{}", "label-studio", "is no list of tasks. Export as JSON"),
+        ("a.json", '[{"data": {}, "annotations": [{}]}]', "label-studio", "task 0 has no field photo, image"),
+        ("a.xml", "<annotation/>", "cvat", 'Export as "CVAT for images 1.1"'),
+        ("a.xml", "<annotations>", "cvat", "can't be read as an export of CVAT"),
+        ("labels.json", "[]", "fiftyone", "is no export of FiftyOne"),
+        ("a.parquet", "PAR1", "parquet", "can't be read as parquet"),
+    ],
+)
+def test_what_is_no_export_is_said_in_one_line(name, text, kind, message, tmp_path, predictions):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(InvalidInputError, match=message) as raised:
+        read(tmp_path / name, kind, predictions)
+    assert "\n" not in str(raised.value)
