@@ -78,6 +78,11 @@ def _photo_settings(results: dict[str, Any], add: Callable[[str, str, str, bool,
             rate = found["photos_a_second"][case]["median"]
             add(f"CLIP B/16, {case} ({rate:.1f} photos/s): ours / bare at 224", _shown(ratio), "-", True,
                 "the number of patches")  # fmt: skip
+    for batch, figures in results.get("exported", {}).items():
+        for name in ("torch.compile", "onnx", "onnx-int8") if batch.startswith("batch") else ():
+            ratio, rate = figures["torch / it"][name], figures["photos_a_second"][name]["median"]
+            add(f"ImageNet encoder, {batch}, {name} ({rate:.1f} photos/s): torch / it", _shown(ratio), "-", True,
+                "the image encoder's forward pass")  # fmt: skip
     if found := results.get("memory"):
         ratio = found["with memory / plain"]
         add("photos, batch 32: with memory / without", _shown(ratio), "<= 1.10", ratio["median"] <= 1.1,

@@ -75,6 +75,7 @@ def predict_shards(
     revision: str | None = None,
     tiles: Tiling | None = None,
     kind: str | None = None,
+    backend: str = "torch",
 ) -> ShardedPredictions:
     """Labels photos shard by shard, on any number of processes; process p of P does shards p, p + P, and so on.
 
@@ -96,6 +97,7 @@ def predict_shards(
         revision: the model's revision on the Hub.
         tiles: which parts of a photo to look at beside the whole; by default as the model's config says.
         kind: where the source holds several kinds, the one to take: "photos", "tar" or "parquet".
+        backend: what computes: "torch"; or "onnx" or "onnx-int8", for what `wordsight export` wrote.
 
     Raises:
         InvalidInputError: an option or the source can't be used, or `out` holds another run; names what differs.
@@ -115,7 +117,7 @@ def predict_shards(
     patient = InitProcessGroupKwargs(timeout=timedelta(days=30))
     accelerator = Accelerator(cpu=not torch.accelerator.is_available(), kwargs_handlers=[patient])
     out, source = Path(out), str(source)
-    classifier = load_pipeline(model, revision, accelerator.device)
+    classifier = load_pipeline(model, revision, accelerator.device, backend)
     options = {"threshold": threshold, "top_k": top_k}
     tiling = check_tiling(tiles or classifier.model.config.tiles)
     classifier._sanitize_parameters(**options)  # type: ignore[arg-type]
@@ -125,6 +127,7 @@ def predict_shards(
     run = {"model": named, "model_state": _state(model, classifier), "source": place, "shards": shards}
     # Runs of earlier versions say nothing of tiles.
     run |= images.identity | options | ({} if tiling == "off" else {"tiles": tiling})
+    run |= {} if backend == "torch" else {"backend": backend}
     _begin_run(out, run, accelerator)
     if accelerator.is_main_process and images.notes:
         print("\n".join(images.notes), file=sys.stderr)

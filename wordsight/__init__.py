@@ -36,7 +36,9 @@ if TYPE_CHECKING:
     from wordsight.modeling.training.trainer import PromptTrainer
     from wordsight.pipelines.batch_inference import predict_shards
     from wordsight.pipelines.calibrate import calibrate
+    from wordsight.pipelines.export import export_onnx
     from wordsight.pipelines.formats.write import predict_to_format
+    from wordsight.pipelines.loading import load_pipeline
     from wordsight.pipelines.multi_label_image_classification import MultiLabelImageClassificationPipeline
     from wordsight.utils.errors import InvalidInputError, WordsightError
 
@@ -53,10 +55,12 @@ _EXPORTS = {
     "WordsightForMultiLabelImageClassification": "wordsight.modeling.modeling_wordsight",
     "WordsightOutput": "wordsight.modeling.modeling_wordsight",
     "calibrate": "wordsight.pipelines.calibrate",
+    "export_onnx": "wordsight.pipelines.export",
     "extend_model": "wordsight.modeling.training.extend",
     "generate_texts": "wordsight.description_gen",
     "label_texts": "wordsight.description_gen",
     "load_image_encoder": "wordsight.modeling.encoders",
+    "load_pipeline": "wordsight.pipelines.loading",
     "load_text_encoder": "wordsight.modeling.encoders",
     "load_texts": "wordsight.description_gen",
     "predict_shards": "wordsight.pipelines.batch_inference",
@@ -80,10 +84,12 @@ __all__ = [
     "WordsightOutput",
     "__version__",
     "calibrate",
+    "export_onnx",
     "extend_model",
     "generate_texts",
     "label_texts",
     "load_image_encoder",
+    "load_pipeline",
     "load_text_encoder",
     "load_texts",
     "predict_shards",

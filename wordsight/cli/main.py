@@ -24,6 +24,7 @@ from .describe import describe
 from .encoder import build
 from .env import env
 from .evaluate import evaluate
+from .export import export
 from .extend import extend
 from .groups import groups
 from .predict import predict
@@ -73,6 +74,7 @@ for command in (
     evaluate,
     groups,
     extend,
+    export,
     calibrate,
     ablate,
     reproduce,

@@ -35,6 +35,9 @@ def predict(
     revision: Annotated[str | None, typer.Option(help="The model's revision on the Hub.")] = None,
     tiles: Annotated[str | None, typer.Option(help=TILES_HELP)] = None,
     shards: Annotated[int | None, typer.Option(help="Label a dataset in this many parts, into --out.", min=1)] = None,
+    backend: Annotated[
+        str, typer.Option(help="torch; or onnx or onnx-int8, for what `wordsight export` wrote.")
+    ] = "torch",
     out: Annotated[Path | None, typer.Option(help="With --shards or --format: folder for the files.")] = None,
     output_format: Annotated[
         str | None, typer.Option("--format", help=f"Files for other tools, into --out: {', '.join(OUTPUT_FORMATS)}.")
@@ -118,6 +121,7 @@ def predict(
             revision=revision,
             tiles=tiling,
             kind=kind,
+            backend=backend,
         )
         return
     if out is not None or split is not None or kind is not None:
@@ -126,7 +130,8 @@ def predict(
         check_out_folder(heatmaps, "--heatmaps")
     if top_k is None and threshold is None:
         top_k = 5
-    results, skipped = _label_photos(model, images, revision, heatmaps, top_k=top_k, threshold=threshold, tiles=tiling)
+    options = {"top_k": top_k, "threshold": threshold, "tiles": tiling}
+    results, skipped = _label_photos(model, images, revision, backend, heatmaps, **options)
     if as_json:
         typer.echo(json.dumps(results, indent=2, ensure_ascii=False))
     else:
@@ -136,7 +141,7 @@ def predict(
 
 
 def _label_photos(
-    model: str, images: list[str], revision: str | None, heatmaps: Path | None, **options: Any
+    model: str, images: list[str], revision: str | None, backend: str, heatmaps: Path | None, **options: Any
 ) -> tuple[dict[str, list[dict[str, Any]]], int]:
     """Labels by photo, and how many photos could not be read; they are named, as are the pictures that were drawn."""
     from wordsight.plotting.heatmap_files import HeatmapFiles
@@ -145,7 +150,7 @@ def _label_photos(
     load_libraries()
     from wordsight.pipelines.loading import load_pipeline
 
-    labeler = load_pipeline(model, revision)
+    labeler = load_pipeline(model, revision, backend=backend)
     results: dict[str, list[dict[str, Any]]] = {}
     skipped = 0
     with progress_bar("Labeling photos", len(images), "photo", enabled=len(images) > 1) as bar:
