@@ -27,10 +27,10 @@ from wordsight.description_gen.llm.language_model import language_model
 from wordsight.description_gen.self_check import DROP_SHARE
 from wordsight.modeling.encoders import load_text_encoder
 from wordsight.modeling.evaluation.ablation import learn_variant, markdown_table, measure
+from wordsight.modeling.imagenet_variants import DEFAULT_ENCODER
 from wordsight.pipelines.image_loader import photo_batches
 
 SHOWN = 20
-ENCODER = "imagenet"
 
 
 @dataclass(frozen=True)
@@ -111,17 +111,18 @@ def main() -> None:
     parser.add_argument("--sentences", type=int, default=2000, help="about each set (default: 2000)")
     parser.add_argument("--unlikely-share", type=float, default=UNLIKELY_SHARE, help="as in generate_texts")
     parser.add_argument("--drop-share", type=float, default=DROP_SHARE, help="as in generate_texts")
+    parser.add_argument("--encoder", default=DEFAULT_ENCODER, help=f"of the prompts (default: {DEFAULT_ENCODER})")
     parser.add_argument("--seeds", type=int, default=3, help="of training (default: 3)")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    encoder = load_text_encoder(ENCODER)
+    encoder = load_text_encoder(args.encoder)
     measured: dict[str, dict[str, list[float]]] = {}
     for photos in args.photos:
         models = {}
         for llm in args.llm:
             texts = describe(llm, photos, args)
             for seed in range(args.seeds):
-                models[llm, seed] = learn_variant(texts, args.out / "models", ENCODER, {}, seed, encoder)
+                models[llm, seed] = learn_variant(texts, args.out / "models", args.encoder, {}, seed, encoder)
         data = {"path": str(photos.folder), "min_positives": photos.min_positives}
         measured[photos.name] = measure(photos.name, data, models, photo_batches)
         print(markdown_table({photos.name: measured[photos.name]}), file=sys.stderr, flush=True)

@@ -44,3 +44,4 @@ LITE2 = ImageNetVariant(
 )
 # "offline" was its name until version 0.2, which configs and scripts may still have.
 IMAGENET_VARIANTS = {LITE0.name: LITE0, "offline": LITE0, LITE2.name: LITE2}
+DEFAULT_ENCODER = LITE2.name  # of new models; docs/results.md, "A larger image classifier", says why

@@ -84,7 +84,7 @@ class WordsightForMultiLabelImageClassification(WordsightInferenceModel):
         Its prompts start as a template's words; `PromptTrainer` learns them.
 
         Args:
-            encoder: Hub id or path of a CLIP-like encoder, or "imagenet".
+            encoder: Hub id or path of a CLIP-like encoder, "imagenet-lite2" or "imagenet".
             categories_or_texts: the category names ("cup, mug" is a name and a synonym) or `Category` objects; or
                 sentences with `text` and `labels`, as a dataset, a folder or a file, whose categories are taken.
             revision: the encoder's revision on the Hub.

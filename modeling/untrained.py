@@ -149,7 +149,7 @@ def encoder_reference(encoder: str, revision: str | None) -> tuple[str, str | No
     Prompts fit the weights that they were learned for, and no others; and a model loads from any working directory.
 
     Args:
-        encoder: Hub id, path, or "imagenet".
+        encoder: Hub id, path, "imagenet-lite2" or "imagenet".
         revision: the encoder's revision on the Hub.
     """
     if encoder in IMAGENET_VARIANTS:

@@ -51,6 +51,7 @@ def run_demo(out: Path, sentences: int = 800, seed: int = 0) -> dict[str, list[d
     from rich.text import Text
 
     from wordsight.modeling.encoders.imagenet import cached_imagenet_encoder
+    from wordsight.modeling.imagenet_variants import DEFAULT_ENCODER, IMAGENET_VARIANTS
     from wordsight.modeling.training.settings import arguments_of
     from wordsight.pipelines.loading import load_pipeline
 
@@ -62,7 +63,7 @@ def run_demo(out: Path, sentences: int = 800, seed: int = 0) -> dict[str, list[d
 
     photos = load_photos()
     step("1/4  The ImageNet encoder and the language model")
-    cached_imagenet_encoder()
+    cached_imagenet_encoder(IMAGENET_VARIANTS[DEFAULT_ENCODER])
     texts, model_folder = out / "texts", out / "model"
     llm = language_model(earlier_model(texts))
     step(f"2/4  Sentences by {model_name(str(llm))} on a local vLLM")
@@ -74,7 +75,8 @@ def run_demo(out: Path, sentences: int = 800, seed: int = 0) -> dict[str, list[d
         console.print(Text(f"  {row['text']}", "italic"), highlight=False)
     step("3/4  Prompts for the frozen encoder")
     # The model is reused when it was learned from these very sentences with these very settings.
-    made_from = {"texts": fingerprint("\n".join(dataset["text"]).encode()), "seed": seed}
+    sentences_read = fingerprint("\n".join(dataset["text"]).encode())
+    made_from = {"texts": sentences_read, "seed": seed, "encoder": DEFAULT_ENCODER}
     stamp = out / "made_from.json"
     if not (stamp.exists() and (model_folder / "config.json").exists() and json.loads(stamp.read_text()) == made_from):
         _train(texts, model_folder, arguments_of({"seed": seed}, model_folder))
@@ -101,6 +103,6 @@ def _train(texts: Path, model_folder: Path, args: PromptTrainingArguments) -> No
     from wordsight.modeling.training.train import train_prompts
 
     try:
-        train_prompts(texts, model_folder, "imagenet", args=args, resume=True)
+        train_prompts(texts, model_folder, args=args, resume=True)
     except InvalidInputError:  # checkpoints of other sentences or settings
-        train_prompts(texts, model_folder, "imagenet", args=args)
+        train_prompts(texts, model_folder, args=args)

@@ -12,6 +12,7 @@ import yaml
 from wordsight.utils.cache import fingerprint
 from wordsight.utils.errors import InvalidInputError
 
+from ..imagenet_variants import DEFAULT_ENCODER
 from ..training.settings import SETTINGS, arguments_of, settings_of
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def read_ablation(path: Path) -> dict[str, Any]:
             raise InvalidInputError(
                 f"{path}: data {name!r} needs texts and path, and may have format, split, min_positives."
             )
-    return {"encoder": "imagenet", "seeds": [0, 1, 2]} | content
+    return {"encoder": DEFAULT_ENCODER, "seeds": [0, 1, 2]} | content
 
 
 def learn_variant(
@@ -62,7 +63,7 @@ def learn_variant(
     Args:
         texts: folder of sentences.
         out: folder for all models.
-        encoder: Hub id, path or "imagenet".
+        encoder: Hub id, path, "imagenet-lite2" or "imagenet".
         settings: as in the YAML file.
         seed: seed of the run.
         text_encoder: the encoder's text half, which all variants share, as they share the sentences' features.

@@ -14,6 +14,7 @@ from wordsight.description_gen.dataset import knowledge_of, normalize_texts, pub
 from wordsight.utils.errors import check_not_empty, writing
 
 from ..calibration import fit_calibration
+from ..imagenet_variants import DEFAULT_ENCODER
 from ..metrics import average_precisions
 from ..modeling_wordsight import WordsightForMultiLabelImageClassification
 from .arguments import TOKEN_FIELDS
@@ -44,7 +45,7 @@ FIELDS: dict[str, Any] = {
 def train_classifier_model(
     texts: Dataset | DatasetDict | Path | str,
     out: Path | str,
-    encoder: str = "imagenet",
+    encoder: str = DEFAULT_ENCODER,
     *,
     revision: str | None = None,
     seed: int = 0,
@@ -61,7 +62,7 @@ def train_classifier_model(
     Args:
         texts: sentences with `text` and `labels`, as for `train_prompts`.
         out: folder for the model.
-        encoder: Hub id or path of the encoder, or "imagenet".
+        encoder: Hub id or path of the encoder, "imagenet-lite2" or "imagenet".
         revision: the encoder's revision on the Hub.
         seed: of the split, the noise and the order.
         text_encoder: the text half of `encoder`, if it is loaded already.

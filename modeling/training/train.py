@@ -12,6 +12,8 @@ from wordsight.description_gen.dataset import normalize_texts, published_as
 from wordsight.utils.errors import check_not_empty
 from wordsight.utils.progress import load_libraries
 
+from ..imagenet_variants import DEFAULT_ENCODER
+
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 def train_prompts(
     texts: Dataset | DatasetDict | Path | str,
     out: Path | str,
-    encoder: str = "imagenet",
+    encoder: str = DEFAULT_ENCODER,
     *,
     revision: str | None = None,
     args: PromptTrainingArguments | None = None,
@@ -41,7 +43,7 @@ def train_prompts(
         texts: sentences with `text` and `labels`: a dataset, the folder that `wordsight describe` wrote, a file, or an
             id on the Hub.
         out: folder for the model; checkpoints are kept there until the run is finished.
-        encoder: Hub id or path of the encoder, or "imagenet".
+        encoder: Hub id or path of the encoder, "imagenet-lite2" or "imagenet".
         revision: the encoder's revision on the Hub.
         args: how to train; by default what suits the encoder. Its `output_dir` gives way to `out`.
         groups: JSON file with groups to use instead of those found (see `read_groups`), or what it holds.

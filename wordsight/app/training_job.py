@@ -20,6 +20,7 @@ from filelock import FileLock
 
 from wordsight.description_gen import Category
 from wordsight.description_gen.llm import supervise
+from wordsight.modeling.imagenet_variants import DEFAULT_ENCODER
 from wordsight.utils.cache import cache_dir, fingerprint
 from wordsight.utils.errors import WordsightError
 from wordsight.utils.progress import Progress, listening
@@ -36,7 +37,7 @@ class TrainingRequest:
     Attributes:
         categories: the categories.
         sentences: number of usable sentences to write.
-        encoder: Hub id or path of the encoder, or "imagenet".
+        encoder: Hub id or path of the encoder, or "imagenet-lite2" or "imagenet".
         llm: the language model that our own server runs, as in `generate_texts`; None for the default.
         base_url: a running server to use instead.
         seed: seed of everything.
@@ -44,7 +45,7 @@ class TrainingRequest:
 
     categories: tuple[Category, ...]
     sentences: int
-    encoder: str = "imagenet"
+    encoder: str = DEFAULT_ENCODER
     llm: str | None = None
     base_url: str | None = None
     seed: int = 0

@@ -12,6 +12,7 @@ from typing import Any
 import gradio as gr
 
 from wordsight.description_gen.categories import parse_categories, with_known_synonyms
+from wordsight.modeling.imagenet_variants import DEFAULT_ENCODER
 from wordsight.utils.errors import InvalidInputError, WordsightError, shortened
 from wordsight.utils.progress import Progress, duration
 
@@ -29,12 +30,12 @@ class TrainingOptions:
     """How new models are trained: decided by the person who starts the app, not by its visitors.
 
     Attributes:
-        encoder: Hub id or path of the encoder, or "imagenet".
+        encoder: Hub id or path of the encoder, or "imagenet-lite2" or "imagenet".
         llm: Hub id or folder of the language model; None for the small default.
         base_url: a running server to use instead.
     """
 
-    encoder: str = "imagenet"
+    encoder: str = DEFAULT_ENCODER
     llm: str | None = None
     base_url: str | None = None
 

@@ -7,16 +7,18 @@ from typing import Annotated
 
 import typer
 
+from wordsight.modeling.imagenet_variants import DEFAULT_ENCODER
+
 
 def build(
     directory: Annotated[Path, typer.Argument(help="Folder for the encoder.", metavar="DIR")],
-    name: Annotated[str, typer.Option(help="imagenet, or imagenet-lite2.")] = "imagenet",
+    name: Annotated[str, typer.Option(help="imagenet-lite2, or imagenet.")] = DEFAULT_ENCODER,
 ) -> None:
     """Build the ImageNet encoder: an ordinary transformers model directory.
 
-    `--encoder imagenet` does this by itself, once, into the cache.
+    `--encoder imagenet-lite2` does this by itself, once, into the cache.
 
-    Example: wordsight encoder build my-encoder --name imagenet-lite2
+    Example: wordsight encoder build my-encoder --name imagenet
     """
     from wordsight.modeling.encoders.imagenet import build_imagenet_encoder
     from wordsight.modeling.imagenet_variants import IMAGENET_VARIANTS

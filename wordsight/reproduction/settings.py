@@ -24,7 +24,7 @@ class ReproductionSettings:
         dataset: which photos and categories.
         data: the folder with the photos, as `wordsight evaluate --format` reads it.
         out: folder for sentences, models, figures and the table.
-        encoder: Hub id, path or "imagenet".
+        encoder: Hub id, path, "imagenet-lite2" or "imagenet".
         revision: the encoder's revision on the Hub.
         llm: the language model (see `generate_texts`).
         base_url: servers that run one already.
