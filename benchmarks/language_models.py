@@ -57,6 +57,8 @@ class Photos:
 def describe(llm: str, photos: Photos, args: argparse.Namespace) -> Path:
     """A model's sentences about the categories of the photos; gives their folder."""
     texts: Path = args.out / f"{photos.name}-{llm}"
+    if (texts / "dataset_info.json").exists():
+        return texts
     generate_texts(
         photos.categories,
         texts,
