@@ -23,6 +23,7 @@ PARTS = (
     "labeling_sentences",
     "evaluating",
     "describing",
+    "server_settings",
 )
 
 

@@ -101,11 +101,11 @@ def run(repeats: int = 3, prompts: int = 384) -> dict[str, Any]:
         with LLMServer(model, progress=False) as server:
             online = [child for child in psutil.Process().children() if child != offline]
             for requested in rounds:
-                with _stopped(online):
+                with stopped(online):
                     ours.send(requested)
                     batches["offline"].append(ours.recv())
-                with _stopped([offline]):
-                    batches["server"].append(asyncio.run(_ask(server, requested, CONCURRENCY)))
+                with stopped([offline]):
+                    batches["server"].append(asyncio.run(ask(server, requested, CONCURRENCY)))
     finally:
         ours.close()
         process.join()
@@ -118,7 +118,7 @@ def run(repeats: int = 3, prompts: int = 384) -> dict[str, Any]:
 
 
 @contextmanager
-def _stopped(roots: list[psutil.Process]) -> Iterator[None]:
+def stopped(roots: list[psutil.Process]) -> Iterator[None]:
     """Stops processes and all their descendants meanwhile."""
     processes = [process for root in roots for process in (root, *root.children(recursive=True))]
     for process in processes:
@@ -146,23 +146,24 @@ def requests(number: int, first: int = 0) -> list[DescriptionRequest]:
 
 async def rate(server: LLMServer, prompts: int = 256, warm_up: int = 64) -> float:
     """Sentences a second of a server that runs, after some that don't count."""
-    await _ask(server, requests(warm_up), CONCURRENCY)
-    batch = await _ask(server, requests(prompts, first=warm_up), CONCURRENCY)
+    await ask(server, requests(warm_up), CONCURRENCY)
+    batch = await ask(server, requests(prompts, first=warm_up), CONCURRENCY)
     return prompts / batch.seconds
 
 
-async def _ask(server: LLMServer, requested: list[DescriptionRequest], concurrency: int) -> Batch:
+async def ask(server: LLMServer, requested: list[DescriptionRequest], concurrency: int) -> Batch:
+    """Asks a server that runs."""
     limit = load_questions().descriptions.max_tokens
     async with CountingClient(
         server.base_url, None, server.api_key, concurrency=concurrency, send_seeds=True
     ) as client:
 
-        async def ask(request: DescriptionRequest) -> None:
+        async def ask_one(request: DescriptionRequest) -> None:
             await client.chat(request.messages, temperature=request.temperature, max_tokens=limit, seed=request.seed)
 
         await client.model()
         start = time.perf_counter()
-        await ask_all(requested, ask, client.concurrency)
+        await ask_all(requested, ask_one, client.concurrency)
         return Batch(client.tokens, time.perf_counter() - start)
 
 

@@ -58,6 +58,11 @@ def rows(results: dict[str, Any]) -> list[tuple[str, str, str, bool, str]]:
         ratio = found["ratio"]
         add("description generation: server / LLM.chat", _shown(ratio), ">= 0.9", ratio["median"] >= 0.9,
             "the language model's forward pass")  # fmt: skip
+    if found := results.get("server_settings"):
+        for way, ratio in found["ratios"].items():
+            rate = found["sentences_a_second"][way]["median"]
+            add(f"{found['model']}, {way} ({rate:.1f} sentences/s): ours / this", _shown(ratio), "> 1",
+                ratio["median"] > 1, "tokens of questions that are computed again")  # fmt: skip
     if found := results.get("labeling_sentences"):
         seconds = found["sentences"]["seconds"]["20000"]
         add("labels of 20,000 sentences, 1,000 categories", _shown(seconds, "s"), "< 10 s", seconds["median"] < 10,
