@@ -14,9 +14,7 @@ def app(
     model: Annotated[str, typer.Argument(help="Folder or Hub id of a wordsight model.")],
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all of the network.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 7860,
-    encoder: Annotated[
-        str, typer.Option(help="Encoder of new models: Hub id, path, 'imagenet-lite2' or 'imagenet'.")
-    ] = DEFAULT_ENCODER,
+    encoder: Annotated[str, typer.Option(help="Encoder of new models: Hub id, path, or 'imagenet'.")] = DEFAULT_ENCODER,
     llm: Annotated[
         str | None, typer.Option(help="Language model for new models, as in describe --llm; by default qwen2.5-0.5b.")
     ] = None,
