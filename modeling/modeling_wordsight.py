@@ -20,7 +20,7 @@ from .encoders.loading import load_image_encoder
 from .encoders.text_loading import load_text_encoder
 from .modeling_inference import WordsightInferenceModel, WordsightOutput
 from .prompts import HierarchicalPrompts
-from .scoring import global_logits, token_logits
+from .scoring import concept_loss, global_logits, token_logits
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
@@ -199,6 +199,8 @@ class WordsightForMultiLabelImageClassification(WordsightInferenceModel):
         text_embeds: Tensor | None = None,
         token_embeds: Tensor | None = None,
         token_counts: Tensor | None = None,
+        concepts: Tensor | None = None,
+        concept_weight: float = 0.0,
         num_items_in_batch: Tensor | int | None = None,
         output_patch_logits: bool = False,
         return_dict: bool | None = None,
@@ -216,6 +218,9 @@ class WordsightForMultiLabelImageClassification(WordsightInferenceModel):
             text_embeds: (B, D), unit vectors of B sentences.
             token_embeds: (T, D), unit vectors of all their tokens, sentence after sentence.
             token_counts: (B,) tokens of each sentence, at least 1; their sum is T.
+            concepts: (K, D), unit vectors that the global branch's prompts are drawn to in training (see
+                `concept_loss`).
+            concept_weight: what that counts beside the ranking loss of a sentence.
             num_items_in_batch: what the sum of the sentences' losses is divided by; B by default.
             output_patch_logits: whether to return the local branch at each patch of a photo as well.
             return_dict: False returns a plain tuple, as everywhere in transformers.
@@ -248,6 +253,10 @@ class WordsightForMultiLabelImageClassification(WordsightInferenceModel):
                 labels,
                 num_items_in_batch,
             )
+            if self.training and concepts is not None and output.loss is not None:
+                # A step's parts add up to one such loss, as they add up to the mean over its sentences.
+                share = len(text_embeds) / (len(text_embeds) if num_items_in_batch is None else num_items_in_batch)
+                output.loss = output.loss + share * concept_weight * concept_loss(in_global, concepts.to(in_global))
         return self._returned(output, return_dict)
 
     def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> None:  # type: ignore[override]

@@ -139,6 +139,19 @@ def combine_views(
     return torch.stack(combined)
 
 
+def concept_loss(categories: Tensor, concepts: Tensor) -> Tensor:
+    """How far category embeddings are from class concepts: sum over k of 1 - <G_k, C_k>.
+
+    Args:
+        categories: (K, D), unit vectors.
+        concepts: (K, D), unit vectors; zeros for a category that has none, which then is drawn to nothing.
+
+    Returns:
+        A scalar.
+    """
+    return (1 - (categories * concepts).sum(dim=-1)).sum()
+
+
 def ranking_loss(logits: Tensor, labels: Tensor, margin: float, reduction: str = "mean") -> Tensor:
     """Hinge over all pairs of a present and an absent category (TaI-DPT, equation 5).
 

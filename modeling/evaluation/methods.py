@@ -186,8 +186,8 @@ class MethodFactory:
     def _sentence_baseline(self, name: str) -> Method:
         """A baseline made of the sentences' features, which the cache has if the model was learned from them."""
         from ..training.classifier import MEMORY_WEIGHT, train_classifier
+        from ..training.concepts import class_concepts
         from ..training.labeled_features import LabeledFeatures
-        from .sentence_baselines import class_concepts
 
         config, learns = self.model.config, name == "comc"
         sentences = LabeledFeatures.read(

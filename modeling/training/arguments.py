@@ -20,8 +20,20 @@ if TYPE_CHECKING:
 # them are in modeling/encoders/imagenet/README.md (ImageNet encoder) and TaI-DPT, section 4.1 (CLIP). How category
 # embeddings are finished goes by family, too: `TextEncoder.embedding_defaults`.
 ENCODER_DEFAULTS: dict[str, dict[str, Any]] = {
-    "imagenet": {"learning_rate": 3e-3, "num_train_epochs": 10, "global_batch_size": 256, "noise": 8.0},
-    "contrastive": {"learning_rate": 2e-3, "num_train_epochs": 20, "global_batch_size": 512, "noise": 0.3},
+    "imagenet": {
+        "learning_rate": 3e-3,
+        "num_train_epochs": 10,
+        "global_batch_size": 256,
+        "noise": 8.0,
+        "concept_weight": 0.0,
+    },
+    "contrastive": {
+        "learning_rate": 2e-3,
+        "num_train_epochs": 20,
+        "global_batch_size": 512,
+        "noise": 0.3,
+        "concept_weight": 3.0,
+    },
 }
 # Fields that are the model's: None leaves its configuration as it is.
 CONFIG_FIELDS = (
@@ -46,6 +58,7 @@ POSITIVE_FIELDS = (
 )
 NOT_NEGATIVE_FIELDS = (
     "noise",
+    "concept_weight",
     "margin",
     "prior_weight",
     "prompt_chunk_size",
@@ -76,6 +89,10 @@ class PromptTrainingArguments(TrainingArguments):
         noise (`float`, *optional*): Norm of the Gaussian noise added to the unit text features, relative to their
             length; it closes part of the gap between texts and photos (CoMC, arXiv 2404.10740). By default 8
             (ImageNet) or 0.3.
+        concept_weight (`float`, *optional*): How strongly each category's prompt is drawn to its class concept, the
+            mean feature of the sentences that mention it less the mean of all: weight of the sum over categories of
+            1 - cosine, in the global branch, beside the ranking loss of a sentence. 0 for the ranking loss alone, as
+            in the paper. By default 0 (ImageNet) or 3.
         logit_scale (`float`, *optional*): Temperature tau, the factor from cosine to logit.
         margin (`float`, *optional*): Margin of the ranking loss.
         local_temperature_text (`float`, *optional*): beta of the softmax over a sentence's tokens.
@@ -134,6 +151,7 @@ class PromptTrainingArguments(TrainingArguments):
     # The method's.
     global_batch_size: int | None = field(default=None, metadata=_help("Sentences of a step, over all processes."))
     noise: float | None = field(default=None, metadata=_help("Norm of the noise on the unit text features."))
+    concept_weight: float | None = field(default=None, metadata=_help("How strongly prompts are drawn to concepts."))
     logit_scale: float | None = field(default=None, metadata=_help("Temperature tau."))
     margin: float | None = field(default=None, metadata=_help("Margin of the ranking loss."))
     local_temperature_text: float | None = field(default=None, metadata=_help("beta over a sentence's tokens."))

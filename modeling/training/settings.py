@@ -21,6 +21,7 @@ SETTINGS = (
     "gradient_accumulation_steps",
     "prompt_chunk_size",
     "noise",
+    "concept_weight",
     "prior_weight",
     "mean_shift",
     "warmup_ratio",

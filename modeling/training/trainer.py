@@ -30,6 +30,7 @@ from .arguments import CONFIG_FIELDS, TOKEN_FIELDS, PromptTrainingArguments
 from .batches import GlobalBatches, InOrder, SentenceLoader, Sentences
 from .callbacks import RunSettings, StepProgress
 from .checkpoints import check_settings, checkpoints, drop, read_state
+from .concepts import class_concepts
 from .data import check_sentences, example_sentences, hold_out, read_sentences, with_templates
 from .features import cached_features
 from .guards import tracker_errors
@@ -99,6 +100,7 @@ class PromptTrainer(Trainer):
         apply_to_model(args, model)
         self.knowledge: Knowledge | None = None
         self.log_content: dict[str, Any] | None = None
+        self._concepts: Tensor | None = None
         sentences, held_out = self._read(model, args, train_dataset, eval_dataset)
         self._step_progress = StepProgress()
         super().__init__(
@@ -188,6 +190,8 @@ class PromptTrainer(Trainer):
         self.encode(sentences, self.eval_dataset)
         if args.noise and sentences.noise is None:
             sentences.noise = FeatureNoise(args.noise, self.model.config.projection_dim, args.seed)
+        if args.concept_weight and self._concepts is None:
+            self._concepts = class_concepts(LabeledFeatures.of(sentences), centered=True).to(args.device)
         # `auto_find_batch_size` makes steps smaller.
         pieces = args.world_size * args.gradient_accumulation_steps
         size = min(args.global_batch_size or 1, self._train_batch_size * pieces)
@@ -244,12 +248,14 @@ class PromptTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
-        """The ranking loss of sentences, after noise on their features."""
+        """The ranking loss of sentences, after noise on their features, and the pull to class concepts."""
         starts, noise = inputs.pop("noise_starts", None), self.train_dataset.noise
         if starts is not None and noise is not None:
             counts = inputs["token_counts"]
             pooled, tokens = noise(inputs["text_embeds"], inputs["token_embeds"], counts, starts)
             inputs |= {"text_embeds": pooled, "token_embeds": tokens}
+        if self._concepts is not None:
+            inputs |= {"concepts": self._concepts, "concept_weight": self.args.concept_weight}
         return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
 
     # ---- Evaluation ----

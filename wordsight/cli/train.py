@@ -36,6 +36,10 @@ def train(
     ] = None,
     learning_rate: Annotated[float | None, typer.Option(help="AdamW's learning rate.")] = None,
     noise: Annotated[float | None, typer.Option(help="Norm of the noise on the unit text features.")] = None,
+    concept_weight: Annotated[
+        float | None,
+        typer.Option(help="How strongly prompts are drawn to the mean of the sentences that mention their category."),
+    ] = None,
     prior_weight: Annotated[
         float | None, typer.Option(help="Weight of the name's zero-shot embedding beside the learned prompt.")
     ] = None,
@@ -121,6 +125,7 @@ def train(
             "--epochs": epochs,
             "--gradient-accumulation-steps": gradient_accumulation_steps,
             "--prompt-chunk-size": prompt_chunk_size,
+            "--concept-weight": concept_weight,
             "--prior-weight": prior_weight,
             "--mean-shift": mean_shift,
             "--tokens": tokens,
@@ -146,6 +151,7 @@ def train(
         "prompt_chunk_size": prompt_chunk_size,
         "learning_rate": learning_rate,
         "noise": noise,
+        "concept_weight": concept_weight,
         "prior_weight": prior_weight,
         "mean_shift": mean_shift,
         "mixed_precision": mixed_precision,

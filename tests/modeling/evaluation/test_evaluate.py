@@ -23,8 +23,8 @@ from wordsight.modeling.evaluation.methods import MethodFactory, clip_templates
 from wordsight.modeling.evaluation.options import CHANGED_METHODS, METHODS, parse_methods
 from wordsight.modeling.evaluation.results import record_evaluation
 from wordsight.modeling.evaluation.run import evaluate_methods
-from wordsight.modeling.evaluation.sentence_baselines import class_concepts
 from wordsight.modeling.evaluation.several_models import make_methods
+from wordsight.modeling.training.concepts import class_concepts
 from wordsight.modeling.training.labeled_features import LabeledFeatures
 from wordsight.modeling.training.settings import arguments_of
 from wordsight.pipelines.calibrate import score_photos

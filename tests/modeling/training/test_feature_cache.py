@@ -87,7 +87,7 @@ def test_a_step_is_the_reference_loops(texts_dir, text_encoder, tmp_path):
     """Same sentences, same prompts: the loss and the gradients are those of TaI-DPT's plain loop."""
     if text_encoder.model.config.model_type == "wordsight-offline":
         text_encoder.model.name_or_path = "imagenet"
-    ours = trainer(PromptTrainer, texts_dir, text_encoder, tmp_path, noise=0.0)
+    ours = trainer(PromptTrainer, texts_dir, text_encoder, tmp_path, noise=0.0, concept_weight=0.0)
     reference = ReferenceLoop(ours)
     batches, count = ours.get_batch_samples(iter(ours.get_train_dataloader()), 1, ours.args.device)
     (rows,) = [batch.rows for batch in ours.get_train_dataloader().batch_sampler][:1]
