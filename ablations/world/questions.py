@@ -43,6 +43,8 @@ VIEWS: dict[str, dict[str, Any]] = {
 }
 GRID: dict[str, dict[str, Any]] = {
     "default": {},
+    "the ranking loss alone": {"concept_weight": 0.0},
+    "class concepts, weight 10": {"concept_weight": 10.0},
     "noise 0": {"noise": 0.0},
     "noise 1": {"noise": 1.0},
     "learning rate 1e-2": {"learning_rate": 1e-2},
