@@ -254,9 +254,10 @@ class PromptTrainer(Trainer):
             counts = inputs["token_counts"]
             pooled, tokens = noise(inputs["text_embeds"], inputs["token_embeds"], counts, starts)
             inputs |= {"text_embeds": pooled, "token_embeds": tokens}
+        drawn_to: dict[str, Any] = {}
         if self._concepts is not None:
-            inputs |= {"concepts": self._concepts, "concept_weight": self.args.concept_weight}
-        return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+            drawn_to = {"concepts": self._concepts, "concept_weight": self.args.concept_weight}
+        return super().compute_loss(model, inputs | drawn_to, return_outputs, num_items_in_batch)
 
     # ---- Evaluation ----
 
