@@ -2,9 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 WORKERS ?= 2  # processes that run the tests
+FUZZ_MINUTES ?= 10
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test bench hub docs quality style clean
+.PHONY: help install demo test fuzz bench hub docs quality style clean
 
 help:  ## show this
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -18,6 +19,9 @@ demo: install  ## from category names to labelled photos, with no model hub
 
 test: install quality  ## lint, types, and the whole test suite
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(TESTS)
+
+fuzz: install  ## try what nobody has thought of: new inputs of every kind, for FUZZ_MINUTES (10) in all
+	@FUZZ_MINUTES=$(FUZZ_MINUTES) $(BIN)/python -m pytest tests/fuzz tests/hub/test_pairs_of_commands.py
 
 bench: install  ## measure speed and memory against what else could be used; table, JSON and plots
 	@$(BIN)/python -m benchmarks $(PARTS)

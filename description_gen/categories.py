@@ -22,6 +22,14 @@ MAX_NAME_LENGTH = 100  # characters of a name or a description; a longer line is
 COMMA = re.compile("[,\uff0c\u3001\u060c]")
 COLON = re.compile(r":\s+|\s*\uff1a\s*")
 
+JOINERS = re.compile("[\u200c\u200d]")  # not printable, and part of words (Persian, Hindi) and of emoji
+# What chat templates part messages by: in a name, it would let the rest of the name speak as somebody else.
+MARKER = re.compile(
+    r"<\|[^<>]{0,40}\|>|<\uff5c[^<>]{0,40}\uff5c>|</?s>|<(?:bos|eos|pad|unk)>|<(?:start|end)_of_turn>|</?think(?:ing)?>"
+    r"|\[/?INST\]|<</?SYS>>",
+    re.IGNORECASE,
+)
+
 
 @dataclass(frozen=True)
 class Category:
@@ -221,7 +229,7 @@ def check_categories(categories: Sequence[Category], places: Sequence[str] | Non
     seen: dict[str, str] = {}
     for index, category in enumerate(categories):
         place = places[index] if places else ""
-        if not category.name.strip():
+        if not JOINERS.sub("", category.name).strip():
             raise InvalidInputError(f"{place}A category has no name. Put the name first, then its synonyms.")
         _check_text(f"{place}The description", category.description)
         for name in category.all_names:
@@ -239,5 +247,9 @@ def _check_text(what: str, text: str) -> None:
             f"{what} {text[:30] + '...'!r} has {len(text)} characters; at most {MAX_NAME_LENGTH} are allowed. Use few "
             "words and leave the rest to the language model."
         )
-    if not text.isprintable():
+    if not JOINERS.sub("", text).isprintable():
         raise InvalidInputError(f"{what} {text!r} holds a control character. Remove it.")
+    if marker := MARKER.search(text):
+        raise InvalidInputError(
+            f"{what} {text!r} holds {marker[0]!r}, which language models take for the end of a message. Remove it."
+        )

@@ -262,15 +262,21 @@ def label_texts(
     return DatasetDict(parts) if isinstance(dataset, DatasetDict) else parts[""]
 
 
-def mentioned(texts: Sequence[str], categories: Sequence[Category]) -> NDArray[np.int8]:
+def mentioned(texts: Sequence[str], categories: Sequence[Category], as_in: Sequence[Category]) -> NDArray[np.int8]:
     """Multi-hot (N, K) of the categories that N texts mention.
+
+    Args:
+        texts: N texts.
+        categories: the K categories.
+        as_in: categories whose language it is.
 
     Raises:
         InvalidInputError: no text can tell two of the categories apart.
     """
     from .labeling import SentenceLabeler
+    from .languages import detect_language
 
-    return SentenceLabeler(categories).label_batch(texts)
+    return SentenceLabeler(categories, detect_language(as_in)).label_batch(texts)
 
 
 def _labeled(dataset: Dataset, categories: list[Category], place: str, language: str | None) -> Dataset:

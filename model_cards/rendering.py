@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from html import escape
 from importlib.resources import files
 from typing import Any
 
@@ -21,7 +23,7 @@ def render_card(kind: type[RepoCard], data: CardData, template: str, **values: A
     """
     text = (files(__package__) / template).read_text(encoding="utf-8")
     template_str = "---\n{{ card_data }}\n---\n\n" + text
-    return sign(str(kind.from_template(data, template_str=template_str, counted=counted, **values)))
+    return sign(str(kind.from_template(data, template_str=template_str, counted=counted, cell=cell, **values)))
 
 
 def counted(number: int, noun: str, plural: str | None = None) -> str:
@@ -40,5 +42,13 @@ def counted(number: int, noun: str, plural: str | None = None) -> str:
 
 
 def cell(text: str) -> str:
-    """Text that breaks no table."""
-    return " ".join(text.split()).replace("|", "\\|")
+    r"""Others' words for a card, as words alone: no table ends at them, nothing in them is HTML, a link or a picture.
+
+    Args:
+        text: names, answers of a language model.
+
+    Example:
+        >>> cell("<b>cat</b> | [dog](x)")
+        '&lt;b&gt;cat&lt;/b&gt; \\| \\[dog\\](x)'
+    """
+    return re.sub(r"[\\|\[\]`*]", r"\\\g<0>", escape(" ".join(text.split()), quote=False))

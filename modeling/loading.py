@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import torch
 from accelerate import Accelerator
+from huggingface_hub.errors import StrictDataclassError
 
-from wordsight.utils.errors import InvalidInputError, check_not_empty
+from wordsight.utils.errors import InvalidInputError, WordsightError, check_not_empty
 from wordsight.utils.progress import library_step
 
 from .modeling_wordsight import WordsightForMultiLabelImageClassification
+
+# What transformers and the config's own checks raise at values that can't be.
+CONFIG_ERRORS = (StrictDataclassError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError)
 
 
 def load_model(model: str, revision: str | None = None) -> WordsightForMultiLabelImageClassification:
@@ -19,7 +23,7 @@ def load_model(model: str, revision: str | None = None) -> WordsightForMultiLabe
         revision: its revision on the Hub.
 
     Raises:
-        InvalidInputError: there is no such model.
+        InvalidInputError: there is no such model, or its files are damaged.
     """
     check_not_empty(model, "model")
     try:
@@ -29,6 +33,13 @@ def load_model(model: str, revision: str | None = None) -> WordsightForMultiLabe
         raise InvalidInputError(
             f"The model {model!r} can't be loaded: {str(error).splitlines()[0]} Pass the folder that `wordsight train "
             "--out` wrote, or a Hub id; for a private model, log in with `hf auth login` or set HF_TOKEN."
+        ) from error
+    except WordsightError:
+        raise
+    except CONFIG_ERRORS as error:
+        raise InvalidInputError(
+            f"The model {model!r} can't be loaded, since its files say what can't be: {' '.join(str(error).split())}. "
+            "Train or download the model again."
         ) from error
 
 

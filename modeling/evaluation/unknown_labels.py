@@ -25,25 +25,25 @@ def related_categories(labels: Sequence[str], categories: Sequence[Category]) ->
     as_category = [Category(" ".join(label.split())) for label in labels]
     names = [category.all_names for category in categories]
     owner = np.repeat(np.arange(len(categories)), [len(own) for own in names])
-    related = _mentioned([" ".join(label.replace("_", " ").split()) for label in labels], categories)
-    reverse = _mentioned([name for own in names for name in own], as_category)
+    related = _mentioned([" ".join(label.replace("_", " ").split()) for label in labels], categories, categories)
+    reverse = _mentioned([name for own in names for name in own], as_category, categories)
     for k in range(len(categories)):
         related[:, k] |= reverse[owner == k].any(axis=0)
     return related
 
 
-def _mentioned(texts: Sequence[str], categories: Sequence[Category]) -> NDArray[np.bool_]:
+def _mentioned(texts: Sequence[str], categories: Sequence[Category], as_in: Sequence[Category]) -> NDArray[np.bool_]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return mentioned(texts, categories).astype(bool)
+            return mentioned(texts, categories, as_in).astype(bool)
         except InvalidInputError:  # names that no text can tell apart
-            columns = [_alone(texts, category) for category in categories]
+            columns = [_alone(texts, category, as_in) for category in categories]
             return np.stack(columns, axis=1)
 
 
-def _alone(texts: Sequence[str], category: Category) -> NDArray[np.bool_]:
+def _alone(texts: Sequence[str], category: Category, as_in: Sequence[Category]) -> NDArray[np.bool_]:
     try:
-        return mentioned(texts, [category])[:, 0].astype(bool)
+        return mentioned(texts, [category], as_in)[:, 0].astype(bool)
     except InvalidInputError:  # a name without letters
         return np.zeros(len(texts), dtype=bool)
