@@ -92,7 +92,11 @@ class Answer:
 
 def excerpt(answer: Any) -> str:
     """The start of what a server answered, on one line, for a message."""
-    content = answer.model_dump_json(exclude_unset=True) if hasattr(answer, "model_dump_json") else str(answer)
+    content = (
+        answer.model_dump_json(exclude_unset=True, warnings=False)
+        if hasattr(answer, "model_dump_json")
+        else str(answer)
+    )
     line = " ".join(content.split())
     return line if len(line) <= SHOWN else line[:SHOWN] + "..."
 

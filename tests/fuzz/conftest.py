@@ -1,16 +1,11 @@
 """How long each property is tried: a few examples, the same ones, in `make test`; new ones in `make fuzz`."""
 
-import os
 import time
 
 import pytest
-from hypothesis import HealthCheck, is_hypothesis_test, settings
+from hypothesis import is_hypothesis_test
 
-MINUTES = float(os.environ.get("FUZZ_MINUTES") or 0)
-SLOW = (HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large)
-settings.register_profile("short", max_examples=15, derandomize=True, deadline=None, suppress_health_check=SLOW)
-settings.register_profile("long", max_examples=200, deadline=None, suppress_health_check=SLOW, print_blob=True)
-settings.load_profile("long" if MINUTES else "short")
+from .strategies import MINUTES
 
 
 def pytest_collection_modifyitems(session, items):

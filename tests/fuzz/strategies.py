@@ -2,10 +2,19 @@
 
 import io
 import json
+import os
 import tarfile
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from PIL import Image
+
+MINUTES = float(os.environ.get("FUZZ_MINUTES") or 0)
+SLOW = (HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large)
+# How often a property is tried, as a decorator.
+tried = settings(
+    max_examples=200 if MINUTES else 15, derandomize=not MINUTES, deadline=None, suppress_health_check=SLOW
+)
 
 # Text as lists of names have it: letters of many scripts, marks, signs, emoji, what breaks lines, markup, injections.
 ODD = [*"\u2028\u0085\u202e\u200d\ufeff\0\n\tﬁßİı\U0001f600猫", "e\u0301"]

@@ -12,7 +12,7 @@ from wordsight.description_gen import Category
 from wordsight.modeling.evaluation.datasets import load_labeled_photos
 from wordsight.utils.errors import InvalidInputError
 
-from .strategies import anything, damaged_bytes, damaged_json, names
+from .strategies import anything, damaged_bytes, damaged_json, names, tried
 
 CATEGORIES = [Category("cat"), Category("dining table"), Category("cup", ("mug",))]
 COCO = {
@@ -60,18 +60,21 @@ def load(path, kind, root):
     assert len({photo.source for photo in dataset.photos}) == len(dataset.photos) or kind != "coco"
 
 
+@tried
 @given(damaged_json(COCO))
 def test_coco_with_other_values(root, content):
     (root / "result.json").write_text(json.dumps(content))
     load(root / "result.json", "coco", root)
 
 
+@tried
 @given(damaged_bytes(json.dumps(COCO).encode()) | anything.map(lambda content: json.dumps(content).encode()))
 def test_coco_with_other_bytes(root, content):
     (root / "result.json").write_bytes(content)
     load(root / "result.json", "coco", root)
 
 
+@tried
 @given(st.lists(names, min_size=1, max_size=4))
 def test_coco_with_other_names(root, labels):
     categories = [{"id": number, "name": name} for number, name in enumerate(labels, 7)]
@@ -79,6 +82,7 @@ def test_coco_with_other_names(root, labels):
     load(root / "result.json", "coco", root)
 
 
+@tried
 @given(damaged_json(ROWS), st.sampled_from(["\n", "\r\n", "\n\n", "\u2028"]))
 def test_lines_with_other_values(root, rows, end):
     lines = rows if isinstance(rows, list) else [rows]
@@ -86,6 +90,7 @@ def test_lines_with_other_values(root, rows, end):
     load(root, "jsonl", root)
 
 
+@tried
 @given(damaged_bytes(XML.encode()), damaged_bytes(b"a\nb 1\n"))
 def test_voc_with_other_bytes(root, xml, listed):
     (root / "VOC2007" / "ImageSets" / "Main" / "test.txt").write_bytes(listed)

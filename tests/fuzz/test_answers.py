@@ -13,7 +13,7 @@ from wordsight.description_gen.llm.answers import Answer, excerpt, read_json
 from wordsight.description_gen.sentences import clean_sentence
 from wordsight.utils.errors import InvalidInputError
 
-from .strategies import anything, damaged_json, texts
+from .strategies import anything, damaged_json, texts, tried
 
 COMPLETION = {
     "id": "1",
@@ -54,6 +54,7 @@ PARTS = [
 mixtures = st.lists(st.sampled_from(PARTS) | texts, max_size=6).map("".join)
 
 
+@tried
 @given(mixtures, st.sampled_from(["stop", "length", None, "content_filter", ""]))
 def test_any_text_is_an_answer_or_has_a_problem(text, reason):
     answer = Answer.from_text(text, reason)
@@ -63,6 +64,7 @@ def test_any_text_is_an_answer_or_has_a_problem(text, reason):
     assert why is not None or (sentence and "\n" not in sentence and "<|" not in sentence and "<think>" not in sentence)
 
 
+@tried
 @given(damaged_json(COMPLETION))
 def test_any_completion_is_an_answer(content):
     completion = ChatCompletion.construct(**content) if isinstance(content, dict) else content
@@ -71,6 +73,7 @@ def test_any_completion_is_an_answer(content):
     assert "\n" not in excerpt(completion) and len(excerpt(completion)) <= 123
 
 
+@tried
 @given(mixtures, anything)
 def test_json_among_words_is_found(text, content):
     with suppress(ValueError):
@@ -79,6 +82,7 @@ def test_json_among_words_is_found(text, content):
     assert json.dumps(read_json(whole)[0]) == whole
 
 
+@tried
 @given(texts, texts)
 def test_addresses_and_keys_are_taken_or_told_of(address, key):
     for check in (lambda: check_address(address), lambda: check_key(key, "--api-key")):

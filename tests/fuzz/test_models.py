@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.modeling.test_modeling import make_model
@@ -13,7 +13,7 @@ from wordsight.hub.folder import write_card_and_pictures
 from wordsight.modeling.loading import load_model
 from wordsight.utils.errors import InvalidInputError
 
-from .strategies import INJECTIONS, damaged_bytes, damaged_json
+from .strategies import INJECTIONS, MINUTES, damaged_bytes, damaged_json, tried
 
 NOT_OURS = "raise SystemExit('code of the folder ran')"
 
@@ -67,18 +67,21 @@ def test_odd_fields_run_no_code_and_lead_nowhere(whole, config, fields):
         assert model is None
 
 
+@tried
 @given(data=st.data())
 def test_configs_with_other_values(whole, config, data):
     model = load(whole, data.draw(damaged_json(config)))
     assert model is None or len(model.config.category_names) > 0
 
 
+@tried
 @given(data=st.data())
 def test_weights_and_processors_with_other_bytes(whole, data):
     name = data.draw(st.sampled_from(["model.safetensors", "preprocessor_config.json", "config.json"]))
     load(whole, data.draw(damaged_bytes((whole / name).read_bytes()[:2000])), name)
 
 
+@settings(tried, max_examples=100 if MINUTES else 4)
 @given(st.sampled_from(INJECTIONS), st.sampled_from(INJECTIONS))
 @example("<script>alert(1)</script>", "<!-- wordsight:end -->")
 def test_names_are_no_markup_in_a_card(whole, config, name, synonym):

@@ -17,7 +17,7 @@ from wordsight.pipelines.image_sources import DamagedFileError, open_images
 from wordsight.pipelines.photo_formats import has_photo_suffix
 from wordsight.utils.errors import InvalidInputError
 
-from .strategies import PHOTOS, archives, damaged_bytes, names, photo
+from .strategies import PHOTOS, archives, damaged_bytes, names, photo, tried
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +40,7 @@ def read(path):
     return rows
 
 
+@tried
 @given(st.sampled_from(PHOTOS).flatmap(damaged_bytes))
 def test_a_damaged_photo_is_read_or_told_of(content):
     with warnings.catch_warnings():
@@ -50,6 +51,7 @@ def test_a_damaged_photo_is_read_or_told_of(content):
             assert "\n" not in reason_of(error)
 
 
+@tried
 @given(names)
 def test_any_text_is_a_photo_or_told_of(text):
     if not text.lower().startswith("http"):
@@ -58,6 +60,7 @@ def test_any_text_is_a_photo_or_told_of(text):
         assert "\n" not in str(error.value)
 
 
+@tried
 @given(archives())
 def test_every_photo_of_an_archive_is_a_row(folder, archive):
     members, content = archive
@@ -75,6 +78,7 @@ def test_every_photo_of_an_archive_is_a_row(folder, archive):
     assert [path.name for path in folder.iterdir() if path.suffix == ".jpg"] == []
 
 
+@tried
 @given(archives().flatmap(lambda archive: damaged_bytes(archive[1])))
 def test_a_damaged_archive_is_read_or_told_of(folder, content):
     (folder / "damaged.tar").write_bytes(content)
@@ -92,6 +96,7 @@ def table():
     return file.getvalue()
 
 
+@tried
 @given(damaged_bytes(table()))
 def test_a_damaged_table_is_read_or_told_of(folder, content):
     (folder / "damaged.parquet").write_bytes(content)
@@ -101,6 +106,7 @@ def test_a_damaged_table_is_read_or_told_of(folder, content):
         assert "damaged.parquet" in str(error) and "\n" not in str(error)
 
 
+@tried
 @given(st.lists(st.one_of(st.none(), st.binary(max_size=20), st.just(photo()), st.text(max_size=20)), max_size=4))
 def test_every_row_of_a_table_is_a_row(folder, values):
     kinds = {type(value) for value in values if value is not None}
