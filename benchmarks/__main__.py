@@ -24,6 +24,7 @@ PARTS = (
     "evaluating",
     "describing",
     "server_settings",
+    "serving",
 )
 
 

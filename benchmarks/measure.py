@@ -6,6 +6,7 @@ import atexit
 import json
 import math
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -72,6 +73,14 @@ def scratch_folder() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="wordsight-benchmark-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def peak_memory() -> int:

@@ -54,6 +54,7 @@ def rows(results: dict[str, Any]) -> list[tuple[str, str, str, bool, str]]:
         first = found["loading"]["ours / zero-shot pipeline"]
         add("load + first photo: ours / peer", _shown(first), "<= 1", first["median"] <= 1, "imports of Python modules")
     _photo_settings(results, add)
+    _serving(results, add)
     if found := results.get("describing"):
         ratio = found["ratio"]
         add("description generation: server / LLM.chat", _shown(ratio), ">= 0.9", ratio["median"] >= 0.9,
@@ -74,6 +75,21 @@ def rows(results: dict[str, Any]) -> list[tuple[str, str, str, bool, str]]:
         add("evaluate: memory a photo beside the scores", figure, "about 0", share < 1,
             "sorting the scores of a category")  # fmt: skip
     return table
+
+
+def _serving(results: dict[str, Any], add: Callable[[str, str, str, bool, str], None]) -> None:
+    """Adds rates and latencies of servers, and what memory many requests leave behind."""
+    if not (found := results.get("serving")):
+        return
+    for name, by_connections in found["rates"].items():
+        for connections, one in by_connections.items():
+            figure = f"{_shown(one['requests_a_second'], '/s')}; p50 {one['p50_ms']['median']:.0f} ms, p99 "
+            figure += f"{one['p99_ms']['median']:.0f} ms"
+            add(f"serving, {connections} connections: {name}", figure, "-", True, "the image encoder's forward pass")
+    kept = found["memory"]
+    grown = kept["bytes_a_request"]
+    add(f"serving, memory over {kept['requests']} requests", f"{grown:.0f} B a request", "about 0", grown < 1024,
+        "the allocator")  # fmt: skip
 
 
 def _photo_settings(results: dict[str, Any], add: Callable[[str, str, str, bool, str], None]) -> None:

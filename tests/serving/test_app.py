@@ -189,6 +189,17 @@ def test_formats_that_run_other_programs_are_not_opened(server):
     assert answer.status_code == 415 and "EPS" in error_of(answer)
 
 
+def test_tiny_photos_and_odd_modes_are_labeled_as_by_the_pipeline(server, classifier, tmp_path):
+    for number, (mode, size) in enumerate(
+        [("RGB", (1, 1)), ("L", (1, 3)), ("RGBA", (3, 3)), ("P", (50, 1)), ("1", (9, 9))]
+    ):
+        path = tmp_path / f"{number}.png"
+        Image.new(mode, size).save(path)
+        same(httpx.post(server.address, content=path.read_bytes()).json(), classifier(str(path)))
+    strip = httpx.post(server.address, content=picture(500, 1))
+    assert strip.status_code == 422 and "strip" in error_of(strip)
+
+
 def test_files_of_the_server_are_never_read(server, photos):
     for given in (str(photos[0]), f"file://{photos[0]}", "/etc/passwd"):
         answer = httpx.post(server.address, json={"inputs": given})

@@ -49,6 +49,17 @@ def test_who_hangs_up_is_not_worked_for(classifier, photos):
         assert running.service.metrics.photos._value.get() == 3  # with the one at the start
 
 
+def test_a_model_that_fails_says_so_and_goes_on(server, classifier, photos):
+    def fail(*_):
+        raise RuntimeError("out of memory")
+
+    hook = classifier.model.register_forward_pre_hook(fail)
+    answer = httpx.post(server.address, content=photos[0].read_bytes())
+    hook.remove()
+    assert answer.status_code == 500 and error_of(answer) == "The server failed; its log says why."
+    healthy(server, classifier, photos)
+
+
 def test_who_hangs_up_half_way_leaves_nothing_behind(server, classifier, photos):
     for _ in range(20):
         start_request(server, photos[0], length=10**6).close()

@@ -1,22 +1,32 @@
 """`wordsight serve` as a process: it starts, stops, and survives the death of a worker."""
 
 import contextlib
+import json
 import os
+import re
 import signal
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx2 as httpx
 import psutil
 import pytest
+import torch
+from fastapi.testclient import TestClient
 from huggingface_hub import InferenceClient
 
 from tests.fixtures.app import free_port
+from tests.fixtures.pages import ROOT, check_command
 from tests.fixtures.process import Started
 from tests.serving.test_app import same
 from tests.serving.test_faults import until
 from wordsight.cli import app as wordsight
-from wordsight.utils.errors import InvalidInputError
+from wordsight.serving import make_app
+from wordsight.serving.metrics import SHARED_FOLDER, forget_dead_workers
+from wordsight.serving.server import Served
+from wordsight.utils.errors import InvalidInputError, MissingDependencyError
 
 
 @contextlib.contextmanager
@@ -85,6 +95,18 @@ def test_one_worker_of_two_may_be_killed(model_folder, classifier, photos):
         assert 'wordsight_requests_total{status="200"}' in text  # of all workers together
 
 
+def test_what_a_dead_worker_said_is_under_way_is_forgotten(tmp_path, monkeypatch):
+    monkeypatch.setenv(SHARED_FOLDER, str(tmp_path))
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    for pid in (dead.pid, os.getpid()):
+        for kind in ("gauge_livesum", "counter"):
+            (tmp_path / f"{kind}_{pid}.db").touch()
+    forget_dead_workers()
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {f"counter_{dead.pid}.db", f"counter_{os.getpid()}.db", f"gauge_livesum_{os.getpid()}.db"}
+
+
 def workers(supervisor):
     found = []
     for child in supervisor.children():
@@ -103,6 +125,30 @@ def answering(supervisor, address):
             if any(connection.raddr and connection.raddr.port == here for connection in each.net_connections()):
                 return each
     raise AssertionError("no worker has the connection")
+
+
+def test_half_precision_gives_nearly_the_same_scores(model_folder, classifier, photos):
+    half = Served(str(model_folder), dtype="bfloat16", device="cpu").load()
+    with TestClient(make_app(half)) as client:
+        found = client.post("/", content=photos[0].read_bytes()).json()
+    expected = {entry["label"]: entry["score"] for entry in classifier(str(photos[0]))}
+    assert half.dtype == torch.bfloat16
+    assert {entry["label"]: pytest.approx(entry["score"], abs=0.05) for entry in found} == expected
+
+
+def test_what_to_install_is_said(monkeypatch):
+    monkeypatch.delitem(sys.modules, "wordsight.serving.server")
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    with pytest.raises(MissingDependencyError, match=r"pip install 'wordsight\[serve\]'"):
+        wordsight(["serve", "nowhere"], prog_name="wordsight", standalone_mode=False)
+
+
+def test_the_images_command_is_one():
+    """Docker is not at hand: what can be told without it."""
+    dockerfile = (ROOT / "docker/Dockerfile").read_text()
+    words = json.loads(re.search(r"^ENTRYPOINT (.*)$", dockerfile, re.MULTILINE)[1])
+    check_command([*words, "/model"])
+    assert f"EXPOSE {words[-1]}\n" in dockerfile and f":{words[-1]}/health" in dockerfile
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ EXTRAS = {
     "generate": (("openai", "simplemma"), "describe"),
     "plot": (("matplotlib",), "pictures in cards, groups, heatmaps"),
     "app": (("gradio",), "app"),
+    "serve": (("fastapi", "uvicorn", "prometheus_client"), "serve"),
     "tracking": (("tensorboard",), "train --report-to tensorboard"),
 }
 

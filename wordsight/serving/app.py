@@ -52,10 +52,10 @@ def service_of(request: Request) -> Service:
     return service
 
 
-Served = Annotated[Service, Depends(service_of)]
+TheService = Annotated[Service, Depends(service_of)]
 
 
-def check_key(service: Served, token: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]) -> None:
+def check_key(service: TheService, token: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]) -> None:
     """Refuses clients that don't send the key, where there is one."""
     key = service.options.api_key
     if key is not None and not (token and secrets.compare_digest(token.credentials.encode(), key.encode())):
@@ -74,7 +74,7 @@ def check_key(service: Served, token: Annotated[HTTPAuthorizationCredentials | N
     openapi_extra=request_body(),
     summary="Label photos",
 )
-async def classify(request: Request, query: Annotated[Parameters, Query()], service: Served) -> Response:
+async def classify(request: Request, query: Annotated[Parameters, Query()], service: TheService) -> Response:
     """Labels of a photo, best first; of several photos a list of such lists.
 
     Send a photo as the request's body, photos in base64 as JSON, or files as a form. Parameters can be in the address
@@ -86,13 +86,13 @@ async def classify(request: Request, query: Annotated[Parameters, Query()], serv
 
 
 @router.get("/health", summary="Whether the server is there")
-async def health(service: Served) -> Health:
+async def health(service: TheService) -> Health:
     """What is served."""
     return Health(labels=len(service.labeler.names), wordsight_version=__version__)
 
 
 @router.get("/metrics", dependencies=[Depends(check_key)], response_class=Response, summary="For Prometheus")
-async def metrics(service: Served) -> Response:
+async def metrics(service: TheService) -> Response:
     """Requests, photos, batches and seconds."""
     return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 

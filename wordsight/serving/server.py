@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from wordsight.modeling.loading import load_model
 from wordsight.pipelines.loading import load_pipeline
-from wordsight.utils.errors import InvalidInputError
+from wordsight.utils.errors import InvalidInputError, WordsightError
 from wordsight.utils.progress import is_quiet
 
-from .metrics import SHARED_FOLDER
+from .metrics import SHARED_FOLDER, forget_dead_workers
 from .options import ServingOptions
 from .protocol import PatientProtocol
 
@@ -86,6 +87,7 @@ def serve(served: Served, host: str = "127.0.0.1", port: int = 8000, workers: in
 
     Raises:
         InvalidInputError: the model can't be loaded, or the address and port can't be used.
+        WordsightError: a worker could not start.
     """
     common: dict[str, Any] = {
         "http": PatientProtocol,
@@ -109,7 +111,10 @@ def serve(served: Served, host: str = "127.0.0.1", port: int = 8000, workers: in
             os.environ |= {SHARED_FOLDER: folder, SETTINGS: json.dumps(asdict(served) | {"workers": workers})}
             _announce(served.model, listener)
             config = uvicorn.Config(f"{__name__}:worker_app", factory=True, workers=workers, **common)
-            Multiprocess(config, [listener]).run()
+            supervisor = Multiprocess(config, [listener])
+            supervisor.run()
+            if any(worker.exitcode == STARTUP_FAILURE for worker in supervisor.processes):
+                raise WordsightError("A worker could not start; its log above says why.")
 
 
 def worker_app() -> FastAPI:
@@ -118,6 +123,7 @@ def worker_app() -> FastAPI:
 
     given = json.loads(os.environ[SETTINGS])
     workers, options = given.pop("workers"), ServingOptions(**given.pop("options"))
+    forget_dead_workers()
     torch.set_num_threads(max(1, torch.get_num_threads() // workers))
     return make_app(Served(**given, options=options).load(), options)
 
