@@ -84,7 +84,7 @@ def _serving(results: dict[str, Any], add: Callable[[str, str, str, bool, str], 
     for name, by_connections in found["rates"].items():
         for connections, one in by_connections.items():
             figure = f"{_shown(one['requests_a_second'], '/s')}; p50 {one['p50_ms']['median']:.0f} ms, p99 "
-            figure += f"{one['p99_ms']['median']:.0f} ms"
+            figure += f"{one['p99_ms']['median']:.0f} ms, CPU {one['cpu_ms_a_request']['median']:.0f} ms"
             add(f"serving, {connections} connections: {name}", figure, "-", True, "the image encoder's forward pass")
     kept = found["memory"]
     grown = kept["bytes_a_request"]

@@ -93,6 +93,11 @@ def test_one_worker_of_two_may_be_killed(model_folder, classifier, photos):
         assert victim.pid not in {each.pid for each in workers(supervisor)}
         text = httpx.get(f"{address}/metrics").text
         assert 'wordsight_requests_total{status="200"}' in text  # of all workers together
+        left, loaded = workers(supervisor), answering(supervisor, address)
+        process.send_signal(signal.SIGKILL)
+        assert not psutil.wait_procs([loaded], timeout=60)[1]  # it does not go on without its supervisor
+        for each in {*left} - {loaded}:
+            each.kill()
 
 
 def test_what_a_dead_worker_said_is_under_way_is_forgotten(tmp_path, monkeypatch):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import multiprocessing
 import os
+import signal
 import socket
 import tempfile
+import threading
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -123,9 +126,17 @@ def worker_app() -> FastAPI:
 
     given = json.loads(os.environ[SETTINGS])
     workers, options = given.pop("workers"), ServingOptions(**given.pop("options"))
+    threading.Thread(target=_end_with_supervisor, daemon=True).start()
     forget_dead_workers()
     torch.set_num_threads(max(1, torch.get_num_threads() // workers))
     return make_app(Served(**given, options=options).load(), options)
+
+
+def _end_with_supervisor() -> None:
+    """Stops this worker if the process that started it dies: nobody else would."""
+    if supervisor := multiprocessing.parent_process():
+        supervisor.join()
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _listen(host: str, port: int) -> socket.socket:
