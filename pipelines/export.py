@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wordsight.modeling.loading import load_model
+from wordsight.modeling.onnx.files import FILES, FOLDER
 from wordsight.modeling.onnx.graph import export_graph, write_metadata
-from wordsight.modeling.onnx.model import FILES, FOLDER
 from wordsight.modeling.onnx.quantization import is_convolutional
 from wordsight.modeling.onnx.quantization import quantize as quantize_graph
 from wordsight.utils.errors import InvalidInputError, writing

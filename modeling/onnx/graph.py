@@ -27,9 +27,9 @@ LOGITS, BRANCHES, COMPOUNDS, PATCHES = "logits", ("global_logits", "local_logits
 TOLERANCE = 1e-4
 OPSET = 18
 STATE = "wordsight_state"  # key in the graph's metadata
-# What scores depend on, beside the tensors of the checkpoint.
+# What scores depend on, beside the tensors of the checkpoint. The encoder's name may change when a model is pushed.
 STATE_FIELDS = (
-    *("encoder", "image_size", "whole_photo", "patch_embeddings", "local_temperature_image", "logit_scale"),
+    *("image_size", "whole_photo", "patch_embeddings", "local_temperature_image", "logit_scale"),
     *("local_weight", "score_standardization", "score_scale", "score_threshold", "memory_weight"),
     *("photo_classifier_weight", "compounds", "id2label"),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -13,14 +13,11 @@ from transformers.utils import cached_file
 from wordsight.utils.errors import InvalidInputError, needs
 
 from ..modeling_wordsight import WordsightForMultiLabelImageClassification
+from .files import FILES, FOLDER, Precision
 from .graph import BRANCHES, COMPOUNDS, INPUT, PATCHES, STATE, state_of
 
 with needs("onnx"):
     import onnxruntime
-
-Precision = Literal["float32", "int8"]
-FOLDER = "onnx"
-FILES: dict[Precision, str] = {"float32": "model.onnx", "int8": "model_int8.onnx"}
 
 
 class OnnxModel(WordsightForMultiLabelImageClassification):

@@ -29,7 +29,7 @@ from tests.fixtures.photos import write_photos
 from tests.fixtures.process import wordsight
 from tests.fixtures.published import ENCODER, run_elsewhere
 from tests.fixtures.texts import write_texts
-from wordsight import WordsightConfig, WordsightForMultiLabelImageClassification
+from wordsight import WordsightConfig, WordsightForMultiLabelImageClassification, export_onnx, load_pipeline
 from wordsight.description_gen import read_categories
 from wordsight.description_gen.dataset import published_as
 from wordsight.hub import Destination, HubError, push_checkpoint, push_texts, upload
@@ -91,6 +91,19 @@ def test_what_is_pushed(published, api):
     assert len(api.list_repo_commits(published.repo_id)) == 2, "the initial one, and one for all of it"
     config = WordsightConfig.from_pretrained(published.folder)
     assert config.encoder_revision == api.model_info(ENCODER).sha, "prompts fit one state of the encoder"
+
+
+def test_graphs_go_along_and_old_ones_are_removed(published, to, api, photo_path, expected, tmp_path):
+    folder = tmp_path / "pets"
+    shutil.copytree(published.folder, folder)
+    export_onnx(str(folder))
+    push_checkpoint(folder, to)
+    found = load_pipeline(to.repo_id, backend="onnx")(str(photo_path))
+    assert [entry["label"] for entry in found] == [entry["label"] for entry in expected]
+    assert [e["score"] for e in found] == pytest.approx([e["score"] for e in expected], abs=1e-4)
+    shutil.rmtree(folder / "onnx")
+    push_checkpoint(folder, to)
+    assert "onnx/model.onnx" not in api.list_repo_files(to.repo_id)
 
 
 def test_fresh_process_and_cache_give_the_same_scores(published, photo_path, expected, tmp_path):

@@ -21,6 +21,7 @@ from wordsight.model_cards.edits import for_push, linked_datasets
 from wordsight.modeling.checks import is_hub_name
 from wordsight.modeling.configuration_wordsight import WordsightConfig
 from wordsight.modeling.modeling_wordsight import WordsightForMultiLabelImageClassification
+from wordsight.modeling.onnx.files import GRAPHS
 from wordsight.utils.errors import InvalidInputError
 from wordsight.utils.files import CARD, KNOWLEDGE, SIDE_FILES, TEXTS_PICTURES, copy_side_files
 from wordsight.utils.progress import no_datasets_bars
@@ -89,8 +90,8 @@ def push_checkpoint(
 ) -> CommitInfo:
     """Pushes a model's folder, which stays as it is.
 
-    With it go the code by which the model works where wordsight is not installed, and a card that keeps what was edited
-    here and on the Hub.
+    With it go graphs of `wordsight export`, the code by which the model works where wordsight is not installed, and a
+    card that keeps what was edited here and on the Hub.
 
     Args:
         folder: what `wordsight train` wrote.
@@ -121,6 +122,7 @@ def push_checkpoint(
 
         names = [*MODEL_FILES, *SIDE_FILES, *(file.name for file in code)]
         files = {name: stage / name for name in names if name != CARD and (stage / name).is_file()}
+        files |= {name: folder / name for name in GRAPHS if (folder / name).is_file()}
         upload = Upload(
             files,
             card_maker(render, local, {"license": license, "tags": list(tags)}),
@@ -224,12 +226,13 @@ def _stale(
     stage: Path, files: Collection[str], there: Collection[str], download: Callable[[str, Path], Path | None]
 ) -> list[str]:
     """What in a repository tells of another model than the one in `stage`, whose files take its place."""
+    graphs = [name for name in GRAPHS if name in there and name not in files]
     if not set(there) & set(SIDE_FILES) - {CARD, *files}:
-        return []
+        return graphs
     with tempfile.TemporaryDirectory() as temporary:
         for name in set(MODEL_FILES) & set(there):
             download(name, Path(temporary))
-        return stale_side_files(Path(temporary), stage)
+        return [*graphs, *stale_side_files(Path(temporary), stage)]
 
 
 def _checked_config(folder: Path, encoder: str | None, to: Destination) -> WordsightConfig:
