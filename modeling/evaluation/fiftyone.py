@@ -35,7 +35,7 @@ def read_fiftyone(path: Path, split: str | None) -> Read:
         raise InvalidInputError(f"{file} is no export of FiftyOne: it holds no object.")
     if isinstance(content.get("labels"), dict):
         found = list(_classifications(folder, content))
-        known = content.get("classes") or []
+        known = [str(name) for name in _list(content.get("classes"))]
     elif isinstance(content.get("samples"), list):
         found, known = list(_samples(file, content["samples"], split)), []
     else:
@@ -47,8 +47,9 @@ def read_fiftyone(path: Path, split: str | None) -> Read:
 
 def _classifications(folder: Path, content: dict[str, Any]) -> Iterator[tuple[str, frozenset[str] | None]]:
     """Names and labels of a FiftyOneImageClassificationDataset."""
-    classes, manifest = content.get("classes"), folder / "data.json"
+    classes, manifest = _list(content.get("classes")), folder / "data.json"
     places = read_json(manifest, read_text(manifest)) if manifest.is_file() else {}
+    places = places if isinstance(places, dict) else {}
     for key, target in content["labels"].items():
         name = str(places.get(key, key))
         if key not in places:
@@ -57,11 +58,11 @@ def _classifications(folder: Path, content: dict[str, Any]) -> Iterator[tuple[st
         yield name, None if target is None else frozenset(_names(target, classes))
 
 
-def _names(target: Any, classes: list[str] | None) -> Iterator[str]:
+def _names(target: Any, classes: list[Any]) -> Iterator[str]:
     """Labels of one photo: a name, a class's number, an object with a label, or a list of these."""
     for label in target if isinstance(target, list) else [target]:
         given = label.get("label") if isinstance(label, dict) else label
-        if isinstance(given, int) and classes is not None and 0 <= given < len(classes):
+        if isinstance(given, int) and 0 <= given < len(classes):
             given = classes[given]
         if given is not None:
             yield same_name(str(given))
@@ -69,6 +70,9 @@ def _names(target: Any, classes: list[str] | None) -> Iterator[str]:
 
 def _samples(file: Path, samples: list[Any], field: str | None) -> Iterator[tuple[str, frozenset[str] | None]]:
     """Names and labels of a FiftyOneDataset."""
+    for number, sample in enumerate(samples):
+        if not isinstance(sample, dict) or not isinstance(sample.get("filepath"), str):
+            raise InvalidInputError(f"{file}: sample {number} has no filepath.")
     fields = {
         name: None
         for sample in samples
@@ -81,7 +85,14 @@ def _samples(file: Path, samples: list[Any], field: str | None) -> Iterator[tupl
             f"{file}: labels can be in {shortened(list(fields)) or 'no field'}. Pass the right one as --split."
         )
     for sample in samples:
+        name = sample["filepath"].replace("\\", "/").removeprefix("data/")
         value = sample.get(chosen)
-        labels = None if value is None else value.get(KINDS[value["_cls"]]) if KINDS[value["_cls"]] else [value]
-        name = str(sample["filepath"]).replace("\\", "/")
-        yield name.removeprefix("data/"), None if labels is None else frozenset(_names(labels, None))
+        if not isinstance(value, dict) or value.get("_cls") not in KINDS:
+            yield name, None
+            continue
+        inside = KINDS[value["_cls"]]
+        yield name, frozenset(_names(_list(value.get(inside)) if inside else value, []))
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []

@@ -49,16 +49,20 @@ def _choices(task: dict[str, Any]) -> list[str] | None:
         if "annotation_id" not in task and "annotator" not in task:
             return None
         return [name for field, value in task.items() if field not in PHOTO_FIELDS for name in _of_field(field, value)]
-    annotations = [a for a in task.get("annotations") or [] if not a.get("was_cancelled")]
+    annotations = [a for a in _objects(task.get("annotations")) if not a.get("was_cancelled")]
     if not annotations:
         return None
     last = max(annotations, key=lambda annotation: str(annotation.get("updated_at") or ""))
     return [
         name
-        for item in last.get("result") or []
+        for item in _objects(last.get("result"))
         if item.get("type") == "choices"
-        for name in item.get("value", {}).get("choices", [])
+        for name in _of_field("", item.get("value"))
     ]
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def _of_field(field: str, value: Any) -> list[str]:
@@ -71,6 +75,7 @@ def _of_field(field: str, value: Any) -> list[str]:
 def _photo(file: Path, number: int, task: dict[str, Any]) -> str:
     """A photo's name, from its address in the tool."""
     data = task.get("data", task)
+    data = data if isinstance(data, dict) else {}
     address = next((data[field] for field in PHOTO_FIELDS if isinstance(data.get(field), str)), None)
     if address is None:
         raise InvalidInputError(f"{file}: task {number} has no field {', '.join(PHOTO_FIELDS)} with its photo.")

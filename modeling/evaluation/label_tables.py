@@ -33,8 +33,11 @@ def read_csv(path: Path, split: str | None) -> Read:
     text = read_text(file)
     header = text.split("\n", 1)[0]
     table = csv.DictReader(StringIO(text, newline=""), delimiter=max(DELIMITERS, key=header.count))
-    _check_columns(file, table.fieldnames or [])
-    rows = (row | {"labels": (row["labels"] or "").split(SEPARATOR)} for row in table)
+    try:
+        _check_columns(file, table.fieldnames or [])
+        rows = [row | {"labels": (row["labels"] or "").split(SEPARATOR)} for row in table]
+    except csv.Error as error:
+        raise InvalidInputError(f"{file}, line {table.line_num}, is no valid CSV: {error}.") from error
     return _read(file, rows)
 
 
@@ -74,11 +77,12 @@ def _read(file: Path, rows: Iterable[dict[str, Any]]) -> Read:
     unread = 0
     for number, row in enumerate(rows):
         name = next((row[column] for column in NAMES if row.get(column)), None)
-        if name is None or not isinstance(row["labels"], list):
+        labels = row["labels"]
+        if not isinstance(name, str) or not isinstance(labels, list) or not all(isinstance(x, str) for x in labels):
             raise InvalidInputError(f"{file}, row {number}: no photo's name, or no list of labels.")
         if row.get("error"):
             unread += 1
             continue
-        found.append((name, frozenset(same_name(label) for label in row["labels"] if label.strip())))
+        found.append((name, frozenset(same_name(label) for label in labels if label.strip())))
     photos, notes = labeled(file, found)
     return f"{file.suffix.lstrip('.') or 'table'} {file.stem}", photos, [], [*notes, *left_out(unread, "unreadable")]

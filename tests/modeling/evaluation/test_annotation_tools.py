@@ -2,10 +2,13 @@
 
 import json
 import shutil
+import warnings
 import zipfile
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.fixtures.predictions import BROKEN, CATEGORIES, LABELS, make_predictions
 from wordsight.description_gen import Category
@@ -14,6 +17,11 @@ from wordsight.pipelines.formats.tables import write_csv, write_jsonl
 from wordsight.utils.errors import InvalidInputError
 
 DATA = Path(__file__).parents[2] / "data/annotation_tools"
+KINDS = st.sampled_from(["", "cat", "a.jpg", "choices", "Classifications"])
+KEYS = (
+    *("data", "annotations", "result", "value", "choices", "type", "image", "photo", "updated_at", "annotation_id"),
+    *("labels", "classes", "samples", "filepath", "ground_truth", "_cls", "classifications", "label"),
+)
 EXPECTED = {name: set(found) for name, found in LABELS.items()}
 
 
@@ -142,6 +150,8 @@ def test_tables_from_spreadsheets(predictions, tmp_path):
         ("a.xml", "<annotations>", "cvat", "can't be read as an export of CVAT"),
         ("labels.json", "[]", "fiftyone", "is no export of FiftyOne"),
         ("a.parquet", "PAR1", "parquet", "can't be read as parquet"),
+        ("samples.json", '{"samples": [{"filepath": 3}]}', "fiftyone", "sample 0 has no filepath"),
+        ("samples.json", '{"samples": [{"filepath": "a.jpg"}]}', "fiftyone", "labels can be in no field"),
     ],
 )
 def test_what_is_no_export_is_said_in_one_line(name, text, kind, message, tmp_path, predictions):
@@ -149,3 +159,33 @@ def test_what_is_no_export_is_said_in_one_line(name, text, kind, message, tmp_pa
     with pytest.raises(InvalidInputError, match=message) as raised:
         read(tmp_path / name, kind, predictions)
     assert "\n" not in str(raised.value)
+
+
+def test_a_quote_that_never_ends_is_said(predictions, tmp_path):
+    (tmp_path / "a.csv").write_text('photo,labels\n"' + 200_000 * "a")
+    with pytest.raises(InvalidInputError, match=r"line \d+, is no valid CSV: field larger"):
+        read(tmp_path / "a.csv", "csv", predictions)
+
+
+JUNK = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-2, 2)
+    | st.sampled_from(["", "cat", "a.jpg", "choices", "Classifications"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(content=st.lists(JUNK, max_size=3) | st.fixed_dictionaries({"labels": JUNK, "samples": JUNK}), data=st.data())
+def test_any_json_is_read_or_refused_in_one_line(content, data, tmp_path_factory, predictions):
+    folder = tmp_path_factory.mktemp("junk")
+    kind = data.draw(st.sampled_from(["label-studio", "fiftyone"]))
+    (folder / "labels.json").write_text(json.dumps(content))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            read(folder / "labels.json", kind, predictions)
+        except InvalidInputError as error:
+            assert "\n" not in str(error)
