@@ -43,7 +43,7 @@ def category_lines(text: str, source: str) -> list[Line]:
     Raises:
         InvalidInputError: it is of none of these forms; names the line and what stands there.
     """
-    text = unicodedata.normalize("NFC", text)
+    text = unicodedata.normalize("NFC", text).replace("\r\n", "\n").replace("\r", "\n")  # "\r" alone is old Macs'
     suffix, start = source.rpartition(".")[2].lower(), text.lstrip()[:1]
     if suffix == "json" or start in ("[", "{"):
         return _entries(_loaded(json.loads, text, source, "JSON"), source)
@@ -51,10 +51,10 @@ def category_lines(text: str, source: str) -> list[Line]:
         return _entries(_loaded(yaml.safe_load, text, source, "YAML"), source)
     if start == "<":
         return _label_studio(text, source)
-    lines = [Line(number, line.removesuffix("\r").lstrip()) for number, line in enumerate(text.split("\n"), start=1)]
+    lines = [Line(number, line.lstrip()) for number, line in enumerate(text.split("\n"), start=1)]
     lines = [line for line in lines if line.text and not line.text.startswith("#")]
     if suffix in ("csv", "tsv") or any(line.text.count('"') >= 2 for line in lines):
-        return _table(lines, "\t" if suffix == "tsv" else None)
+        return _table(lines, "\t" if suffix == "tsv" else None, source)
     return _plain(lines, source)
 
 
@@ -75,12 +75,15 @@ def _plain(lines: list[Line], source: str) -> list[Line]:
     return [Line(number, SEPARATOR.sub(", ", text)) for number, text in lines]
 
 
-def _table(lines: list[Line], delimiter: str | None) -> list[Line]:
+def _table(lines: list[Line], delimiter: str | None, source: str) -> list[Line]:
     """Rows of a table: the column of names and, behind it, synonyms; numbers in front of it don't count."""
     if delimiter is None:
         heads = "".join(line.text for line in lines)
         delimiter = max(",;\t", key=heads.count) if lines else ","
-    rows = [next(csv.reader([line.text], delimiter=delimiter, skipinitialspace=True)) for line in lines]
+    try:
+        rows = [next(csv.reader([line.text], delimiter=delimiter, skipinitialspace=True)) for line in lines]
+    except csv.Error as error:
+        raise InvalidInputError(f"{source} is no valid table: {error}. {FORMS}") from error
     rows = [[" ".join(cell.split()) for cell in row] for row in rows]
     name, synonyms = 0, slice(1, None)
     if rows and any(cell.casefold() in HEADERS for cell in rows[0]):
@@ -98,7 +101,7 @@ def _table(lines: list[Line], delimiter: str | None) -> list[Line]:
 def _loaded(load: Any, text: str, source: str, kind: str) -> Any:
     try:
         return load(text)
-    except (ValueError, yaml.YAMLError) as error:
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise InvalidInputError(f"{source} is no valid {kind}: {' '.join(str(error).split())}. {FORMS}") from error
 
 

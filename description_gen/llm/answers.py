@@ -52,8 +52,10 @@ class Answer:
         message = getattr(choice, "message", None)
         if message is None:
             return cls("", False, error=excerpt(completion))
-        tokens = getattr(getattr(choice, "logprobs", None), "content", None) or []
-        mean = sum(token.logprob for token in tokens) / len(tokens) if tokens else None
+        tokens = getattr(getattr(choice, "logprobs", None), "content", None)
+        found = [getattr(token, "logprob", None) for token in tokens] if isinstance(tokens, list) else []
+        is_known = bool(found) and all(isinstance(value, int | float) for value in found)
+        mean = sum(found) / len(found) if is_known else None
         reason = getattr(choice, "finish_reason", None)
         return cls.from_text(message_text(message), reason, has_reasoning(message), mean)
 

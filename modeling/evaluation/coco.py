@@ -82,7 +82,8 @@ def _content(file: Path) -> dict[str, Any]:
         )
     lacking = [field for field in ("images", "annotations", "categories") if not isinstance(content.get(field), list)]
     if lacking:
-        first = next(iter(content.get("annotations") or []), None)
+        annotations = content.get("annotations")
+        first = next(iter(annotations), None) if isinstance(annotations, list) else None
         hint = ""
         if isinstance(first, dict) and "caption" in first:
             hint = " It has captions, which don't say all that a photo shows: pass the instances_*.json beside it."

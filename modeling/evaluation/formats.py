@@ -70,7 +70,7 @@ def _read_voc(path: Path, split: str, year: str) -> Read:
         file = root / "Annotations" / f"{name}.xml"
         try:
             tree = ElementTree.parse(file).getroot()
-        except (OSError, ElementTree.ParseError) as error:
+        except (OSError, ValueError, LookupError, ElementTree.ParseError) as error:
             raise InvalidInputError(f"The annotation file {file} can't be read: {error}.") from error
         objects = tree.findall("object")
         if not objects:

@@ -4,7 +4,7 @@ import json
 import warnings
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -62,6 +62,7 @@ def load(path, kind, root):
 
 @tried
 @given(damaged_json(COCO))
+@example(COCO | {"annotations": True, "categories": None})
 def test_coco_with_other_values(root, content):
     (root / "result.json").write_text(json.dumps(content))
     load(root / "result.json", "coco", root)
@@ -92,6 +93,7 @@ def test_lines_with_other_values(root, rows, end):
 
 @tried
 @given(damaged_bytes(XML.encode()), damaged_bytes(b"a\nb 1\n"))
+@example(XML.encode(), b"\0\nb 1\n")
 def test_voc_with_other_bytes(root, xml, listed):
     (root / "VOC2007" / "ImageSets" / "Main" / "test.txt").write_bytes(listed)
     for name in ("a", "b"):
