@@ -19,6 +19,7 @@ from wordsight.utils.errors import InvalidInputError
         (["predict", "model", ""], "An argument is empty"),
         (["predict", "model", "photos", "--shards", "1", "--out", ""], "--out is empty"),
         (["train", "texts", "--out="], "--out is empty"),
+        (["serve", "model", "--api-key="], "--api-key is empty"),
         (["calibrate", "model", " "], "An argument is empty"),
         (["evaluate", "model", "--data", "", "--format", "coco"], "--data is empty"),
         (["predict", "none", "none.jpg", "--threshold", "2"], "--threshold must be between 0 and 1, got 2"),
@@ -34,6 +35,18 @@ def test_said_once_before_any_work(arguments, said, tmp_path, monkeypatch):
     result = CliRunner().invoke(app, arguments)
     assert isinstance(result.exception, InvalidInputError), result.output
     assert said in str(result.exception) and not list(tmp_path.iterdir())
+
+
+def test_an_empty_key_in_the_environment_leaves_no_server_open(monkeypatch):
+    monkeypatch.setenv("WORDSIGHT_API_KEY", "")
+    result = CliRunner().invoke(app, ["serve", "none"])
+    assert isinstance(result.exception, InvalidInputError) and "WORDSIGHT_API_KEY is empty" in str(result.exception)
+
+
+def test_values_may_end_in_an_equals_sign():
+    for arguments in (["serve", "none", "--api-key=c2VjcmV0Cg=="], ["push", "none", "user/none", "--message=why x="]):
+        result = CliRunner().invoke(app, arguments)
+        assert "is empty" not in str(result.exception)
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,13 @@ def serving(classifier, protocol=PatientProtocol, transport=None, **options):
         assert not thread.is_alive()
 
 
+def until(condition, seconds=10):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
 @contextmanager
 def held_up(classifier):
     """The model waits in its next batch until the block, or the event that it gives, ends the wait."""

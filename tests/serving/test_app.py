@@ -7,15 +7,18 @@ import re
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
+from unittest.mock import patch
 
 import httpx2 as httpx
 import numpy as np
 import pytest
+from fastapi.testclient import TestClient
 from huggingface_hub import AsyncInferenceClient, InferenceClient
 from huggingface_hub.errors import HfHubHTTPError
 from PIL import Image
 
-from tests.serving.conftest import held_up, serving
+from tests.serving.conftest import held_up, serving, until
+from wordsight.serving import app as app_module
 from wordsight.serving import labeling
 
 
@@ -222,8 +225,7 @@ def test_a_full_queue_says_when_to_come_back_and_empties(classifier, photos):
         with held_up(classifier) as (entered, _):
             waiting = [pool.submit(httpx.post, running.address, content=content) for _ in range(3)]
             assert entered.wait(10)
-            while running.service._under_way < 3:
-                pass
+            until(lambda: running.service._under_way == 3)
             answer = httpx.post(running.address, content=content)
             assert answer.status_code == 503 and int(answer.headers["Retry-After"]) >= 1
             assert "3 photos are under way" in error_of(answer)
@@ -231,12 +233,42 @@ def test_a_full_queue_says_when_to_come_back_and_empties(classifier, photos):
         assert httpx.post(running.address, content=content).status_code == 200
 
 
+def test_what_all_requests_hold_together_is_limited_before_they_are_read(classifier, photos):
+    content = photos[0].read_bytes()
+    with (
+        serving(classifier, max_body_mb=len(content) / 10**6, batch_size=1) as running,
+        ThreadPoolExecutor(3) as pool,
+    ):
+        with held_up(classifier), patch.object(app_module, "BODIES_HELD", 2):
+            waiting = [pool.submit(httpx.post, running.address, content=content) for _ in range(2)]
+            until(lambda: running.service._under_way == 2)
+            answer = httpx.post(running.address, content=content)
+            assert answer.status_code == 503 and answer.headers["Retry-After"] == "1"
+            assert "are under way already" in error_of(answer)
+        assert [each.result().status_code for each in waiting] == [200] * 2
+        assert httpx.post(running.address, content=content).status_code == 200
+
+
+def test_the_same_app_can_be_started_again(classifier, photos):
+    app = app_module.make_app(classifier)
+    for _ in range(2):
+        with TestClient(app) as client:
+            same(client.post("/", content=photos[0].read_bytes()).json(), classifier(str(photos[0])))
+
+
+def test_an_icon_is_refused_before_anything_is_decoded(server):
+    icon = BytesIO()
+    Image.new("RGB", (32, 32)).save(icon, "ICO")
+    answer = httpx.post(server.address, content=icon.getvalue())
+    assert answer.status_code == 415 and "icon" in error_of(answer)
+
+
 def test_what_takes_too_long_is_504_and_is_dropped(classifier, photos):
-    with serving(classifier, timeout=0.4, batch_size=1) as running:
+    with serving(classifier, timeout=1.5, batch_size=1) as running:
         with ThreadPoolExecutor(2) as pool, held_up(classifier):
             answers = list(pool.map(lambda _: httpx.post(running.address, content=photos[0].read_bytes()), range(2)))
         assert [answer.status_code for answer in answers] == [504, 504]
-        assert "0.4 s" in error_of(answers[0])
+        assert "1.5 s" in error_of(answers[0])
         seen = running.service.metrics.photos._value.get()
         assert httpx.post(running.address, content=photos[0].read_bytes()).status_code == 200
         assert running.service.metrics.photos._value.get() - seen <= 2  # one was in the model; one never came there
@@ -244,6 +276,8 @@ def test_what_takes_too_long_is_504_and_is_dropped(classifier, photos):
 
 def test_the_key_is_asked_for(classifier, photos):
     with serving(classifier, api_key="größe") as running:
+        right = {"Authorization": "Bearer größe".encode()}
+        assert httpx.post(running.address, content=photos[0].read_bytes(), headers=right).status_code == 200
         for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic größe".encode()}):
             answer = httpx.post(running.address, content=photos[0].read_bytes(), headers=headers)
             assert answer.status_code == 401 and "API key" in error_of(answer)

@@ -36,15 +36,23 @@ def test_items_of_many_tasks_share_full_batches_and_get_their_own_results():
     assert len(double.threads) == 1
 
 
-def test_a_lone_item_waits_no_longer_than_told():
-    async def main(wait):
-        async with Batcher(Doubling(), 4, wait) as batcher:
-            start = asyncio.get_running_loop().time()
-            await batcher(1)
-            return asyncio.get_running_loop().time() - start
+def test_a_lone_item_waits_for_others_as_long_as_told():
+    async def alone(wait):
+        double = Doubling()
+        async with Batcher(double, 4, wait) as batcher:
+            assert [await batcher(1), await batcher(2)] == [2, 4]
+        return double.batches
 
-    assert asyncio.run(main(0)) < 0.2
-    assert 0.3 <= asyncio.run(main(0.3)) < 0.6
+    async def followed(wait):
+        double = Doubling()
+        async with Batcher(double, 2, wait) as batcher:
+            first = asyncio.create_task(batcher(1))
+            await asyncio.sleep(0.05)
+            assert await asyncio.gather(first, batcher(2)) == [2, 4]
+        return double.batches
+
+    assert asyncio.run(alone(0)) == asyncio.run(alone(0.1)) == [[1], [2]]
+    assert asyncio.run(followed(30)) == [[1, 2]]
 
 
 def test_one_that_fails_takes_no_other_with_it():

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx2 as httpx
 import pytest
 
-from tests.serving.conftest import held_up, serving
+from tests.serving.conftest import held_up, serving, until
 from tests.serving.test_app import error_of, same
 from wordsight.serving import protocol
 
@@ -68,8 +68,8 @@ def test_who_hangs_up_half_way_leaves_nothing_behind(server, classifier, photos)
 
 
 def test_slow_clients_are_let_go_and_hold_up_nobody(classifier, photos, monkeypatch):
-    monkeypatch.setattr(protocol, "HEADER_SECONDS", 0.6)
-    with serving(classifier, timeout=0.6) as running:
+    monkeypatch.setattr(protocol, "HEADER_SECONDS", 2)
+    with serving(classifier, timeout=2) as running:
         silent = [socket.create_connection(("127.0.0.1", running.port)) for _ in range(30)]
         for connection in silent[10:20]:
             connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nX-Slow: ")
@@ -77,10 +77,10 @@ def test_slow_clients_are_let_go_and_hold_up_nobody(classifier, photos, monkeypa
             connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nabc")
         start = time.monotonic()
         healthy(running, classifier, photos)
-        assert time.monotonic() - start < 0.6
+        assert time.monotonic() - start < 2
         for number, connection in enumerate(silent):
             connection.settimeout(5)
-            while number < 20 and time.monotonic() - start < 0.4:
+            while number < 20 and time.monotonic() - start < 1:
                 connection.sendall(b"" if number < 10 else b"a")
                 time.sleep(0.05)
             said = connection.recv(10_000)
@@ -89,11 +89,11 @@ def test_slow_clients_are_let_go_and_hold_up_nobody(classifier, photos, monkeypa
 
 
 def test_a_slow_second_request_of_a_connection_is_let_go_too(classifier, photos, monkeypatch):
-    monkeypatch.setattr(protocol, "HEADER_SECONDS", 0.4)
+    monkeypatch.setattr(protocol, "HEADER_SECONDS", 1)
     with serving(classifier) as running, start_request(running, photos[0]) as connection:
         connection.settimeout(5)
         assert connection.recv(100_000).startswith(b"HTTP/1.1 200")
-        time.sleep(0.6)  # uvicorn's own limit for idle connections is longer
+        time.sleep(1.3)  # uvicorn's own limit for idle connections is longer
         connection.sendall(b"POST / HTTP/1.1\r\n")
         assert connection.recv(10_000) == b""
 
@@ -178,10 +178,3 @@ def test_what_is_no_http(server, classifier, photos, sent):
         connection.sendall(sent)
         assert connection.recv(10_000).startswith(b"HTTP/1.1 400")
     healthy(server, classifier, photos)
-
-
-def until(condition, seconds=10):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)

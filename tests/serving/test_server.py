@@ -20,8 +20,8 @@ from huggingface_hub import InferenceClient
 from tests.fixtures.app import free_port
 from tests.fixtures.pages import ROOT, check_command
 from tests.fixtures.process import Started
+from tests.serving.conftest import until
 from tests.serving.test_app import same
-from tests.serving.test_faults import until
 from wordsight.cli import app as wordsight
 from wordsight.serving import make_app
 from wordsight.serving.metrics import SHARED_FOLDER, forget_dead_workers
@@ -56,7 +56,7 @@ def answers(address):
 
 
 def test_sigterm_answers_what_is_in_flight_and_takes_no_more(model_folder, classifier, photos):
-    with started(model_folder, "--max-wait-ms", 1500, "--dtype", "float32") as (process, address):
+    with started(model_folder, "--max-wait-ms", 4000, "--dtype", "float32") as (process, address):
         with ThreadPoolExecutor(3) as pool:
             waiting = [pool.submit(InferenceClient(address).image_classification, photo) for photo in photos[:3]]
             until(lambda: "photos_under_way 3.0" in httpx.get(f"{address}/metrics").text)

@@ -34,7 +34,7 @@ from .serve import serve
 from .show import show
 from .train import train
 
-FREE = ("--message", "--message=")  # options whose text may be empty
+FREE = ("--message",)  # options whose text may be empty
 
 
 class Command(TyperCommand):
@@ -43,9 +43,11 @@ class Command(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Refuses what is empty, as an unset variable of a shell leaves it: "" as a path would be this folder."""
         for before, argument in zip(["", *args], args, strict=False):
-            option = argument if argument.endswith("=") else before
-            if (not argument.strip() or (option == argument and argument.startswith("--"))) and option not in FREE:
-                what = option.rstrip("=") if option.startswith("-") else "An argument"
+            option, value = before, argument
+            if argument.startswith("--") and "=" in argument:
+                option, _, value = argument.partition("=")
+            if not value.strip() and option not in FREE:
+                what = option if option.startswith("-") else "An argument"
                 raise InvalidInputError(f"{what} is empty. Pass a value, such as a folder's name, or omit it.")
         return super().parse_args(ctx, args)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
 
-from wordsight.utils.errors import MissingDependencyError
+from wordsight.utils.errors import InvalidInputError, MissingDependencyError
 from wordsight.utils.progress import load_libraries
+
+API_KEY = "WORDSIGHT_API_KEY"
 
 
 def serve(
@@ -20,16 +23,14 @@ def serve(
     dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
     revision: Annotated[str | None, typer.Option(help="The model's revision on the Hub.")] = None,
     workers: Annotated[int, typer.Option(help="Processes, each with a model of its own.", min=1)] = 1,
-    max_queue: Annotated[int, typer.Option(help="Most photos under way; more are answered with 503.", min=1)] = 256,
+    max_queue: Annotated[int, typer.Option(help="Most photos under way in a process; more get 503.", min=1)] = 256,
     max_body_mb: Annotated[float, typer.Option(help="Most megabytes of a request.", min=0.001)] = 20,
-    max_megapixels: Annotated[float, typer.Option(help="Most millions of pixels of a photo.", min=0.001)] = 89,
+    max_megapixels: Annotated[float, typer.Option(help="Most millions of pixels of a photo.", min=0.001, max=178)] = 89,
     timeout: Annotated[float, typer.Option(help="Seconds in which a request is answered, or refused.", min=0.1)] = 30,
     allow_urls: Annotated[
         bool, typer.Option("--allow-urls", help="Fetch photos by URL, from public addresses only.")
     ] = False,
-    api_key: Annotated[
-        str | None, typer.Option(help="What clients must send as their token.", envvar="WORDSIGHT_API_KEY")
-    ] = None,
+    api_key: Annotated[str | None, typer.Option(help="What clients must send as their token.", envvar=API_KEY)] = None,
 ) -> None:
     """Serve a model over HTTP, as the Hub's inference API does for image classification.
 
@@ -41,6 +42,8 @@ def serve(
 
     Example: WORDSIGHT_API_KEY=secret wordsight serve user/my-model --host 0.0.0.0 --device cuda --dtype bfloat16
     """
+    if api_key is None and API_KEY in os.environ:
+        raise InvalidInputError(f"{API_KEY} is empty. Set it to the key that clients must send, or unset it.")
     load_libraries()
     try:
         from wordsight.serving import ServingOptions

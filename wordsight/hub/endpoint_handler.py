@@ -61,7 +61,10 @@ def _opened(given: Any) -> Image.Image:
     if isinstance(given, Image.Image):
         return given
     try:
-        content = base64.b64decode(given.rpartition(",")[2], validate=True) if isinstance(given, str) else bytes(given)
-        return Image.open(BytesIO(content), formats=FORMATS)
+        if isinstance(given, str):
+            given = base64.b64decode("".join(given.rpartition(",")[2].split()), validate=True)
+        if not isinstance(given, bytes | bytearray):
+            raise TypeError(f"an input is {type(given).__name__}")
+        return Image.open(BytesIO(given), formats=FORMATS)
     except (OSError, TypeError, ValueError) as error:
         raise ValueError("An input can't be read as an image. Send photos as they are, or in base64.") from error

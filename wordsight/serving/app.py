@@ -21,14 +21,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from wordsight.version import __version__
 
-from .bodies import Asked, read_request
-from .options import ServingOptions
+from .bodies import read_request
+from .options import MEGA, ServingOptions
 from .schemas import Health, Label, Parameters, Problem, described, request_body, tiny_photo
 from .service import Service
 
 if TYPE_CHECKING:
     from wordsight.pipelines.multi_label_image_classification import MultiLabelImageClassificationPipeline
 
+BODIES_HELD = 50  # of the largest size, in a process
 CLIENT_GONE = 499  # as nginx has it; nobody reads it but the log
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     401: {"model": Problem, "description": "The token is missing or wrong."},
@@ -58,7 +59,9 @@ TheService = Annotated[Service, Depends(service_of)]
 def check_key(service: TheService, token: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]) -> None:
     """Refuses clients that don't send the key, where there is one."""
     key = service.options.api_key
-    if key is not None and not (token and secrets.compare_digest(token.credentials.encode(), key.encode())):
+    # Headers come as Latin-1, whatever their bytes mean.
+    sent = token.credentials.encode("latin-1") if token else b""
+    if key is not None and not secrets.compare_digest(sent, key.encode()):
         raise HTTPException(
             401,
             "The API key is missing or wrong. Send it as 'Authorization: Bearer KEY'.",
@@ -130,11 +133,12 @@ async def _unless_gone(request: Request, work: Coroutine[Any, Any, list[Any]]) -
 class RequestGuard:
     """Counts requests for labels, and refuses those that say themselves that they are too large, in plain words.
 
-    Bodies that don't say so are measured by starlette's own middleware.
+    Bodies that don't say so are measured by starlette's own middleware. What all under way may hold together is limited
+    too, before any is read.
     """
 
     def __init__(self, app: ASGIApp, service: Service) -> None:
-        self.app, self.service = app, service
+        self.app, self.service, self.held = app, service, 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """As ASGI has it."""
@@ -149,11 +153,19 @@ class RequestGuard:
                 metrics.seconds.observe(time.perf_counter() - start)
             await send(message)
 
-        length = dict(scope["headers"]).get(b"content-length", b"0")
-        app = self.app
-        if length.isdigit() and int(length) > self.service.options.max_body:
-            app = JSONResponse({"error": too_large(self.service.options)}, 413, {"Connection": "close"})
-        await app(scope, receive, counted)
+        options, app = self.service.options, self.app
+        length = dict(scope["headers"]).get(b"content-length", b"")
+        size = int(length) if length.isdigit() else options.max_body  # one that doesn't say so may be as large
+        if size > options.max_body:
+            app, size = JSONResponse({"error": too_large(options)}, 413, {"Connection": "close"}), 0
+        elif self.held + size > BODIES_HELD * options.max_body:
+            said = f"Requests of {self.held / MEGA:.0f} MB are under way already. Try again in 1 s."
+            app, size = JSONResponse({"error": said}, 503, {"Connection": "close", "Retry-After": "1"}), 0
+        self.held += size
+        try:
+            await app(scope, receive, counted)
+        finally:
+            self.held -= size
 
 
 def too_large(options: ServingOptions) -> str:
@@ -186,7 +198,7 @@ def make_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with service.running():
             # Also what is slow the first time is done now, and the page's example of an answer is a real one.
-            example = await service.classify(Asked([tiny_photo()], Parameters(top_k=3), False))
+            example = await service.warm_up(tiny_photo())
             answer = app.openapi()["paths"]["/"]["post"]["responses"]["200"]
             answer["content"]["application/json"]["example"] = example
             yield

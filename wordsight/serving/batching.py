@@ -70,7 +70,8 @@ class Batcher(Generic[Item, Result]):
             if not batch or await self._tell(batch):
                 continue
             for waiting in batch:
-                await self._tell([waiting])
+                if not waiting.result.done():
+                    await self._tell([waiting])
 
     async def _collect(self) -> list[_Waiting[Item, Result]]:
         batch = [await self._queue.get()]

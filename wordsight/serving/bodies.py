@@ -54,7 +54,9 @@ async def read_request(request: Request, query: Parameters, options: ServingOpti
                 asked = await _form(request, options)
             else:
                 body = await request.body()
-                asked = _json(body) if kind == "application/json" else Asked([body], Parameters(), False)
+                asked = Asked([body], Parameters(), False)
+                if kind == "application/json":  # megabytes of base64 take a while, in which others are answered
+                    asked = await asyncio.to_thread(_json, body, options)
     except TimeoutError as error:
         raise HTTPException(
             408, f"The request did not come within {options.timeout:g} s.", {"Connection": "close"}
@@ -65,16 +67,21 @@ async def read_request(request: Request, query: Parameters, options: ServingOpti
         raise HTTPException(422, "The request holds no photo. Send a photo's content as the body, or JSON: see /docs.")
     if not options.allow_urls and any(isinstance(photo, str) for photo in asked.photos):
         raise HTTPException(422, "URLs are not fetched here. Send the photo itself, or start with --allow-urls.")
-    if len(asked.photos) > options.max_queue:
-        raise HTTPException(413, f"{len(asked.photos)} photos are more than {options.max_queue}. Send fewer at a time.")
+    _check_count(len(asked.photos), options)
     parameters = query.model_copy(update=asked.parameters.model_dump(exclude_unset=True))
     return Asked(asked.photos, parameters, asked.several)
 
 
-def _json(body: bytes) -> Asked:
+def _check_count(photos: int, options: ServingOptions) -> None:
+    if photos > options.max_queue:
+        raise HTTPException(413, f"{photos} photos are more than {options.max_queue}. Send fewer at a time.")
+
+
+def _json(body: bytes, options: ServingOptions) -> Asked:
     content = ClassificationRequest.model_validate_json(body)
     several = isinstance(content.inputs, list)
     texts = content.inputs if isinstance(content.inputs, list) else [content.inputs]
+    _check_count(len(texts), options)
     unread = Asked([], content.parameters, several)
     photos = [text if is_url(text) else from_base64(text, unread.name(number)) for number, text in enumerate(texts)]
     return Asked(photos, content.parameters, several)

@@ -14,9 +14,9 @@ class ServingOptions:
     Args:
         batch_size: most photos that the model takes at once.
         max_wait_ms: milliseconds that a photo waits for others to fill a batch.
-        max_queue: most photos that may be under way, in all requests together; more are answered with 503.
+        max_queue: most photos that may be under way in a process, in all requests together; more are answered with 503.
         max_body_mb: most megabytes of a request.
-        max_megapixels: most millions of pixels of a photo.
+        max_megapixels: most millions of pixels of a photo; Pillow itself refuses those of more than 178.
         timeout: seconds in which a request is answered once it was read, and in which it must be read.
         allow_urls: whether photos may be given by URL. Addresses that are not public are never fetched.
         api_key: what clients have to send as their token; none by default.

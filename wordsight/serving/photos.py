@@ -12,7 +12,9 @@ from wordsight.pipelines.image_io import UNREADABLE, decode_photo, reason_of
 from wordsight.pipelines.photo_formats import open_file
 
 # Pillow reads more, of which some hand the file to other programs (EPS to Ghostscript).
-FORMATS = ("AVIF", "BMP", "GIF", "HEIF", "ICO", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TGA", "TIFF", "WEBP")
+FORMATS = ("AVIF", "BMP", "GIF", "HEIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TGA", "TIFF", "WEBP")
+
+ICON = b"\x00\x00\x01\x00"
 
 
 def is_url(text: str) -> bool:
@@ -45,6 +47,8 @@ def open_photo(content: bytes, max_pixels: int, name: str = "The photo") -> Imag
     Raises:
         HTTPException: 413, it has too many pixels; 415, it is in no format that is read here; 422, it can't be read.
     """
+    if content.startswith(ICON):  # Pillow decodes the picture in it as it is opened, whatever its size
+        raise HTTPException(415, f"{name} is an icon, which is not read here. Send one of {', '.join(FORMATS)}.")
     try:
         with open_file(BytesIO(content)) as header:
             width, height = header.size

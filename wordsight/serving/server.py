@@ -8,9 +8,10 @@ import multiprocessing
 import os
 import signal
 import socket
+import sys
 import tempfile
 import threading
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -57,11 +58,11 @@ class Served:
     dtype: str = "auto"
     options: ServingOptions = field(default_factory=ServingOptions)
 
-    def load(self) -> MultiLabelImageClassificationPipeline:
-        """The pipeline.
+    def check(self) -> torch.device | None:
+        """The device to run on, if one is named.
 
         Raises:
-            InvalidInputError: there is no such model, device or type.
+            InvalidInputError: there is no such device or type.
         """
         if self.dtype not in DTYPES:
             raise InvalidInputError(f"There is no dtype {self.dtype!r}. Choose one of {', '.join(DTYPES)}.")
@@ -73,7 +74,15 @@ class Served:
             raise InvalidInputError(
                 f"The device {self.device!r} can't be used: {str(error).splitlines()[0]} Pass cpu, cuda, cuda:1, ..."
             ) from error
-        classifier = load_pipeline(self.model, self.revision, device)
+        return device
+
+    def load(self) -> MultiLabelImageClassificationPipeline:
+        """The pipeline.
+
+        Raises:
+            InvalidInputError: there is no such model, device or type.
+        """
+        classifier = load_pipeline(self.model, self.revision, self.check())
         if self.dtype != "auto":
             classifier.model.to(getattr(torch, self.dtype))
         return classifier
@@ -106,13 +115,16 @@ def serve(served: Served, host: str = "127.0.0.1", port: int = 8000, workers: in
             from .app import make_app
 
             app = make_app(served.load(), served.options)
-            _announce(served.model, listener)
+            _announce(served, listener)
             uvicorn.Server(uvicorn.Config(app, **common)).run([listener])
             return
+        served.check()
         load_model(served.model, served.revision)  # what is wrong with it is said once, in a line
-        with tempfile.TemporaryDirectory(prefix="wordsight-metrics-") as folder:
+        with tempfile.TemporaryDirectory(prefix="wordsight-metrics-") as folder, ExitStack() as stack:
             os.environ |= {SHARED_FOLDER: folder, SETTINGS: json.dumps(asdict(served) | {"workers": workers})}
-            _announce(served.model, listener)
+            for name in (SHARED_FOLDER, SETTINGS):
+                stack.callback(os.environ.pop, name, None)
+            _announce(served, listener)
             config = uvicorn.Config(f"{__name__}:worker_app", factory=True, workers=workers, **common)
             supervisor = Multiprocess(config, [listener])
             supervisor.run()
@@ -129,7 +141,11 @@ def worker_app() -> FastAPI:
     threading.Thread(target=_end_with_supervisor, daemon=True).start()
     forget_dead_workers()
     torch.set_num_threads(max(1, torch.get_num_threads() // workers))
-    return make_app(Served(**given, options=options).load(), options)
+    try:
+        return make_app(Served(**given, options=options).load(), options)
+    except WordsightError as error:  # by this status uvicorn knows that starting it anew would help nothing
+        print(f"Error: {error}", file=sys.stderr, flush=True)
+        sys.exit(STARTUP_FAILURE)
 
 
 def _end_with_supervisor() -> None:
@@ -151,9 +167,9 @@ def _listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def _announce(model: str, listener: socket.socket) -> None:
+def _announce(served: Served, listener: socket.socket) -> None:
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
-    print(f"Serving {model} on http://{shown}:{port} (Ctrl-C stops it).", flush=True)
-    if ipaddress.ip_address(host).is_unspecified:
+    print(f"Serving {served.model} on http://{shown}:{port} (Ctrl-C stops it).", flush=True)
+    if ipaddress.ip_address(host).is_unspecified and served.options.api_key is None:
         print("Everybody in your network can use it; --api-key asks for a key.", flush=True)

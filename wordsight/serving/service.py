@@ -19,6 +19,7 @@ from .labeling import Labeler, Prepared, Settings
 from .metrics import Metrics
 from .options import ServingOptions
 from .photos import open_photo
+from .schemas import Parameters
 from .urls import PublicTransport, fetch_photo
 
 if TYPE_CHECKING:
@@ -46,12 +47,13 @@ class Service:
         self.labeler = Labeler(classifier, self.metrics)
         self._transport = transport
         self._under_way = 0
-        self._decoders = ThreadPoolExecutor(os.cpu_count() or 1, "decoder")
+        self._decoders: ThreadPoolExecutor | None = None
         self._batcher: Batcher[Prepared, Any] | None = None
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """The time in which it can be asked."""
+        self._decoders = ThreadPoolExecutor(os.cpu_count() or 1, "decoder")
         try:
             async with Batcher(
                 self.labeler.forward, self.options.batch_size, self.options.max_wait_ms / 1000
@@ -59,6 +61,10 @@ class Service:
                 yield
         finally:
             self._decoders.shutdown(wait=False, cancel_futures=True)
+
+    async def warm_up(self, photo: bytes) -> list[dict[str, Any]]:
+        """Labels of a photo, however long it takes: what is slow the first time is done then."""
+        return await self._label(photo, self.labeler.settings(Parameters(top_k=3)), "The photo")
 
     async def classify(self, asked: Asked) -> list[Any]:
         """Labels of a photo, or of several, in order.

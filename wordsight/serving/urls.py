@@ -14,6 +14,7 @@ from huggingface_hub.utils import httpx
 
 Address: TypeAlias = IPv4Address | IPv6Address
 REDIRECTS = 3
+METADATA = ip_address("168.63.129.16")  # of virtual machines in Azure; a public address, but not on the internet
 
 
 class RefusedAddressError(Exception):
@@ -27,7 +28,13 @@ def is_public(address: Address) -> bool:
     """
     if isinstance(address, IPv6Address) and address.sixtofour and not is_public(address.sixtofour):
         return False
-    return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)
+    if isinstance(address, IPv6Address) and address.is_site_local:
+        return False
+    return (
+        address.is_global
+        and address != METADATA
+        and not (address.is_multicast or address.is_reserved or address.is_unspecified)
+    )
 
 
 class PublicTransport(httpx.AsyncHTTPTransport):
