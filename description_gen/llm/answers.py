@@ -53,7 +53,7 @@ class Answer:
         if message is None:
             return cls("", False, error=excerpt(completion))
         tokens = getattr(getattr(choice, "logprobs", None), "content", None)
-        found = [getattr(token, "logprob", None) for token in tokens] if isinstance(tokens, list) else []
+        found: list[Any] = [getattr(token, "logprob", None) for token in tokens] if isinstance(tokens, list) else []
         is_known = bool(found) and all(isinstance(value, int | float) for value in found)
         mean = sum(found) / len(found) if is_known else None
         reason = getattr(choice, "finish_reason", None)
