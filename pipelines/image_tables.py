@@ -11,8 +11,11 @@ from typing import Any
 from wordsight.modeling.photo_batches import PhotoSource
 from wordsight.utils.errors import shortened
 
+from .image_io import MOST_BYTES
+
 PHOTO_COLUMN = "image"  # where nothing says which column has the photos
 ROWS_AT_A_TIME = 16  # photos are large
+MANY_BYTES = 4 * 10**6  # of a row, by which rows are read one at a time
 REMOTE = ("hf://", "https://", "http://")  # where rows may say that their photos are
 
 
@@ -31,7 +34,11 @@ def read_parquet(path: Path) -> Iterator[PhotoSource]:
             if file.metadata.num_rows:
                 yield partial(_fail, f"no column of images; there are {shortened(columns, 10)}")
             return
-        for batch in file.iter_batches(ROWS_AT_A_TIME, columns=[column]):
+        groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
+        largest = max((group.total_byte_size / max(group.num_rows, 1) for group in groups), default=0)
+        # A few bytes of a file may stand for gigabytes in memory.
+        rows = 1 if largest > MANY_BYTES else ROWS_AT_A_TIME
+        for batch in file.iter_batches(rows, columns=[column]):
             yield from (encoded_photo(value.as_py()) for value in batch.column(0))
 
 
@@ -72,6 +79,8 @@ def encoded_photo(value: Any, is_local: bool = True) -> PhotoSource:
         return partial(_fail, "no photo in this row")
     if not isinstance(value, bytes | str):
         return partial(_fail, f"a value of type {type(value).__name__}, not a photo")
+    if len(value) > MOST_BYTES:
+        return partial(_fail, f"larger than {MOST_BYTES // 10**6} MB")
     if isinstance(value, str) and "://" in value:
         # "zip://photo.jpg::hf://..." is a photo in an archive: what counts is where that is.
         if not value.rpartition("::")[2].startswith(REMOTE):

@@ -168,6 +168,15 @@ def test_odd_tables(tmp_path):
         rows(folder)
 
 
+def test_rows_that_unpack_to_more_than_a_photo_has(tmp_path):
+    """A file of 20 kB that is 210 MB in memory."""
+    packed = {"compression": "zstd", "use_dictionary": False, "write_statistics": False}
+    pq.write_table(pa.table({"image": [PNG, bytes(201 * 10**6)]}), tmp_path / "bomb.parquet", **packed)
+    assert (tmp_path / "bomb.parquet").stat().st_size < 10**5
+    too_large = "ValueError: larger than 200 MB"
+    assert rows(tmp_path / "bomb.parquet") == {"bomb.parquet:0": FINE, "bomb.parquet:1": too_large}
+
+
 def test_odd_files_of_a_folder(tmp_path):
     folder, elsewhere = tmp_path / "photos[1]", tmp_path / "elsewhere"
     for place in (folder / "deep", elsewhere):
