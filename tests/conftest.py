@@ -40,8 +40,13 @@ def pytest_configure(config):
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist's own, which reads the marks
 def pytest_collection_modifyitems(items):
-    """For pytest-xdist: a file's tests share a worker, and one worker has the language model server."""
+    """For pytest-xdist: a file's tests share a worker, and one worker has the language model server.
+
+    Slow ones are left out without RUN_SLOW, as in transformers.
+    """
     for item in items:
+        if "slow" in item.keywords and not os.environ.get("RUN_SLOW"):
+            item.add_marker(pytest.mark.skip(reason="slow: RUN_SLOW=1 runs it, as CI does"))
         needs_server = "vllm_server" in item.fixturenames
         item.add_marker(pytest.mark.xdist_group("server" if needs_server else item.path.stem))
 

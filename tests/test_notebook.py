@@ -29,6 +29,7 @@ def test_it_was_executed_from_top_to_bottom(notebook):
     assert NOTEBOOK.stat().st_size < 1_000_000
 
 
+@pytest.mark.slow
 def test_it_runs(notebook, vllm_server, tmp_path, monkeypatch):
     """With fewer sentences, by the server that the session's tests share."""
     shown = results(notebook)

@@ -89,6 +89,7 @@ def bench(request, tmp_path_factory):
     return request.param, Bench.make(PLANTED, encoder, folder / "study", photos=250, seed=11, sentences=400)
 
 
+@pytest.mark.slow
 def test_a_trained_clip_knows_the_world_and_prompts_can_be_learned_on_it(bench):
     kind, bench = bench
     scores, labels = bench.score([("learned 0", bench.learn(num_train_epochs=5))]), bench.photos.dataset.labels

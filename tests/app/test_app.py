@@ -128,6 +128,7 @@ def test_unusable_categories(client, names, message):
     assert message.replace("'", "&#x27;") in status and "class='error'" in status
 
 
+@pytest.mark.slow
 def test_two_visitors_at_once(app, client, photos):
     """The second waits for the first, and finds trained what it asks for as well; others see nothing of it."""
     visitors = [Client(app.address, verbose=False) for _ in range(2)]

@@ -97,6 +97,7 @@ def answers(request):
     return path.read_text().splitlines()
 
 
+@pytest.mark.slow
 def test_stopped_in_each_phase_goes_on_where_it_was(with_server):
     written = []
     for phase in PHASES[1:]:

@@ -123,6 +123,7 @@ def test_encoder_build(tmp_path, photo):
     )
 
 
+@pytest.mark.slow
 def test_demo_end_to_end_and_again(tmp_path):
     """With fewer sentences than `make demo`, on a vLLM server of its own; the second run reuses all of it."""
     first = wordsight("demo", "--out", tmp_path, "--sentences", 120, env=os.environ | {"STARTED_FOR": str(tmp_path)})

@@ -75,6 +75,7 @@ def left_in_cache(index):
     )
 
 
+@pytest.mark.slow
 def test_wheels_become_a_model_that_stops_where_it_should(gguf, index):
     from transformers import AutoTokenizer
 

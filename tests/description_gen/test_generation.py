@@ -110,6 +110,7 @@ def test_more_sentences_extend(vllm_server, key, tmp_path):
     assert len(more) == 16
 
 
+@pytest.mark.slow
 def test_kill_at_any_moment_then_resume(describe, tmp_path):
     """Two kills, one early and one late; in the end every question has one answer and none was lost."""
     path = tmp_path / "texts" / ".progress" / "answers.jsonl"
@@ -136,6 +137,7 @@ def test_kill_at_any_moment_then_resume(describe, tmp_path):
     assert len(load_texts(tmp_path / "texts")[0]) == FEW
 
 
+@pytest.mark.slow
 def test_server_that_dies_midway(describe, vllm_server, tmp_path):
     upstream = vllm_server.base_url.removesuffix("/v1")
     with FaultyProxy(upstream, cut_after=20) as proxy:

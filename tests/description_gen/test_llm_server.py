@@ -95,6 +95,7 @@ def test_no_server_at_all():
         asyncio.run(LLMClient("http://127.0.0.1:9/v1").model())
 
 
+@pytest.mark.slow
 def test_failure_to_start_shows_the_log(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(LLMServerError, match="vLLM stopped while starting") as caught, LLMServer(tmp_path):
@@ -102,6 +103,7 @@ def test_failure_to_start_shows_the_log(tmp_path):
     assert "The end of its log" in str(caught.value) and "--base-url" in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sign", "processes"), [(signal.SIGINT, 1), (signal.SIGKILL, 2)])
 def test_nothing_is_left_when_the_parent_ends(sign, processes, tmp_path):
     """Ended while vLLM starts, its engine included; whoever is ended has no say with kill -9.

@@ -61,6 +61,7 @@ def ask(client):
     return asyncio.run(conversation())
 
 
+@pytest.mark.slow
 def test_the_same_answers_as_the_servers(offline, vllm_server):
     client = LLMClient(vllm_server.base_url, api_key=vllm_server.api_key, send_seeds=True)
     ours, theirs = ask(offline), ask(client)
@@ -69,6 +70,7 @@ def test_the_same_answers_as_the_servers(offline, vllm_server):
     assert asyncio.run(offline.scores_prompts())
 
 
+@pytest.mark.slow
 def test_a_request_that_is_too_long_is_an_error_and_the_next_is_answered(offline):
     async def conversation():
         with pytest.raises(LLMServerError, match="vLLM refuses the request"):
@@ -78,6 +80,7 @@ def test_a_request_that_is_too_long_is_an_error_and_the_next_is_answered(offline
     assert asyncio.run(conversation()) < 0
 
 
+@pytest.mark.slow
 def test_sentences(offline, tmp_path, monkeypatch):
     """As `engine="offline"` asks it; the engine is that of all tests here."""
     from wordsight.description_gen import generate

@@ -66,6 +66,7 @@ def test_requirements_are_those_of_the_models_code(folder):
     assert not {"wordsight", "gradio", "datasets", "fastapi"} & names
 
 
+@pytest.mark.slow
 def test_handler_gives_the_pipelines_labels_without_wordsight(folder, published, photo_path, bare_python, tmp_path):
     result = run_elsewhere(bare_python, TOOLKIT, tmp_path, folder, photo_path)
     assert result.returncode == 0, result.stderr

@@ -114,6 +114,7 @@ def test_every_photo_is_a_row_with_the_pipeline_s_labels(undisturbed, model_dir,
     assert len(contents(undisturbed)) == SHARDS
 
 
+@pytest.mark.slow
 def test_two_processes_write_the_same_bit_for_bit(undisturbed, model_dir, photos_dir, tmp_path):
     result = run(model_dir, photos_dir, tmp_path / "two", "--num-workers", "1", processes=2)
     assert result.returncode == 0, result.stderr
@@ -136,6 +137,7 @@ predict_shards(*sys.argv[1:4], 4, threshold=0.5, batch_size=2)
 """
 
 
+@pytest.mark.slow
 def test_killed_and_run_again_neither_repeats_nor_loses_a_photo(undisturbed, model_dir, photos_dir, files, tmp_path):
     out = tmp_path / "killed"
     third = files[COUNT * 2 // SHARDS].name

@@ -73,6 +73,7 @@ def test_sigterm_answers_what_is_in_flight_and_takes_no_more(model_folder, class
     assert f"Serving {model_folder} on {address}" in printed[0] and "Traceback" not in printed[1]
 
 
+@pytest.mark.slow
 def test_one_worker_of_two_may_be_killed(model_folder, classifier, photos):
     with started(model_folder, "--workers", 2) as (process, address):
         supervisor = psutil.Process(process._process.pid)

@@ -171,6 +171,7 @@ def build_into(cache):
     assert cached_imagenet_encoder().is_dir()
 
 
+@pytest.mark.slow
 def test_builds_are_equal_and_may_race(tmp_path):
     """Two processes build into one cache at once; both find the same whole encoder, equal to a third build."""
     racers = [forked(build_into, str(tmp_path / "cache")) for _ in range(2)]

@@ -61,6 +61,7 @@ def wandb_records(path):
             record = b""
 
 
+@pytest.mark.slow
 def test_tensorboard(tracked):
     folder, history = tracked
     (logs,) = (folder / "my-model" / "runs").iterdir()
@@ -73,6 +74,7 @@ def test_tensorboard(tracked):
     assert (told["seed"], told["noise"], told["num_train_epochs"]) == (7, 0.3, EPOCHS)
 
 
+@pytest.mark.slow
 def test_trackio(tracked):
     folder, history = tracked
     with sqlite3.connect(folder / "wordsight.db") as database:
@@ -86,6 +88,7 @@ def test_trackio(tracked):
     assert json.loads(config)["seed"] == 7 and json.loads(config)["num_train_epochs"] == EPOCHS
 
 
+@pytest.mark.slow
 def test_wandb(tracked):
     folder, history = tracked
     (path,) = folder.glob("wandb/offline-run-*/run-*.wandb")
