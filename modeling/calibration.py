@@ -55,13 +55,16 @@ def fit_on_photos(
     scale, threshold, fitted = scale.copy(), threshold.copy(), np.zeros(len(scale), dtype=bool)
     for k in range(logits.shape[1]):
         known = labels[:, k] >= 0
-        if fit := _fit(logits[known, k], labels[known, k], balanced=False):
-            scale[k], threshold[k] = fit
+        given = logits[known, k].astype(np.float64)
+        # The fit's penalty is for columns that spread by 1; scores that spread by tenths would hardly count.
+        center, spread = (float(given.mean()), float(given.std())) if given.size else (0.0, 0.0)
+        if spread and (fit := _fit((given - center) / spread, labels[known, k], balanced=False)):
+            scale[k], threshold[k] = fit[0] / spread, center + spread * fit[1]
             fitted[k] = True
     return scale, threshold, fitted
 
 
-def _fit(logits: NDArray[np.float32], labels: NDArray[np.integer], balanced: bool = True) -> tuple[float, float] | None:
+def _fit(logits: NDArray[np.floating], labels: NDArray[np.integer], balanced: bool = True) -> tuple[float, float] | None:
     present = int(labels.sum())
     if min(present, len(labels) - present) < MIN_EXAMPLES:
         return None
