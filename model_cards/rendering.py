@@ -9,6 +9,8 @@ from typing import Any
 
 from huggingface_hub import CardData, RepoCard
 
+from wordsight.utils.wording import counted
+
 from .edits import sign
 
 
@@ -24,21 +26,6 @@ def render_card(kind: type[RepoCard], data: CardData, template: str, **values: A
     text = (files(__package__) / template).read_text(encoding="utf-8")
     template_str = "---\n{{ card_data }}\n---\n\n" + text
     return sign(str(kind.from_template(data, template_str=template_str, counted=counted, cell=cell, **values)))
-
-
-def counted(number: int, noun: str, plural: str | None = None) -> str:
-    """A number and its noun, in agreement.
-
-    Args:
-        number: the number.
-        noun: in the singular.
-        plural: in the plural, by default with an "s".
-
-    Example:
-        >>> counted(1, "category", "categories"), counted(2, "sentence")
-        ('1 category', '2 sentences')
-    """
-    return f"{number} {noun}" if number == 1 else f"{number} {plural or noun + 's'}"
 
 
 def cell(text: str) -> str:

@@ -9,9 +9,10 @@ from huggingface_hub import DatasetCard, DatasetCardData
 from wordsight.description_gen.dataset import dropped_of, with_categories, with_dropped, with_knowledge
 from wordsight.description_gen.summary import percent, texts_summary
 from wordsight.utils.files import TEXTS_PICTURES
+from wordsight.utils.wording import counted
 
 from .card import license_of
-from .rendering import cell, counted, render_card
+from .rendering import cell, render_card
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -64,7 +64,9 @@ def fit_on_photos(
     return scale, threshold, fitted
 
 
-def _fit(logits: NDArray[np.floating], labels: NDArray[np.integer], balanced: bool = True) -> tuple[float, float] | None:
+def _fit(
+    logits: NDArray[np.floating], labels: NDArray[np.integer], balanced: bool = True
+) -> tuple[float, float] | None:
     present = int(labels.sum())
     if min(present, len(labels) - present) < MIN_EXAMPLES:
         return None

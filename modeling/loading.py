@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from accelerate import Accelerator
 from huggingface_hub.errors import StrictDataclassError
@@ -9,6 +12,7 @@ from huggingface_hub.errors import StrictDataclassError
 from wordsight.utils.errors import InvalidInputError, WordsightError, check_not_empty
 from wordsight.utils.progress import library_step
 
+from .configuration_wordsight import WordsightConfig
 from .modeling_wordsight import WordsightForMultiLabelImageClassification
 
 # What transformers and the config's own checks raise at values that can't be.
@@ -26,9 +30,22 @@ def load_model(model: str, revision: str | None = None) -> WordsightForMultiLabe
         InvalidInputError: there is no such model, or its files are damaged.
     """
     check_not_empty(model, "model")
+    with _in_one_line(model), library_step(f"Loading {model}"):
+        return WordsightForMultiLabelImageClassification.from_pretrained(model, revision=revision or "main")
+
+
+def load_config(model: str, revision: str | None = None) -> WordsightConfig:
+    """A model's config alone, with the errors of `load_model`."""
+    check_not_empty(model, "model")
+    with _in_one_line(model):
+        return WordsightConfig.from_pretrained(model, revision=revision or "main")
+
+
+@contextmanager
+def _in_one_line(model: str) -> Iterator[None]:
+    """Makes one line of what transformers raises at a model that is absent or damaged."""
     try:
-        with library_step(f"Loading {model}"):
-            return WordsightForMultiLabelImageClassification.from_pretrained(model, revision=revision or "main")
+        yield
     except OSError as error:
         raise InvalidInputError(
             f"The model {model!r} can't be loaded: {str(error).splitlines()[0]} Pass the folder that `wordsight train "

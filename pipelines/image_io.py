@@ -17,11 +17,11 @@ from urllib.request import url2pathname
 import numpy as np
 from huggingface_hub.utils import httpx
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, JpegImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from wordsight.utils.errors import InvalidInputError
 
-from .photo_formats import HeifError, open_file
+from .photo_formats import HeifError, is_jpeg, open_file, open_jpeg
 
 # What Pillow and image processors are known to raise at broken photos.
 UNREADABLE = (
@@ -36,7 +36,6 @@ UNREADABLE = (
     zlib.error,
     Image.DecompressionBombError,
 )
-JPEG_START = b"\xff\xd8\xff"
 # A JPEG of more pixels than Pillow opens without a warning (89 million) is decoded at reduced scale, but not below so
 # many pixels on the shorter side. That takes little memory, so that photos of 4 times as many are no bombs yet.
 LARGE_JPEG_SIDE = 2048
@@ -62,11 +61,11 @@ def decode_photo(source: str | Path | bytes | Image.Image, least: int | None = N
     """
     if isinstance(source, Image.Image):
         return _upright_rgb(source)
-    with BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb") as file:
-        is_jpeg = file.read(len(JPEG_START)) == JPEG_START
-        file.seek(0)
-        with _open_jpeg(file, least) if is_jpeg else open_file(file) as image:
-            return _upright_rgb(image)
+    with (
+        BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb") as file,
+        _draft_jpeg(file, least) if is_jpeg(file) else open_file(file) as image,
+    ):
+        return _upright_rgb(image)
 
 
 def reason_of(error: Exception) -> str:
@@ -79,13 +78,9 @@ def reason_of(error: Exception) -> str:
     return f"{type(error).__name__}: {message[:200]}"
 
 
-def _open_jpeg(file: IO[bytes], least: int | None) -> Image.Image:
+def _draft_jpeg(file: IO[bytes], least: int | None) -> Image.Image:
     """A JPEG whose pixels are yet to be decoded, at reduced scale where it is large or that is asked for."""
-    try:
-        # Not by Image.open, which counts pixels before it can be told of the reduced scale.
-        image = JpegImagePlugin.jpeg_factory(file)
-    except (SyntaxError, LookupError, TypeError, struct.error) as error:
-        raise UnidentifiedImageError(f"not a whole JPEG: {error}") from error
+    image = open_jpeg(file)
     if (most := Image.MAX_IMAGE_PIXELS) is not None and (pixels := image.width * image.height) > most:
         if pixels > LARGE_JPEG_FACTOR * most:
             raise Image.DecompressionBombError(f"{pixels} pixels, more than {LARGE_JPEG_FACTOR * most}")

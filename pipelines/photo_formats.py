@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import struct
 from functools import cache
 from pathlib import PurePath
 from typing import IO
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, JpegImagePlugin, UnidentifiedImageError
 
 HEIF_SUFFIXES = {".heic", ".heif", ".hif"}
 HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 NEEDS_HEIF = "HEIC, which Pillow reads with a plugin: pip install pillow-heif"
+JPEG_START = b"\xff\xd8\xff"
 PHOTO_HEAD = 16  # bytes that tell whether a file is a photo
 PHOTO_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "AVIF", "JPEG2000")  # that are known by those bytes
 NO_PHOTOS = {"PDF", "MPEG", "HDF5", "GRIB", "BUFR"}  # formats that Pillow knows by name, but does not decode
@@ -37,6 +39,25 @@ def starts_like_photo(head: bytes) -> bool:
     Image.init()
     accepts = [Image.OPEN[kind][1] for kind in PHOTO_FORMATS if kind in Image.OPEN]
     return _is_heif(head) or any(accept is not None and accept(head) is True for accept in accepts)
+
+
+def is_jpeg(file: IO[bytes]) -> bool:
+    """Whether a file begins as JPEGs do; it is at its start then."""
+    head = file.read(len(JPEG_START))
+    file.seek(0)
+    return head == JPEG_START
+
+
+def open_jpeg(file: IO[bytes]) -> Image.Image:
+    """A JPEG of any size, whose pixels are yet to be decoded: `Image.open` refuses large ones before they are drafted.
+
+    Raises:
+        UnidentifiedImageError: its header is damaged.
+    """
+    try:
+        return JpegImagePlugin.jpeg_factory(file)
+    except (SyntaxError, LookupError, TypeError, struct.error) as error:
+        raise UnidentifiedImageError(f"not a whole JPEG: {error}") from error
 
 
 def open_file(file: IO[bytes]) -> Image.Image:

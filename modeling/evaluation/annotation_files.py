@@ -71,7 +71,9 @@ def find_photo(name: str, folders: Sequence[Path], suffixes: Iterable[str] = (""
         suffixes: what may stand behind the name.
     """
     name = name.replace("\\", "/")
-    for given in dict.fromkeys([name, name.rsplit("/", 1)[-1]]):
+    parts = name.split("/")
+    # The longest end that is there: photos of one name may be in several folders.
+    for given in dict.fromkeys([name, *("/".join(parts[start:]) for start in range(1, len(parts)))]):
         for form in dict.fromkeys([given, unicodedata.normalize("NFC", given), unicodedata.normalize("NFD", given)]):
             for folder in folders:
                 for suffix in suffixes:

@@ -10,6 +10,7 @@ from wordsight.utils.errors import InvalidInputError, shortened
 
 from .annotation_files import find_photo, read_json, read_text, same_name, some
 from .labeled_photo import LabeledPhoto, Read
+from .reviewed import left_out, put_together
 
 # Where the file is in a dataset's folder: COCO and CVAT, Roboflow, Label Studio, FiftyOne.
 PLACES = (
@@ -62,9 +63,7 @@ def read_coco(path: Path, split: str | None) -> Read:
             before = photos[source].areas
             of_photo = {label: max(before.get(label, 0), of_photo.get(label, 0)) for label in before | of_photo}
         photos[source] = LabeledPhoto(shown, source, frozenset(of_photo), frozenset(), of_photo)
-    notes = [f"{empty} photos without any object are left out, as in the papers."] if empty else []
-    if twice:
-        notes.append(f"{twice} records name a photo that another one has named; their labels are put together.")
+    notes = [*left_out(empty, "no object, as in the papers"), *put_together(twice)]
     if areas:
         notes.append(f"Objects of {len(areas)} photos that the file does not list are left out: {some([*areas])}.")
         warnings.warn(notes[-1], stacklevel=3)

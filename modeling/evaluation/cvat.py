@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import zipfile
+import zlib
 from pathlib import Path
 from xml.etree import ElementTree
+from zipfile import BadZipFile, ZipFile
 
 from wordsight.utils.errors import InvalidInputError
 
@@ -13,6 +14,8 @@ from .labeled_photo import Read
 from .reviewed import labeled, only_file
 
 EXPORT = "annotations.xml"
+# What zipfile (RuntimeError: encrypted, or packed in a way that it does not know) and ElementTree raise.
+DAMAGED = (OSError, RuntimeError, ValueError, LookupError, EOFError, zlib.error, ElementTree.ParseError, BadZipFile)
 
 
 def read_cvat(path: Path, split: str | None) -> Read:
@@ -28,7 +31,7 @@ def read_cvat(path: Path, split: str | None) -> Read:
     file = path / EXPORT if (path / EXPORT).is_file() else only_file(path, "*.zip", "export")
     try:
         root = ElementTree.fromstring(_content(file))
-    except (OSError, ElementTree.ParseError, zipfile.BadZipFile, KeyError) as error:
+    except DAMAGED as error:
         raise InvalidInputError(f"{file} can't be read as an export of CVAT: {error}.") from error
     if root.tag != "annotations" or root.find("image") is None:
         raise InvalidInputError(f'{file} has no images. Export as "CVAT for images 1.1".')
@@ -48,5 +51,5 @@ def read_cvat(path: Path, split: str | None) -> Read:
 def _content(file: Path) -> bytes:
     if file.suffix.lower() != ".zip":
         return file.read_bytes()
-    with zipfile.ZipFile(file) as archive:
+    with ZipFile(file) as archive:
         return archive.read(EXPORT)

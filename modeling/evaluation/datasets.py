@@ -65,7 +65,7 @@ def load_labeled_photos(
         categories: the model's K categories.
         split: the dataset's own name of a split; by default its test split (for VOC 2012 and COCO: val).
         strict: whether photos that are absent and labels that the model does not know are errors.
-        photos_folder: where photos are that are not where the file says.
+        photos_folder: where photos are, if they are not where the file says; looked into first.
 
     Raises:
         InvalidInputError: an annotation file is missing or damaged, no photo is there, no label fits, or `strict`.
@@ -101,10 +101,11 @@ def load_labeled_photos(
 
 
 def _found_in(folder: Path, photo: LabeledPhoto) -> LabeledPhoto:
-    """The photo, looked for in a folder where it is not in its place."""
-    if not isinstance(photo.source, Path) or is_file(photo.source):
+    """The photo, looked for in a folder; where that has none of its name, it stays where it is."""
+    if not isinstance(photo.source, Path):
         return photo
-    return replace(photo, source=find_photo(photo.name, [folder]))
+    found = find_photo(photo.name, [folder])
+    return photo if is_file(photo.source) and not is_file(found) else replace(photo, source=found)
 
 
 def _matrices(

@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from wordsight.utils.errors import InvalidInputError
+from wordsight.utils.wording import counted
 
 from .annotation_files import SUFFIXES, find_photo, is_file, read_json, read_lines, same_name, some
 from .coco import read_coco
@@ -21,6 +22,7 @@ from .fiftyone import read_fiftyone
 from .label_studio import read_label_studio
 from .label_tables import read_csv, read_parquet
 from .labeled_photo import LabeledPhoto, Read
+from .reviewed import left_out
 
 FLAG = re.compile(r"\s+-?[01]$")
 
@@ -91,7 +93,8 @@ def _read_voc(path: Path, split: str, year: str) -> Read:
         photos.append(LabeledPhoto(name, source, names, unsure, areas, is_complete))
     notes = []
     if empty:
-        notes.append(f"{len(empty)} photos have no object in their XML and count as showing nothing: {some(empty)}.")
+        told = counted(len(empty), "photo")
+        notes.append(f"{told} with no object in the XML, counted as showing nothing: {some(empty)}.")
         warnings.warn(notes[-1], stacklevel=4)
     return f"VOC{year} {split}", photos, [], notes
 
@@ -139,8 +142,7 @@ def _read_nuswide(path: Path, split: str | None) -> Read:
         if flags.any()
     ]
     empty = len(names) - len(photos)
-    notes = [f"{empty} photos without any concept are left out, as in the papers."] if empty else []
-    return f"NUS-WIDE {split.lower()}", photos, concepts, notes
+    return f"NUS-WIDE {split.lower()}", photos, concepts, left_out(empty, "no concept, as in the papers")
 
 
 def _first(root: Path, *places: str) -> Path:
@@ -187,7 +189,7 @@ def _read_datasets(path: Path, split: str | None) -> Read:
         present = frozenset(map(same_name, shown))
         source, is_complete = partial(_read_row, loaded, number), len(given) == len(everything)
         photos.append(LabeledPhoto(f"row {number}", source, present, is_complete=is_complete))
-    notes = [f"{unlabeled} rows without labels (null or -1) are left out."] if unlabeled else []
+    notes = [f"Rows without labels (null or -1), left out: {unlabeled}."] if unlabeled else []
     return f"{path.name} {loaded.split or ''}".strip(), photos, names or [], notes
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from wordsight.utils.errors import InvalidInputError
+from wordsight.utils.wording import counted
 
-from .annotation_files import find_photo
+from .annotation_files import find_photo, same_name
 from .labeled_photo import LabeledPhoto
 
 # Folders that may hold the photos, beside the file of labels; others are given by --photos.
@@ -30,13 +33,49 @@ def labeled(file: Path, labels: Iterable[tuple[str, frozenset[str]]]) -> tuple[l
             twice += 1
             present |= before.present
         photos[name] = LabeledPhoto(name, find_photo(name, folders), present)
-    notes = [f"{twice} records name a photo that another one has named; their labels are put together."]
-    return list(photos.values()), notes if twice else []
+    return list(photos.values()), put_together(twice)
+
+
+@contextmanager
+def record(file: Path, what: str) -> Iterator[None]:
+    """Makes one line of what goes wrong with a record that is not as its tool writes it.
+
+    Args:
+        file: the file, for the message.
+        what: which record, for the message.
+
+    Raises:
+        InvalidInputError: it can't be read.
+    """
+    try:
+        yield
+    except InvalidInputError:
+        raise
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        why = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise InvalidInputError(f"{file}: {what} can't be read ({why}). Export it again.") from error
+
+
+def names_in(value: Any) -> frozenset[str]:
+    """Labels of a list.
+
+    Raises:
+        TypeError: it is no list, or something in it is no text.
+    """
+    if not isinstance(value, list):
+        raise TypeError(f"a list of labels is expected, not {value!r:.80}")
+    return frozenset(same_name(name) for name in value)
 
 
 def left_out(count: int, why: str) -> list[str]:
     """The note that says how many records are not counted; none if there is none."""
-    return [f"{count} photos are left out: {why}."] if count else []
+    return [f"{counted(count, 'photo')} left out: {why}."] if count else []
+
+
+def put_together(count: int) -> list[str]:
+    """The note that says how many records are of photos that others were of; none if there is none."""
+    told = f"{counted(count, 'record')} of photos that were named before; their labels are put together."
+    return [told] if count else []
 
 
 def only_file(path: Path, pattern: str, what: str) -> Path:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from .predictions import Predictions, upright_size
+from .predictions import Predictions
 
 
 def write_coco(predictions: Predictions, out: Path) -> str:
@@ -22,8 +22,7 @@ def write_coco(predictions: Predictions, out: Path) -> str:
     ids = {name: number for number, name in enumerate(predictions.categories, start=1)}
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
-    for number, photo in enumerate(predictions.readable(), start=1):
-        width, height = upright_size(predictions.path(photo))
+    for number, (photo, width, height) in enumerate(predictions.sized(), start=1):
         images.append({"id": number, "file_name": photo.name, "width": width, "height": height})
         for label, score in zip(photo.labels, photo.scores, strict=True):
             annotations.append(

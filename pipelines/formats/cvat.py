@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from xml.etree import ElementTree
 
-from .predictions import Predictions, upright_size
+from wordsight.utils.errors import InvalidInputError
+
+from .predictions import Predictions
+from .xml_text import check_xml, check_xml_names
+
+META = 2  # elements before those of photos
 
 
 def write_cvat(predictions: Predictions, out: Path) -> str:
@@ -18,7 +24,11 @@ def write_cvat(predictions: Predictions, out: Path) -> str:
 
     Returns:
         What to say of it.
+
+    Raises:
+        InvalidInputError: a category has a character that XML does not allow.
     """
+    check_xml_names(predictions.categories)
     root = ElementTree.Element("annotations")
     ElementTree.SubElement(root, "version").text = "1.1"
     task = ElementTree.SubElement(ElementTree.SubElement(root, "meta"), "task")
@@ -29,9 +39,13 @@ def write_cvat(predictions: Predictions, out: Path) -> str:
         ElementTree.SubElement(label, "name").text = name
         ElementTree.SubElement(label, "type").text = "tag"
         ElementTree.SubElement(label, "attributes")
-    for number, photo in enumerate(predictions.readable()):
-        width, height = upright_size(predictions.path(photo))
-        attributes = {"id": str(number), "name": photo.name, "width": str(width), "height": str(height)}
+    for photo, width, height in predictions.sized():
+        try:
+            check_xml(photo.name, "its name")
+        except InvalidInputError as error:
+            warnings.warn(f"A photo is left out: {error}.", stacklevel=2)
+            continue
+        attributes = {"id": str(len(root) - META), "name": photo.name, "width": str(width), "height": str(height)}
         image = ElementTree.SubElement(root, "image", attributes)
         for name in photo.labels:
             ElementTree.SubElement(image, "tag", label=name, source="auto")

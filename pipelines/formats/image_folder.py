@@ -6,6 +6,8 @@ import json
 import shutil
 from pathlib import Path
 
+from wordsight.utils.errors import writing
+
 from .predictions import Predictions
 
 PHOTOS = "dataset"
@@ -33,8 +35,11 @@ def write_image_folder(predictions: Predictions, out: Path) -> str:
 
 
 def copy_photo(source: Path, target: Path) -> None:
-    """Copies a photo, unless a copy of its size and time is there."""
+    """Copies a photo, unless a copy of its size and time is there; no crash leaves half of one under its name."""
     target.parent.mkdir(parents=True, exist_ok=True)
     there, given = target.stat() if target.exists() else None, source.stat()
     if there is None or (there.st_size, there.st_mtime_ns) != (given.st_size, given.st_mtime_ns):
-        shutil.copy2(source, target)
+        partial = target.with_name(f".{target.name}.partial")
+        with writing(target, "run the same command again"):
+            shutil.copy2(source, partial)
+            partial.replace(target)

@@ -9,6 +9,7 @@ from urllib.parse import quote
 from xml.etree import ElementTree
 
 from .predictions import PhotoLabels, Predictions
+from .xml_text import check_xml_names
 
 LOCAL_FILES = "/data/local-files/?d="
 CONTROL, IMAGE = "labels", "image"  # names in the interface, by which predictions refer to it
@@ -25,7 +26,11 @@ def write_label_studio(predictions: Predictions, out: Path, base_url: str | None
 
     Returns:
         What to say of it.
+
+    Raises:
+        InvalidInputError: a category has a character that XML does not allow, in which the interface is written.
     """
+    check_xml_names(predictions.categories)
     root = predictions.root
     assert root is not None
     base = LOCAL_FILES + quote(f"{root.resolve().name}/") if base_url is None else base_url.rstrip("/") + "/"

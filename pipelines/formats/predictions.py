@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow.parquet as pq
-from PIL import ExifTags, Image
+from PIL import ExifTags
 
-from wordsight.utils.errors import InvalidInputError
+from ..image_io import UNREADABLE, reason_of
+from ..photo_formats import is_jpeg, open_file, open_jpeg
 
 UPRIGHT = range(5)  # EXIF orientations that leave width and height as they are; 0 is none
 
@@ -64,6 +65,16 @@ class Predictions:
                 continue
             yield photo
 
+    def sized(self) -> Iterator[tuple[PhotoLabels, int, int]]:
+        """`readable`, with width and height as a photo is shown; those that can't be read any more are left out."""
+        for photo in self.readable():
+            try:
+                size = upright_size(self.path(photo))
+            except UNREADABLE as error:
+                warnings.warn(f"{photo.name} was labeled, but is left out: {reason_of(error)}.", stacklevel=2)
+                continue
+            yield photo, *size
+
     def path(self, photo: PhotoLabels) -> Path:
         """Where a photo is."""
         assert self.root is not None
@@ -74,12 +85,9 @@ def upright_size(path: Path) -> tuple[int, int]:
     """Width and height of a photo as it is shown, from its header.
 
     Raises:
-        InvalidInputError: it can't be read any more.
+        OSError, ValueError, ...: one of `UNREADABLE`, it can't be read.
     """
-    try:
-        with Image.open(path) as image:
-            width, height = image.size
-            turned = image.getexif().get(ExifTags.Base.Orientation, 0) not in UPRIGHT
-    except (OSError, SyntaxError, ValueError) as error:
-        raise InvalidInputError(f"{path} was labeled, but can't be read any more ({error}).") from error
+    with path.open("rb") as file, open_jpeg(file) if is_jpeg(file) else open_file(file) as image:
+        width, height = image.size
+        turned = image.getexif().get(ExifTags.Base.Orientation, 0) not in UPRIGHT
     return (height, width) if turned else (width, height)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 from wordsight.utils.errors import InvalidInputError
@@ -27,8 +28,7 @@ def write_csv(predictions: Predictions, out: Path) -> str:
     Raises:
         InvalidInputError: a category has | in its name.
     """
-    if odd := next((name for name in predictions.categories if SEPARATOR in name), None):
-        raise InvalidInputError(f"CSV has | between labels, and {odd!r} has one in its name. Pass --format jsonl.")
+    check_csv_names(predictions.categories)
     path = out / "labels.csv"
     with path.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
@@ -37,6 +37,12 @@ def write_csv(predictions: Predictions, out: Path) -> str:
             scores = SEPARATOR.join(f"{score:.4f}" for score in photo.scores)
             table.writerow([photo.name, SEPARATOR.join(photo.labels), scores, photo.error or ""])
     return f"Labels: {path}"
+
+
+def check_csv_names(categories: Iterable[str]) -> None:
+    """Raises `InvalidInputError` if a category has | in its name."""
+    if odd := next((name for name in categories if SEPARATOR in name), None):
+        raise InvalidInputError(f"CSV has | between labels, and {odd!r} has one in its name. Pass --format jsonl.")
 
 
 def write_jsonl(predictions: Predictions, out: Path) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from accelerate import PartialState
 
-from wordsight.modeling.configuration_wordsight import WordsightConfig
+from wordsight.modeling.loading import load_config
 from wordsight.utils.errors import InvalidInputError, writing
 
 from ..batch_inference import RECORD, ShardedPredictions, predict_shards
@@ -22,7 +22,8 @@ from .image_folder import write_image_folder
 from .label_studio import write_label_studio
 from .options import OUTPUT_FORMATS, OutputFormat, XMPTarget
 from .predictions import Predictions
-from .tables import write_csv, write_jsonl
+from .tables import check_csv_names, write_csv, write_jsonl
+from .xml_text import check_xml_names
 from .xmp import write_xmp
 
 Writer = Callable[[Predictions, Path], str]
@@ -37,6 +38,13 @@ WRITERS: dict[str, Writer] = {
     "cvat": write_cvat,
     "fiftyone": write_fiftyone,
     "datasets": write_image_folder,
+}
+# Formats that can't have every category's name; asked before photos are labeled, which may take days.
+NAME_CHECKS: dict[str, Callable[[list[str]], None]] = {
+    "csv": check_csv_names,
+    "cvat": check_xml_names,
+    "label-studio": check_xml_names,
+    "xmp": check_xml_names,
 }
 
 
@@ -93,6 +101,9 @@ def predict_to_format(
             f"--format {output_format} refers to photos by their files, and {source} holds photos in other files. "
             f"Unpack them, or pass one of {', '.join(NAMES_ALONE)}."
         )
+    categories = load_config(model, revision).category_names
+    if check := NAME_CHECKS.get(output_format):
+        check(categories)
     shards = shards or _default_shards(images)
     folder = out if output_format == "parquet" else out / PREDICTIONS
     done = predict_shards(model, source, folder, shards, split=split, kind=kind, revision=revision, **options)
@@ -100,8 +111,7 @@ def predict_to_format(
         return done, f'To read the labels:\ndatasets.load_dataset("parquet", data_files="{folder}/*.parquet")'
     if not PartialState().is_main_process:
         return done, ""
-    config = WordsightConfig.from_pretrained(model, revision=revision or "main")
-    predictions = Predictions(folder, root, config.category_names, _version(model, folder))
+    predictions = Predictions(folder, root, categories, _version(model, folder))
     with writing(out, "run the same command again"):
         return done, _writer(output_format, base_url, xmp)(predictions, out)
 

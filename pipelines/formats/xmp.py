@@ -6,8 +6,10 @@ import os
 import warnings
 from pathlib import Path
 
-from wordsight.utils.errors import InvalidInputError
+from wordsight.utils.errors import InvalidInputError, writing
+from wordsight.utils.wording import counted
 
+from ..image_io import reason_of
 from .image_folder import copy_photo
 from .options import XMPTarget
 from .predictions import PhotoLabels, Predictions
@@ -49,18 +51,21 @@ def write_xmp(predictions: Predictions, out: Path, target: XMPTarget = "sidecars
             continue
         written, sidecars = written + 1, sidecars + beside
     folder = out / COPIES if target == "copies" else predictions.root
-    told = f"{written} photos in {folder} have keywords"
+    told = f"{counted(written, 'photo')} with keywords in {folder}"
     return told + (f", {sidecars} of them in sidecar files" if sidecars else "")
 
 
 def sidecar_of(path: Path) -> Path:
-    """Where a photo's sidecar file is, as digiKam, darktable and Immich have it."""
+    """Where a photo's sidecar file is, as digiKam, darktable and Immich have it (Lightroom reads none of a JPEG)."""
     return path.with_name(path.name + ".xmp")
 
 
 def _embed(path: Path, photo: PhotoLabels) -> bool:
     """Writes keywords into a file; False if it is of another kind than those that can be written."""
-    content = path.read_bytes()
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InvalidInputError(f"it can't be read ({reason_of(error)})") from error
     if not can_hold_xmp(content):
         return False
     there = get_xmp(content)
@@ -75,11 +80,16 @@ def _write_sidecar(path: Path, photo: PhotoLabels) -> None:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    """Puts a file in place of another at once, so that no crash leaves half of one; its rights and times stay."""
+    """Puts a file in place of another at once, so that no crash leaves half of one; its rights and times stay.
+
+    A link stays one: the file that it leads to is replaced.
+    """
+    path = path.resolve()
     written = path.with_name(f".{path.name}.partial")
-    written.write_bytes(content)
-    if path.exists():
-        given = path.stat()
-        written.chmod(given.st_mode)
-        os.utime(written, ns=(given.st_atime_ns, given.st_mtime_ns))
-    written.replace(path)
+    with writing(path, "run the same command again"):
+        written.write_bytes(content)
+        if path.exists():
+            given = path.stat()
+            written.chmod(given.st_mode)
+            os.utime(written, ns=(given.st_atime_ns, given.st_mtime_ns))
+        written.replace(path)

@@ -5,17 +5,21 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 
 from PIL import Image
+from PIL.PngImagePlugin import MAX_TEXT_CHUNK
 
 from wordsight.utils.errors import InvalidInputError
+
+from ..image_io import UNREADABLE, reason_of
 
 JPEG, PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 JPEG_NAME = b"http://ns.adobe.com/xap/1.0/\x00"
 PNG_NAME = b"XML:com.adobe.xmp\x00"
 MOST_IN_JPEG = 65533 - len(JPEG_NAME)  # a segment's length has 16 bits and counts itself
-APP1, START_OF_SCAN = 0xE1, 0xDA
+FILL, APP0, APP1, START_OF_SCAN = 0xFF, 0xE0, 0xE1, 0xDA
 XMP_FLAG, ALPHA_FLAG = 0x04, 0x10  # of WebP's VP8X chunk
 
 
@@ -34,54 +38,107 @@ def put_xmp(content: bytes, packet: bytes) -> bytes:
     Raises:
         InvalidInputError: the file is damaged, or the packet is too long for it.
     """
-    try:
+    with _damaged():
         if content.startswith(JPEG):
             return _in_jpeg(content, packet)
         return _in_png(content, packet) if content.startswith(PNG) else _in_webp(content, packet)
-    except (struct.error, IndexError, OSError) as error:
-        raise InvalidInputError(f"its file is damaged ({error})") from error
 
 
 def get_xmp(content: bytes) -> bytes | None:
-    """A photo's XMP packet, as Pillow finds it; None if there is none."""
-    with Image.open(BytesIO(content)) as image:
-        found = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
-    return found.encode() if isinstance(found, str) else found
+    """A photo's XMP packet, wherever in the file `put_xmp` would replace it; None if there is none.
+
+    Args:
+        content: the file.
+
+    Raises:
+        InvalidInputError: the file is damaged, or has several packets.
+    """
+    with _damaged():
+        if content.startswith(JPEG):
+            segments, _ = _jpeg_segments(content)
+            found = [segment[4 + len(JPEG_NAME) :] for segment in segments if _is_jpeg_xmp(segment)]
+        elif content.startswith(PNG):
+            found = [_png_text(chunk) for chunk in _png_chunks(content) if _is_png_xmp(chunk)]
+        else:
+            found = [data for name, data in _webp_chunks(content) if name == b"XMP "]
+    if len(found) > 1:
+        raise InvalidInputError(f"its file has {len(found)} XMP packets, where one is allowed")
+    return found[0] if found else None
+
+
+@contextmanager
+def _damaged() -> Iterator[None]:
+    """Says of what readers raise at damaged files that the file is damaged."""
+    try:
+        yield
+    except InvalidInputError:
+        raise
+    except UNREADABLE as error:
+        raise InvalidInputError(f"its file is damaged ({reason_of(error)})") from error
 
 
 def _in_jpeg(content: bytes, packet: bytes) -> bytes:
     """The packet as the first APP1 segment behind JFIF's and EXIF's, which have to come first."""
     if len(packet) > MOST_IN_JPEG:
         raise InvalidInputError(f"its XMP is longer than the {MOST_IN_JPEG} bytes that a JPEG can hold")
-    kept, position, place = [content[:2]], 2, 1
-    while content[position] == 0xFF and content[position + 1] != START_OF_SCAN:
-        (length,) = struct.unpack_from(">H", content, position + 2)
-        segment = content[position : position + 2 + length]
-        position += len(segment)
-        if segment[1] == APP1 and segment[4:].startswith(JPEG_NAME):
+    segments, scan = _jpeg_segments(content)
+    kept = [segment for segment in segments if not _is_jpeg_xmp(segment)]
+    first = (row for row, part in enumerate(kept, 1) if part[1] == APP0 or (part[1] == APP1 and part[4:8] == b"Exif"))
+    written = struct.pack(">BBH", FILL, APP1, 2 + len(JPEG_NAME) + len(packet)) + JPEG_NAME + packet
+    kept.insert(max(first, default=0), written)
+    return content[:2] + b"".join(kept) + scan
+
+
+def _jpeg_segments(content: bytes) -> tuple[list[bytes], bytes]:
+    """Segments before the pixels, and all from there on."""
+    segments, position = [], 2
+    while content[position] == FILL:
+        if content[position + 1] == FILL:  # any number of them may stand before a segment
+            position += 1
             continue
-        kept.append(segment)
-        if segment[1] == 0xE0 or (segment[1] == APP1 and segment[4:].startswith(b"Exif")):
-            place = len(kept)
-    kept.insert(place, struct.pack(">BBH", 0xFF, APP1, 2 + len(JPEG_NAME) + len(packet)) + JPEG_NAME + packet)
-    return b"".join(kept) + content[position:]
+        if content[position + 1] == START_OF_SCAN:
+            break
+        (length,) = struct.unpack_from(">H", content, position + 2)
+        segments.append(content[position : position + 2 + length])
+        position += 2 + length
+    return segments, content[position:]
+
+
+def _is_jpeg_xmp(segment: bytes) -> bool:
+    return segment[1] == APP1 and segment[4:].startswith(JPEG_NAME)
 
 
 def _in_png(content: bytes, packet: bytes) -> bytes:
     """The packet as an iTXt chunk behind the header."""
     data = PNG_NAME + b"\x00\x00\x00\x00" + packet  # not compressed, no language, no translated name
-    chunk = struct.pack(">I", len(data)) + b"iTXt" + data + struct.pack(">I", zlib.crc32(b"iTXt" + data))
-    position, kept = len(PNG), [content[: len(PNG)]]
+    written = struct.pack(">I", len(data)) + b"iTXt" + data + struct.pack(">I", zlib.crc32(b"iTXt" + data))
+    header, *kept = (chunk for chunk in _png_chunks(content) if not _is_png_xmp(chunk))
+    return content[: len(PNG)] + b"".join([header, written, *kept])
+
+
+def _png_chunks(content: bytes) -> Iterator[bytes]:
+    position = len(PNG)
     while position < len(content):
         (length,) = struct.unpack_from(">I", content, position)
-        found = content[position : position + length + 12]
-        position += len(found)
-        if found[4:8] == b"iTXt" and found[8:].startswith(PNG_NAME):
-            continue
-        kept.append(found)
-        if found[4:8] == b"IHDR":
-            kept.append(chunk)
-    return b"".join(kept)
+        yield content[position : position + length + 12]
+        position += length + 12
+
+
+def _is_png_xmp(chunk: bytes) -> bool:
+    return chunk[4:8] == b"iTXt" and chunk[8:].startswith(PNG_NAME)
+
+
+def _png_text(chunk: bytes) -> bytes:
+    """An iTXt chunk's text, behind a flag, a method, a language and a translated name."""
+    is_compressed, rest = chunk[8 + len(PNG_NAME)], chunk[10 + len(PNG_NAME) : -4]
+    text = rest.split(b"\x00", 2)[2]
+    if not is_compressed:
+        return text
+    reader = zlib.decompressobj()
+    text = reader.decompress(text, MAX_TEXT_CHUNK)
+    if reader.unconsumed_tail:
+        raise InvalidInputError(f"its XMP is longer than {MAX_TEXT_CHUNK} bytes")
+    return text
 
 
 def _in_webp(content: bytes, packet: bytes) -> bytes:

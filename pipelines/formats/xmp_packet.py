@@ -8,6 +8,8 @@ from xml.etree import ElementTree
 
 from wordsight.utils.errors import InvalidInputError
 
+from .xml_text import check_xml
+
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 DC = "http://purl.org/dc/elements/1.1/"
 META = "adobe:ns:meta/"
@@ -25,8 +27,11 @@ def with_keywords(packet: bytes | None, keywords: Iterable[str]) -> bytes:
         keywords: to be in it.
 
     Raises:
-        InvalidInputError: the packet is no XMP.
+        InvalidInputError: the packet is no XMP, or a keyword has a character that XML does not allow.
     """
+    keywords = list(dict.fromkeys(keywords))
+    for keyword in keywords:
+        check_xml(keyword, "its label")
     root = _parse(packet) if packet else ElementTree.Element(f"{{{META}}}xmpmeta")
     for prefix, address in PREFIXES.items():
         ElementTree.register_namespace(prefix, address)
@@ -35,7 +40,7 @@ def with_keywords(packet: bytes | None, keywords: Iterable[str]) -> bytes:
         rdf = ElementTree.SubElement(root, f"{{{RDF}}}RDF")
     bag = _bag(rdf)
     there = keywords_in(root)
-    for keyword in dict.fromkeys(keywords):
+    for keyword in keywords:
         if keyword not in there:
             ElementTree.SubElement(bag, f"{{{RDF}}}li").text = keyword
     return BEGIN + ElementTree.tostring(root, encoding="utf-8") + END
@@ -63,8 +68,10 @@ def _bag(rdf: ElementTree.Element) -> ElementTree.Element:
         if description is None:
             description = ElementTree.SubElement(rdf, f"{{{RDF}}}Description", {f"{{{RDF}}}about": ""})
         subject = ElementTree.SubElement(description, SUBJECT)
-    bag = next((subject.find(f"{{{RDF}}}{kind}") for kind in ("Bag", "Seq", "Alt") if len(subject)), None)
-    return ElementTree.SubElement(subject, f"{{{RDF}}}Bag") if bag is None else bag
+    for kind in ("Bag", "Seq", "Alt"):
+        if (bag := subject.find(f"{{{RDF}}}{kind}")) is not None:
+            return bag
+    return ElementTree.SubElement(subject, f"{{{RDF}}}Bag")
 
 
 def _parse(packet: bytes) -> ElementTree.Element:

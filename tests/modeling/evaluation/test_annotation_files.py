@@ -99,7 +99,7 @@ def test_a_photo_that_is_listed_twice_counts_once(tmp_path):
     write(tmp_path, STANDARD, FOLDERS, content(images=images))
     dataset = load_labeled_photos(tmp_path, "coco", CATEGORIES)
     assert dataset.labels.tolist() == [[1, 1, 0]]
-    assert any("1 records name a photo that another one has named" in note for note in dataset.notes)
+    assert any("1 record of photos that were named before" in note for note in dataset.notes)
 
 
 @pytest.mark.parametrize(

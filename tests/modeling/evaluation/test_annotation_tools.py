@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from tests.fixtures.predictions import BROKEN, CATEGORIES, LABELS, make_predictions
 from wordsight.description_gen import Category
@@ -56,7 +57,7 @@ def test_labels_come_back(file, kind, predictions):
 def test_own_files_come_back(predictions, tmp_path):
     write_csv(predictions, tmp_path)
     write_jsonl(predictions, tmp_path)
-    left_out = ["1 photos are left out: unreadable."]
+    left_out = ["1 photo left out: unreadable."]
     assert read(tmp_path / "labels.csv", "csv", predictions) == (EXPECTED, left_out)
     assert read(predictions.folder, "parquet", predictions) == (EXPECTED, left_out)
     assert read(tmp_path / "labels.jsonl", "jsonl", predictions)[0] == EXPECTED | {BROKEN: set()}
@@ -70,7 +71,7 @@ def test_fiftyone_export_with_its_photos(predictions, tmp_path):
     dataset = load_labeled_photos(tmp_path, "fiftyone", [Category(name) for name in CATEGORIES])
     found = {photo.source.name: row.sum() for photo, row in zip(dataset.photos, dataset.labels, strict=True)}
     assert found == {"a.jpg": 2, "b é.jpg": 2, "turned.jpg": 1}
-    assert dataset.notes[-1].startswith("1 photos are left out: their labels are null")
+    assert dataset.notes[-1].startswith("1 photo left out: labels are null")
 
 
 def test_fiftyone_dataset_keeps_what_is_empty_and_asks_for_the_field(predictions, tmp_path):
@@ -85,7 +86,7 @@ def test_fiftyone_dataset_keeps_what_is_empty_and_asks_for_the_field(predictions
     (tmp_path / "samples.json").write_text(json.dumps({"samples": samples}))
     found, notes = read(tmp_path, "fiftyone", predictions)
     assert found == EXPECTED
-    assert notes[0].startswith("1 photos are left out")
+    assert notes[0].startswith("1 photo left out")
     assert set(map(frozenset, read(tmp_path, "fiftyone", predictions, split="wordsight")[0].values())) == {
         frozenset({"dog"})
     }
@@ -101,9 +102,54 @@ def test_what_nobody_reviewed_is_left_out_and_what_was_skipped_too(predictions, 
     path.write_text(json.dumps(tasks))
     found, notes = read(path, "label-studio", predictions)
     assert found == {name: EXPECTED[name] for name in list(EXPECTED)[2:]}
-    assert notes == ["2 photos are left out: nobody has submitted an annotation of them."]
+    assert notes == ["2 photos left out: no annotation was submitted."]
     with pytest.raises(InvalidInputError, match="no task has an annotation"):
         read(DATA / "label_studio_tasks.json", "label-studio", predictions)
+
+
+def min_row(task, updated="2026-11-27T17:00:00Z", **fields):
+    return {"id": task, "image": f"{task}.jpg", "annotator": 1, "annotation_id": 1, "updated_at": updated, **fields}
+
+
+def read_min(tmp_path, *rows):
+    """Labels of the photos 1.jpg, 2.jpg, ... of an export as JSON-MIN."""
+    for row in rows:
+        Image.new("RGB", (8, 8)).save(tmp_path / row["image"])
+    (tmp_path / "export.json").write_text(json.dumps(rows))
+    dataset = load_labeled_photos(tmp_path, "label-studio", [Category(name) for name in CATEGORIES])
+    return [{CATEGORIES[k] for k in row.nonzero()[0]} for row in dataset.labels], dataset.notes
+
+
+def test_the_last_annotation_of_a_task_counts_in_json_min_too(tmp_path):
+    first, last = min_row(1, labels="cat"), min_row(1, "2026-11-28T09:00:00Z", labels={"choices": ["dog"]})
+    assert read_min(tmp_path, first, last) == ([{"dog"}], [])
+    assert read_min(tmp_path, last, first) == ([{"dog"}], [])
+
+
+def test_single_choices_of_json_min_count_whatever_the_control_is_called(tmp_path):
+    several = min_row(2, objects={"choices": ["cat", "dog"]}, caption="dog")
+    assert read_min(tmp_path, min_row(1, objects="cat"), several, min_row(3))[0] == [{"cat"}, {"cat", "dog"}, set()]
+    with pytest.raises(InvalidInputError, match=r"any of objects, caption may hold the choices.*Export as JSON"):
+        read_min(tmp_path, min_row(1, objects="cat", caption="a cat"), min_row(2, objects="dog"))
+    assert read_min(tmp_path, min_row(1))[0] == [set()]
+
+
+def test_a_file_that_is_named_is_read_whatever_lies_beside_it(predictions, tmp_path):
+    (tmp_path / "labels.json").write_text(json.dumps({"labels": {"a.jpg": ["dog"]}}))
+    (tmp_path / "corrected.json").write_text(json.dumps({"labels": {"a.jpg": ["cat"]}}))
+    assert read(tmp_path / "corrected.json", "fiftyone", predictions)[0] == {"a.jpg": {"cat"}}
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InvalidInputError, match=r"empty holds neither labels.json nor samples.json. Pass the file"):
+        read(tmp_path / "empty", "fiftyone", predictions)
+
+
+def test_photos_of_one_name_in_several_folders_are_told_apart(tmp_path):
+    for name in ("a.jpg", "summer/a.jpg", "winter/a.jpg"):
+        (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / "photos" / name)
+    (tmp_path / "labels.csv").write_text("file_name,labels\n/old/place/winter/a.jpg,cat\nold/summer/a.jpg,dog\n")
+    found = load_labeled_photos(tmp_path, "csv", [Category("cat"), Category("dog")], photos_folder=tmp_path / "photos")
+    assert [photo.source.parent.name for photo in found.photos] == ["winter", "summer"]
 
 
 def test_uploaded_photos_are_found_by_the_name_that_they_had(predictions, tmp_path):
@@ -113,9 +159,10 @@ def test_uploaded_photos_are_found_by_the_name_that_they_had(predictions, tmp_pa
         for address in ("/data/upload/7/0123abcd-a.jpg", "/data/local-files/?d=photos/sub/b%20%C3%A9.jpg")
     ]
     (tmp_path / "export.json").write_text(json.dumps(tasks))
-    shutil.copy(predictions.root / "sub/b é.jpg", tmp_path)
+    for name in ("a.jpg", "sub/b é.jpg"):  # of the same names, but others
+        shutil.copy(predictions.root / name, tmp_path)
     dataset = load_labeled_photos(tmp_path, "label-studio", [Category("cat")], photos_folder=predictions.root)
-    assert [photo.source for photo in dataset.photos] == [predictions.root / "a.jpg", tmp_path / "b é.jpg"]
+    assert [photo.source for photo in dataset.photos] == [predictions.root / "a.jpg", predictions.root / "sub/b é.jpg"]
 
 
 def test_cvat_archives_and_shapes(predictions, tmp_path):
@@ -123,6 +170,23 @@ def test_cvat_archives_and_shapes(predictions, tmp_path):
     with zipfile.ZipFile(tmp_path / "task_1.zip", "w") as archive:
         archive.writestr("annotations.xml", text.replace('<tag label="dog" ', '<box label="dog" xtl="1" '))
     assert read(tmp_path, "cvat", predictions)[0] == EXPECTED
+
+
+def test_an_encrypted_archive_is_said_to_be_one(predictions, tmp_path):
+    with zipfile.ZipFile(tmp_path / "task.zip", "w") as archive:
+        archive.writestr("annotations.xml", "<annotations/>")
+    content = bytearray((tmp_path / "task.zip").read_bytes())
+    for start, flags in ((b"PK\3\4", 6), (b"PK\1\2", 8)):  # the flag of encryption, where both headers have it
+        content[content.index(start) + flags] |= 1
+    (tmp_path / "task.zip").write_bytes(content)
+    with pytest.raises(InvalidInputError, match=r"task.zip can't be read as an export of CVAT: .*encrypted"):
+        read(tmp_path, "cvat", predictions)
+
+
+def test_polylines_of_fiftyone_have_labels_too(predictions, tmp_path):
+    field = {"_cls": "Polylines", "polylines": [{"label": "cat"}, {"label": "dog"}]}
+    (tmp_path / "samples.json").write_text(json.dumps({"samples": [{"filepath": "data/a.jpg", "drawn": field}]}))
+    assert read(tmp_path, "fiftyone", predictions)[0] == {"a.jpg": {"cat", "dog"}}
 
 
 def test_labels_that_the_model_does_not_know_are_counted(predictions, tmp_path):
@@ -149,6 +213,23 @@ def test_tables_from_spreadsheets(predictions, tmp_path):
         ("a.xml", "<annotation/>", "cvat", 'Export as "CVAT for images 1.1"'),
         ("a.xml", "<annotations>", "cvat", "can't be read as an export of CVAT"),
         ("labels.json", "[]", "fiftyone", "is no export of FiftyOne"),
+        ("a.json", '[{"data": {"photo": "a"}, "annotations": [5]}]', "label-studio", "a.json: task 0 can't be read"),
+        ("a.json", '[{"data": "a.jpg", "annotations": [{}]}]', "label-studio", "a.json: task 0 can't be read"),
+        (
+            "a.json",
+            '[{"data": {}}, {"data": {"photo": "a"}, "annotations": [{"result": [{"type": "choices", "value": 0}]}]}]',
+            "label-studio",
+            "a.json: task 1 can't be read",
+        ),
+        ("a.json", '{"samples": [{}, 5]}', "fiftyone", "a.json: sample 0 has no filepath"),
+        (
+            "a.json",
+            '{"samples": [{"a": {"_cls": "Classification"}, "filepath": "a"}, {"a": {"_cls": "X"}, "filepath": "b"}]}',
+            "fiftyone",
+            "sample 1 can't be read .ValueError: its labels are of the kind 'X'; known are Classifications",
+        ),
+        ("a.json", '{"labels": {"a": [["cat"]]}}', "fiftyone", "the label of 'a' can't be read"),
+        ("a.json", '{"labels": {"a": [0]}, "classes": 5}', "fiftyone", "classes can't be read"),
         ("a.parquet", "PAR1", "parquet", "can't be read as parquet"),
         ("samples.json", '{"samples": [{"filepath": 3}]}', "fiftyone", "sample 0 has no filepath"),
         ("samples.json", '{"samples": [{"filepath": "a.jpg"}]}', "fiftyone", "labels can be in no field"),

@@ -50,7 +50,7 @@ def voc(tmp_path):
 
 
 def test_voc(voc):
-    with pytest.warns(UserWarning, match="1 photos have no object in their XML.*'000004'"):
+    with pytest.warns(UserWarning, match="1 photo with no object in the XML.*'000004'"):
         benchmark = load_labeled_photos(voc, "voc2007", CATEGORIES)
     assert benchmark.labels.tolist() == [[-1, 1, 0], [1, 0, 0], [0, 0, 1], [0, 0, 0]]
     # 20 x 20 is small, 50 x 50 medium, 100 x 100 large; what is not present has no size.
@@ -105,7 +105,7 @@ def test_coco(coco):
     assert [photo.name for photo in benchmark.photos] == ["a.jpg", "b.jpg"]
     assert benchmark.labels.tolist() == [[1, 0, 1], [0, 1, 0]]
     assert benchmark.sizes.tolist() == [[3, 0, 1], [0, 2, 0]]
-    assert benchmark.notes == ["1 photos without any object are left out, as in the papers."]
+    assert benchmark.notes == ["1 photo left out: no object, as in the papers."]
     by_file = load_labeled_photos(coco / "annotations" / "instances_val2014.json", "coco", CATEGORIES)
     assert by_file.labels.tolist() == benchmark.labels.tolist()
 
@@ -219,7 +219,7 @@ def test_rows_without_labels_are_left_out_and_said(labels, feature, expected, tm
     Dataset.from_dict({"image": images, "labels": labels}, features=features).save_to_disk(tmp_path / "d")
     dataset = load_labeled_photos(tmp_path / "d", "datasets", CATEGORIES)
     assert dataset.labels.tolist() == expected
-    assert f"{len(labels) - len(expected)} rows without labels (null or -1) are left out." in dataset.notes
+    assert f"Rows without labels (null or -1), left out: {len(labels) - len(expected)}." in dataset.notes
 
 
 def test_datasets_with_names_and_with_class_labels(tmp_path):

@@ -2,14 +2,23 @@
 
 import json
 from pathlib import Path
+from xml.etree import ElementTree
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from tests.fixtures.predictions import CATEGORIES, LABELS, make_predictions
+from wordsight.pipelines.batch_inference import SCHEMA
 from wordsight.pipelines.formats.coco import write_coco
 from wordsight.pipelines.formats.cvat import write_cvat
 from wordsight.pipelines.formats.fiftyone import write_fiftyone
 from wordsight.pipelines.formats.label_studio import write_label_studio
+from wordsight.pipelines.formats.predictions import upright_size
+from wordsight.pipelines.image_io import decode_photo
+from wordsight.pipelines.photo_formats import HeifError
+from wordsight.utils.errors import InvalidInputError
 
 DATA = Path(__file__).parents[2] / "data/annotation_tools"
 
@@ -44,6 +53,53 @@ def test_fiftyone_takes_classifications(predictions, tmp_path):
     write_fiftyone(predictions, tmp_path)
     expected = (DATA / "fiftyone_labels.json").read_text().replace("ROOT", str(predictions.root.parent.resolve()))
     assert json.loads((tmp_path / "labels.json").read_text()) == json.loads(expected)
+
+
+@pytest.mark.parametrize(("write", "file"), [(write_coco, "coco.json"), (write_cvat, "annotations.xml")])
+def test_a_photo_that_became_unreadable_is_left_out(write, file, tmp_path):
+    predictions = make_predictions(tmp_path)
+    (predictions.root / "a.jpg").write_bytes(b"\xff\xd8\xff no photo any more")
+    (predictions.root / "nothing.png").write_bytes(b"")
+    with pytest.warns(UserWarning, match="was labeled, but is left out: .*not a whole JPEG|not in a format") as told:
+        write(predictions, tmp_path)
+    assert {str(warning.message).partition(" ")[0] for warning in told} == {"a.jpg", "nothing.png"}
+    text = (tmp_path / file).read_text()
+    assert "turned.jpg" in text and "a.jpg" not in text
+
+
+def test_sizes_of_all_photos_that_are_labeled_are_found(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 99)  # what a photo of 200 megapixels is to the usual limit
+    path = tmp_path / "large.jpg"
+    Image.new("RGB", (18, 12)).save(path, exif=Image.Exif())
+    decode_photo(path)
+    assert upright_size(path) == (18, 12)
+    (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    with pytest.raises(HeifError):  # the plugin is asked for
+        upright_size(tmp_path / "a.heic")
+
+
+def test_names_that_xml_does_not_allow_are_told(tmp_path):
+    predictions = make_predictions(tmp_path, {"cat": "c\x00t"})
+    for write in (write_cvat, write_label_studio):
+        with pytest.raises(
+            InvalidInputError, match=r"The category 'c\\x00t' has the character '\\x00'.*--format jsonl"
+        ):
+            write(predictions, tmp_path)
+
+
+def test_a_photo_whose_name_xml_does_not_allow_is_left_out_of_cvat(tmp_path):
+    predictions = make_predictions(tmp_path)
+    (predictions.root / "a.jpg").rename(predictions.root / "\x01.jpg")
+    for shard in predictions.folder.glob("*.parquet"):
+        rows = pq.read_table(shard).to_pylist()
+        renamed = [row | {"photo": row["photo"].replace("a.jpg", "\x01.jpg")} for row in rows]
+        pq.write_table(pa.Table.from_pylist(renamed, schema=SCHEMA), shard)
+    with pytest.warns(UserWarning, match=r"A photo is left out: its name '\\x01.jpg' has the character '\\x01'"):
+        write_cvat(predictions, tmp_path)
+    images = ElementTree.parse(tmp_path / "annotations.xml").findall("image")
+    assert [(image.get("id"), image.get("name")) for image in images] == [
+        (str(number), name) for number, name in enumerate([*LABELS][1:])
+    ]
 
 
 def test_coco_has_a_box_around_the_whole_upright_photo(predictions, tmp_path):
