@@ -76,6 +76,7 @@ def predict_shards(
     tiles: Tiling | None = None,
     kind: str | None = None,
     backend: str = "torch",
+    leave_out: Path | None = None,
 ) -> ShardedPredictions:
     """Labels photos shard by shard, on any number of processes; process p of P does shards p, p + P, and so on.
 
@@ -98,6 +99,7 @@ def predict_shards(
         tiles: which parts of a photo to look at beside the whole; by default as the model's config says.
         kind: where the source holds several kinds, the one to take: "photos", "tar" or "parquet".
         backend: what computes: "torch"; or "onnx" or "onnx-int8", for what `wordsight export` wrote.
+        leave_out: a folder inside the source whose photos are not labeled; shards of earlier runs never are.
 
     Raises:
         InvalidInputError: an option or the source can't be used, or `out` holds another run; names what differs.
@@ -121,7 +123,7 @@ def predict_shards(
     options = {"threshold": threshold, "top_k": top_k}
     tiling = check_tiling(tiles or classifier.model.config.tiles)
     classifier._sanitize_parameters(**options)  # type: ignore[arg-type]
-    images = open_images(source, shards, split, kind)
+    images = open_images(source, shards, split, kind, leave_out)
     place = printable_name(str(Path(source).resolve()) if Path(source).exists() else source)
     named = printable_name(str(model))
     run = {"model": named, "model_state": _state(model, classifier), "source": place, "shards": shards}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -117,6 +118,10 @@ def _similarities(
     found: list[Tensor] = []
     rows: list[int] = []
     unreadable: list[str] = []
+
+    def encode(pixels: Tensor) -> Any:
+        return model.view_logits(pixels.to(model.device))
+
     batches = photo_batches(
         [photo.source for photo in photos],
         model.image_encoder.image_processor,
@@ -130,12 +135,12 @@ def _similarities(
             bar.update(len(batch))
             unreadable += [photos[row].name for row in batch.unreadable]
             pixels = batch.pixel_values
-            if parts := pieces(lambda part, pixels=pixels: model.view_logits(pixels[part]), len(pixels)):  # type: ignore[misc]
+            if parts := pieces(lambda rows, pixels=pixels: encode(pixels[rows]), len(pixels)):  # type: ignore[misc]
                 in_global, in_local, of_compounds = (torch.cat(of_pieces) for of_pieces in zip(*parts, strict=True))
-                views = torch.tensor(batch.num_views), torch.tensor(batch.whole_weights)
+                views = (torch.tensor(given, device=model.device) for given in (batch.num_views, batch.whole_weights))
                 similarities = model.score_views(in_global, in_local, of_compounds, None, None, *views).similarities
                 assert similarities is not None
-                found.append(similarities.float())
+                found.append(similarities.float().cpu())
                 rows += batch.rows
     if not rows:
         raise InvalidInputError(f"None of the {len(photos)} photos can be read.")

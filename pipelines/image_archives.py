@@ -15,6 +15,8 @@ from .image_io import MOST_BYTES
 from .photo_formats import PHOTO_HEAD, has_photo_suffix, starts_like_photo
 
 MOST_HEADER = 2**20  # bytes of a header's own text; a compressed archive could make gigabytes of it
+# For the record of a run: since 2, all photos of an archive are rows. A run of before can't be continued.
+IDENTITY = {"tar_rows": 2}
 HEADERS = {
     tarfile.XHDTYPE,
     tarfile.XGLTYPE,

@@ -26,11 +26,14 @@ class Found:
         files: kind -> files, in a fixed order; the kinds are "photos", "tar" and "parquet".
         others: suffix -> how many files are none of these.
         passed_over: why -> folders and files that were not looked into.
+        leave_out: a folder that is not looked into, such as that of a run's own files.
     """
 
     files: dict[str, list[Path]] = field(default_factory=lambda: {kind: [] for kind in (PHOTOS, *KINDS.values())})
     others: Counter[str] = field(default_factory=Counter)
     passed_over: dict[str, list[str]] = field(default_factory=dict)
+    leave_out: Path | None = None
+    _seen: set[Path] = field(default_factory=set)
 
     @property
     def kinds(self) -> list[str]:
@@ -44,7 +47,7 @@ class Found:
 
     def notes(self) -> list[str]:
         """What was passed over, a line for each reason."""
-        notes = [f"Passed over: {why}: {shortened(sorted(names))}." for why, names in self.passed_over.items()]
+        notes = [f"Passed over: {why}: {shortened(sorted(set(names)))}." for why, names in self.passed_over.items()]
         if total := self.others.total():
             most_first = sorted(self.others.items(), key=lambda entry: (-entry[1], entry[0]))
             suffixes = shortened([f"{count} {suffix}" for suffix, count in most_first])
@@ -52,15 +55,18 @@ class Found:
         return notes
 
     def add(self, path: Path) -> None:
-        """Adds what is at a path: a file, or all that is in a folder, at any depth."""
+        """Adds what is at a path and not there yet: a file, or all that is in a folder, at any depth."""
+        if self.leave_out is not None and path.resolve().is_relative_to(self.leave_out):
+            return
         if path.is_dir():
             self._add_folder(path)
         else:
             self._add_file(path)
 
     def _add_file(self, path: Path) -> None:
-        if path.name.startswith("._"):  # what macOS keeps beside a file
+        if path.name.startswith("._") or path in self._seen:  # the first is what macOS keeps beside a file
             return
+        self._seen.add(path)
         is_dead_link = path.is_symlink() and not path.exists()
         if not path.is_file() and not is_dead_link:
             self._pass_over("no files, but devices or the like", path)
@@ -77,6 +83,9 @@ class Found:
     def _add_folder(self, folder: Path) -> None:
         for place, folders, names in os.walk(folder, onerror=self._unreadable):
             inside = Path(place)
+            if self.leave_out is not None and inside.resolve() == self.leave_out:
+                folders.clear()
+                continue
             if LABELS_RECORD in names and inside != folder:
                 self._pass_over("labels that wordsight wrote", inside)
                 folders.clear()

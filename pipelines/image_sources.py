@@ -17,7 +17,7 @@ from wordsight.utils.errors import InvalidInputError, WordsightError, shortened
 from wordsight.utils.files import printable_name
 from wordsight.utils.progress import no_datasets_bars
 
-from .image_archives import read_tar
+from .image_archives import IDENTITY, read_tar
 from .image_folders import KINDS, PHOTOS, Found
 from .image_loader import PhotoSource
 from .image_tables import encoded_photo, image_columns, photo_column, read_parquet
@@ -126,7 +126,9 @@ class ImageStream:
         return 0
 
 
-def open_images(source: str, shards: int, split: str | None = None, kind: str | None = None) -> ImageSource:
+def open_images(
+    source: str, shards: int, split: str | None = None, kind: str | None = None, leave_out: Path | None = None
+) -> ImageSource:
     """What is found at a place, cut into shards.
 
     Args:
@@ -135,6 +137,7 @@ def open_images(source: str, shards: int, split: str | None = None, kind: str | 
         shards: how many parts to cut it into.
         split: of a dataset on the Hub, by default "train".
         kind: where there are several kinds, the one to take: "photos", "tar" or "parquet".
+        leave_out: a folder whose files are not taken, unless the source is in it.
 
     Raises:
         InvalidInputError: nothing is there, it is of several kinds, it has no photos, or it can't be cut so finely.
@@ -146,12 +149,13 @@ def open_images(source: str, shards: int, split: str | None = None, kind: str | 
         return _on_the_hub(source, shards, split)
     if split is not None:
         raise InvalidInputError(f"--split is for datasets on the Hub; {source} is on this machine. Omit --split.")
-    found, root = Found(), path if path.is_dir() else path.parent
+    # A folder's name may have brackets: only what is below the last that is there is a pattern.
+    root = next(parent for parent in (path, *path.parents) if parent.is_dir())
+    is_inside = leave_out is not None and root.resolve() in leave_out.resolve().parents
+    found = Found(leave_out=leave_out.resolve() if leave_out is not None and is_inside else None)
     if path.exists():
         found.add(path)
     else:
-        # A folder's name may have brackets: only what is below the last that is there is a pattern.
-        root = next(parent for parent in path.parents if parent.exists())
         for match in sorted(root.glob(str(path.relative_to(root)))):
             found.add(match)
         if not found.kinds and not found.notes():
@@ -165,6 +169,7 @@ def open_images(source: str, shards: int, split: str | None = None, kind: str | 
     _checked(shards, len(files), source, "files")
     names = [file.relative_to(root).as_posix() for file in files]
     identity = {"files": len(names), "names": fingerprint("\0".join(names).encode(errors="surrogateescape"))}
+    identity |= IDENTITY if kind == "tar" else {}
     readers = [_local_reader(file, printable_name(name)) for file, name in zip(files, names, strict=True)]
     return ImageStream(readers, [*map(printable_name, names)], shards, identity, tuple(found.notes()))
 
@@ -229,9 +234,9 @@ def _on_the_hub(source: str, shards: int, split: str | None) -> ImageStream:
     try:
         with no_datasets_bars():
             builder = load_dataset_builder(source, revision=commit)
-            if type(builder).__name__ == "WebDataset" and split in (tars := builder.config.data_files or {}):
-                readers = [_hub_tar_reader(url) for url in tars[split]]
-                names = [Path(url).name for url in tars[split]]
+            tars = (builder.config.data_files or {}).get(split) if type(builder).__name__ == "WebDataset" else None
+            if tars:
+                readers, names = [_hub_tar_reader(url) for url in tars], [Path(url).name for url in tars]
             else:
                 readers, names = _rows(builder.as_streaming_dataset(split=split), source)
     except DATASET_ERRORS as error:
@@ -239,7 +244,7 @@ def _on_the_hub(source: str, shards: int, split: str | None) -> ImageStream:
             raise
         raise InvalidInputError(f"datasets can't load {source}: {_first_line(error)}") from error
     _checked(shards, len(readers), source, "files")
-    return ImageStream(readers, names, shards, {"commit": commit, "split": split})
+    return ImageStream(readers, names, shards, {"commit": commit, "split": split} | (IDENTITY if tars else {}))
 
 
 def _hub_tar_reader(url: str) -> Callable[[], Photos]:

@@ -94,19 +94,26 @@ def predict_to_format(
     out = Path(out)
     if output_format not in OUTPUT_FORMATS:
         raise InvalidInputError(f"The format {output_format!r} is not known. Pass one of {', '.join(OUTPUT_FORMATS)}.")
-    images = open_images(str(source), 1, split, kind)
+    images = open_images(str(source), 1, split, kind, out)
     root = images.root if isinstance(images, ImageFiles) else None
     if root is None and output_format not in NAMES_ALONE:
         raise InvalidInputError(
             f"--format {output_format} refers to photos by their files, and {source} holds photos in other files. "
             f"Unpack them, or pass one of {', '.join(NAMES_ALONE)}."
         )
+    if (
+        root is not None
+        and out.resolve() == root.resolve()
+        and (output_format == "datasets" or (output_format, xmp) == ("xmp", "copies"))
+    ):
+        raise InvalidInputError(f"{out} holds the photos, and would hold their copies, too. Pass another --out.")
     categories = load_config(model, revision).category_names
     if check := NAME_CHECKS.get(output_format):
         check(categories)
     shards = shards or _default_shards(images)
     folder = out if output_format == "parquet" else out / PREDICTIONS
-    done = predict_shards(model, source, folder, shards, split=split, kind=kind, revision=revision, **options)
+    options |= {"split": split, "kind": kind, "revision": revision, "leave_out": out}
+    done = predict_shards(model, source, folder, shards, **options)
     if output_format == "parquet":
         return done, f'To read the labels:\ndatasets.load_dataset("parquet", data_files="{folder}/*.parquet")'
     if not PartialState().is_main_process:

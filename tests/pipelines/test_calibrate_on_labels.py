@@ -67,7 +67,7 @@ def test_command_fits_thresholds_to_a_table(tmp_path, tiny_clip_dir):
     command = ("calibrate", folder, "--data", tmp_path / "labels.csv", "--format", "csv", "--photos", photos)
     result = wordsight(*command)
     assert result.returncode == 0, result.stderr
-    assert f"Thresholds of 1 categories, fitted to 16 photos, in {folder}: cat" in result.stdout
+    assert f"Thresholds of 1 category, fitted to 16 photos, in {folder}: cat" in result.stdout
     after = json.loads((folder / "config.json").read_text())
     assert after["score_threshold"][1:] == before["score_threshold"][1:]
     assert after["score_threshold"][0] != before["score_threshold"][0]
@@ -85,6 +85,8 @@ def test_command_fits_thresholds_to_a_table(tmp_path, tiny_clip_dir):
         ([], "either unlabeled photos, or --data"),
         (["photos", "--data", "a.csv"], "either unlabeled photos, or --data"),
         (["--data", "a.csv", "--use", "none"], "--use and --method are for unlabeled photos"),
+        (["photos", "--format", "coco"], "--format and --photos are for --data"),
+        (["photos", "--photos", "x"], "--format and --photos are for --data"),
         (["--data", "a.csv", "--format", "yolo"], "'yolo' is not known"),
         (["--data", "a.csv", "--format", "csv"], "There is no file or folder 'a.csv'"),
     ],

@@ -253,3 +253,17 @@ def test_odd_entries_do_not_end_a_run(tmp_path, tiny_clip_dir):
     with pytest.raises(DamagedFileError, match=r"^Shard 0 of 2: 0\.tar can't be .* that are whole are kept"):
         predict_shards(str(model), tars, tmp_path / "out", 2)
     assert pq.read_table(tmp_path / "out" / "part-00001-of-00002.parquet").num_rows == 2
+
+
+def test_a_run_on_tars_of_an_earlier_version_is_not_continued(tmp_path):
+    """It left out photos, and named others in another way."""
+    tar_of(tmp_path / "a.tar", [("a.jpg", JPEG)])
+    assert open_images(str(tmp_path / "a.tar"), 1).identity["tar_rows"] == 2
+
+
+def test_a_pattern_of_any_depth_gives_each_photo_once(tmp_path):
+    for name in ("a.jpg", "b/c.jpg", "b/d/e.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(JPEG)
+    found = open_images(f"{tmp_path}/**/*", 1)
+    assert sorted(name for name, _ in found.read(0)) == ["a.jpg", "b/c.jpg", "b/d/e.jpg"]

@@ -10,6 +10,7 @@ import typer
 from wordsight.modeling.evaluation.options import CALIBRATION_METHODS, FORMATS, STANDARDIZATIONS
 from wordsight.utils.errors import InvalidInputError
 from wordsight.utils.progress import load_libraries
+from wordsight.utils.wording import counted
 
 from .options import WORKERS_HELP, check_exists, check_out_folder
 
@@ -36,7 +37,9 @@ def calibrate(
     data: Annotated[
         Path | None, typer.Option(help="In place of PHOTOS: labels of photos, as evaluate reads them.")
     ] = None,
-    data_format: Annotated[str, typer.Option("--format", help=f"Of --data, one of {', '.join(FORMATS)}.")] = "jsonl",
+    data_format: Annotated[
+        str | None, typer.Option("--format", help=f"Of --data, by default jsonl; one of {', '.join(FORMATS)}.")
+    ] = None,
     photos_folder: Annotated[
         Path | None, typer.Option("--photos", help="Folder of the photos, if they are not beside --data.")
     ] = None,
@@ -64,9 +67,11 @@ def calibrate(
     if (data is None) == (not photos):
         raise InvalidInputError("Pass either unlabeled photos, or --data with labels of photos.")
     if data is not None:
-        _on_labels(model, data, data_format, photos_folder, out, batch_size, num_workers, use, method)
+        _on_labels(model, data, data_format or "jsonl", photos_folder, out, batch_size, num_workers, use, method)
         return
     assert photos is not None
+    if data_format is not None or photos_folder is not None:
+        raise InvalidInputError("--format and --photos are for --data, labels of photos. Omit them, or pass that.")
     if use is not None and use not in STANDARDIZATIONS:
         raise InvalidInputError(f"--use {use} is not known. Pass one of {', '.join(STANDARDIZATIONS)}.")
     if method not in CALIBRATION_METHODS:
@@ -117,6 +122,7 @@ def _on_labels(
     if fitted.unreadable:
         typer.echo(f"Skipped, since they can't be read: {', '.join(fitted.unreadable[:5])}", err=True)
     typer.echo(
-        f"Thresholds of {len(fitted.categories)} categories, fitted to {fitted.photos} photos, in {folder}: "
+        f"Thresholds of {counted(len(fitted.categories), 'category', 'categories')}, fitted to "
+        f"{counted(fitted.photos, 'photo')}, in {folder}: "
         f"{', '.join(fitted.categories)}"
     )

@@ -1,5 +1,6 @@
 """`wordsight predict --format`: the pipeline's labels in every format, and back; interrupted, twice, and wrong."""
 
+import shutil
 import tarfile
 import time
 
@@ -92,6 +93,25 @@ def test_command_says_what_it_wrote_and_continues(model_dir, photos, tmp_path):
     assert "1 of 2 shards are whole already." in again.stdout
     assert parts[0].stat().st_mtime_ns == kept
     assert (tmp_path / "out/tasks.json").read_bytes() == tasks
+
+
+@pytest.mark.parametrize("pattern", ["", "**/*"])
+def test_copies_in_the_source_are_no_photos_of_the_next_run(pattern, model_dir, photos, tmp_path):
+    source = shutil.copytree(photos, tmp_path / "photos")
+    for output_format in ("datasets", "csv"):
+        done, _ = predict_to_format(model_dir, f"{source}/{pattern}", source / "out", output_format)
+        assert done.photos == 5
+    assert (source / "out/dataset/0.jpg").is_file()
+    with pytest.raises(InvalidInputError, match=r"photos holds the photos, and would hold their copies"):
+        predict_to_format(model_dir, source, source, "datasets")
+
+
+def test_names_are_checked_before_photos_are_labeled(model_dir, photos, tmp_path):
+    odd = shutil.copytree(model_dir, tmp_path / "model") / "config.json"
+    odd.write_text(odd.read_text().replace('"cat"', '"this|that"'))
+    with pytest.raises(InvalidInputError, match=r"'this\|that' has one in its name"):
+        predict_to_format(str(odd.parent), photos, tmp_path / "out", "csv")
+    assert not (tmp_path / "out").exists()
 
 
 def test_photos_in_tars_have_names_alone(model_dir, photos, tmp_path):
