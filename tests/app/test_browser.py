@@ -13,6 +13,8 @@ from playwright.sync_api import expect, sync_playwright
 from tests.fixtures.app import LONG_NAME
 from wordsight.example_photos import load_photos
 
+expect.set_options(timeout=20_000)  # 5 s by default, in which a busy machine may start no process
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 if CHROMIUM is None:
     pytest.skip("no Chromium for the browser tests; get it with: apt-get install chromium", allow_module_level=True)

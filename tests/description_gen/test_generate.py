@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from datasets import DatasetDict
 
-from tests.fixtures.llm import ScriptedLLM, asked_for, good_answer
+from tests.fixtures.llm import NUMBERS, ScriptedLLM, asked_for, good_answer
 from wordsight.description_gen import Category, generate_texts, load_texts
 from wordsight.description_gen.dataset import categories_of, dropped_of, knowledge_of, normalize_texts
 from wordsight.description_gen.llm.asking import run_async
@@ -125,6 +125,22 @@ def test_a_run_of_0_2_0_is_read_and_kept_but_does_not_go_on(tmp_path):
         assert load_texts(folder)[0][:] == before[:]
         texts = generate(server, folder, categories, sentences=10, overwrite=True)
     assert sum(texts.num_rows.values()) == 10
+
+
+def test_categories_that_nothing_mentions(tmp_path):
+    """None at all is an error, one is a warning."""
+
+    def about_cats_alone(request):
+        names = asked_for(request)
+        if names is None:
+            return good_answer(request)
+        return {"content": f"A {'cat' if 'cat' in names else 'sofa'} is in room {next(NUMBERS)}."}, "stop"
+
+    with ScriptedLLM(about_cats_alone) as server:
+        with pytest.raises(InvalidInputError, match=r"None of the sentences .* mentions a category"):
+            generate(server, tmp_path / "a", ["cup", "rocket"], sentences=2, drop_share=0)
+        with pytest.warns(UserWarning, match="No sentence mentions rocket"):
+            generate(server, tmp_path / "b", ["cat", "rocket"], sentences=4, drop_share=0, unlikely_share=0)
 
 
 def test_a_run_goes_on_with_its_answers(llm, tmp_path):

@@ -201,17 +201,6 @@ def test_other_settings_are_refused_and_overwrite_helps(generated, key, vllm_ser
     assert load_texts(tmp_path)[1].categories == others
 
 
-def test_categories_that_nothing_mentions(vllm_server, key, tmp_path):
-    """None at all is an error, one is a warning."""
-    nonsense = [Category("§§§"), Category("¤¤¤")]  # no word that a sentence could hold
-    with pytest.raises(InvalidInputError, match=r"None of the sentences .* mentions a category"):
-        generate_texts(nonsense, tmp_path / "a", base_url=vllm_server.base_url, sentences=2, **ALL)
-    with pytest.warns(UserWarning, match="No sentence mentions §§§"):
-        generate_texts(
-            [Category("cat"), nonsense[0]], tmp_path / "b", base_url=vllm_server.base_url, sentences=6, **ALL
-        )
-
-
 def test_plan_is_reproducible_and_balanced():
     knowledge = Knowledge(CATEGORIES, "m", 5, co_occurrence={"cat": {"dog": 1.0}, "dog": {}, "car": {}, "cup": {}})
     plan = DescriptionPlan(knowledge, load_questions())
