@@ -121,14 +121,15 @@ def test_two_processes_give_what_one_gives(trained, texts_dir, tiny_clip_dir, tm
         assert second == pytest.approx(first, rel=1e-3)
 
 
-def test_gradient_accumulation_gives_the_same(trained, texts_dir, tiny_clip_dir, tmp_path):
-    """16 sentences in 3 pieces, and 7 in 3; rounding grows from step to step (one step: test_concepts.py)."""
-    args = settings(tmp_path, gradient_accumulation_steps=3)
-    model = train_prompts(texts_dir, tmp_path / "model", str(tiny_clip_dir), args=args)
-    expected = load_file(trained / "model.safetensors")
-    torch.testing.assert_close(model.global_embeddings, expected["global_embeddings"], atol=5e-2, rtol=0)
-    for first, second in zip(history_of(trained), history_of(tmp_path / "model"), strict=True):
-        assert second == pytest.approx(first, rel=2e-2)
+def test_gradient_accumulation_gives_the_same(texts_dir, tiny_clip_dir, tmp_path):
+    """16 sentences in 3 pieces, and 7 in 3; the pull to class concepts is in test_concepts.py."""
+    for pieces in (1, 3):
+        args = settings(tmp_path, gradient_accumulation_steps=pieces, concept_weight=0.0)
+        train_prompts(texts_dir, tmp_path / str(pieces), str(tiny_clip_dir), args=args)
+    whole, cut = (load_file(tmp_path / pieces / "model.safetensors")["global_embeddings"] for pieces in "13")
+    torch.testing.assert_close(cut, whole, atol=2e-3, rtol=2e-3)
+    for first, second in zip(history_of(tmp_path / "1"), history_of(tmp_path / "3"), strict=True):
+        assert second == pytest.approx(first, rel=1e-3)
 
 
 def test_shares_of_a_step_are_all_of_it():
@@ -249,13 +250,13 @@ def test_half_precision(trained, texts_dir, tiny_clip_dir, tmp_path):
     """In the same process as another one: each run has its own precision."""
     histories = []
     for precision in ("no", "bf16"):
-        args = settings(tmp_path, mixed_precision=precision)
+        args = settings(tmp_path, mixed_precision=precision, concept_weight=0.0)
         train_prompts(texts_dir, tmp_path / precision, str(tiny_clip_dir), args=args)
         histories.append(history_of(tmp_path / precision))
         log = json.loads((tmp_path / precision / "training_log.json").read_text())
         assert log["training"]["mixed_precision"] == precision
     full, half = ([record["loss"] for record in history] for history in histories)
-    assert half != full and half == pytest.approx(full, rel=0.2)
+    assert half != full and half == pytest.approx(full, rel=0.1)
     tensors = load_file(tmp_path / "bf16" / "model.safetensors").values()
     assert all(tensor.dtype == torch.float32 for tensor in tensors)
     model = WordsightForMultiLabelImageClassification.from_pretrained(tmp_path / "bf16")
