@@ -3,6 +3,7 @@
 import gzip
 import io
 import os
+import sys
 import tarfile
 
 import datasets
@@ -24,6 +25,12 @@ HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100)
 FINE = (40, 30)
 NOT_UTF_8 = "caf\udce9.jpg"
 HEIC_ERROR = "HEIC, which Pillow reads with a plugin: pip install pillow-heif"
+
+
+@pytest.fixture(autouse=True)
+def no_heif_plugin(monkeypatch):
+    """As on most machines; with it: test_heic.py."""
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
 
 
 def photo(kind="PNG", color=0):

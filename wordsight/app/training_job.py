@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import subprocess
 import sys
 import threading
@@ -27,6 +28,7 @@ from wordsight.utils.progress import Progress, listening
 from wordsight.version import __version__
 
 STOP_TIMEOUT = 60.0  # seconds until what does not end by itself is killed
+QUIET = 1.0  # seconds without news after which `TrainingJob.run` gives its caller the word
 REQUEST, FINISHED, LOG = "request.json", "finished.json", "log.txt"
 
 
@@ -105,8 +107,11 @@ class TrainingJob:
         self._process: subprocess.Popen[str] | None = None
         self._lock = threading.Lock()
 
-    def run(self) -> Iterator[Event]:
+    def run(self) -> Iterator[Event | None]:
         """Trains, and yields progress and remarks, in the end `Trained`; nothing more once it is stopped.
+
+        It yields None when there is nothing new for a second: a generator can only be closed while it waits for its
+        caller, and the process is quiet for long, such as while it imports or its language model loads.
 
         Raises:
             TrainingFailedError: the model can't be trained.
@@ -121,9 +126,12 @@ class TrainingJob:
             return
         try:
             assert process.stdout is not None
-            for line in process.stdout:
+            for line in _lines(process.stdout):
                 if self.stopped:  # what it said before is of no use any more
                     return
+                if line is None:
+                    yield None
+                    continue
                 kind, content = json.loads(line)
                 if kind == "failed":
                     raise TrainingFailedError(content)
@@ -174,6 +182,27 @@ class TrainingJob:
                 encoding="utf-8",
                 start_new_session=True,  # Ctrl-C is for the app, which then stops this in order
             )
+
+
+def _lines(stream: TextIO) -> Iterator[str | None]:
+    """The lines of a pipe, and None whenever there is none for a second."""
+    found: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+
+    def read() -> None:
+        for line in stream:
+            found.put(line)
+        found.put(None)
+
+    threading.Thread(target=read, daemon=True).start()
+    while True:
+        try:
+            line = found.get(timeout=QUIET)
+        except queue.Empty:
+            yield None
+            continue
+        if line is None:
+            return
+        yield line
 
 
 _EVENTS: dict[str, Callable[..., Event]] = {"progress": Progress, "remark": Remark, "trained": Trained}

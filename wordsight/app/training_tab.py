@@ -193,7 +193,9 @@ class TrainingTab:
                 if isinstance(event, Trained):
                     yield self._trained(event.model, job.request, steps, choices)
                     return
-                if isinstance(event, Remark):
+                if event is None:
+                    yield gr.skip()
+                elif isinstance(event, Remark):
                     steps.remarks.append(event.text)
                 else:
                     steps.steps[event.desc] = event

@@ -1,6 +1,7 @@
 """Files for annotation tools: as the tools' own packages took them (tests/data/annotation_tools/SOURCE.md)."""
 
 import json
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -74,6 +75,7 @@ def test_sizes_of_all_photos_that_are_labeled_are_found(tmp_path, monkeypatch):
     decode_photo(path)
     assert upright_size(path) == (18, 12)
     (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
     with pytest.raises(HeifError):  # the plugin is asked for
         upright_size(tmp_path / "a.heic")
 
