@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,50 +14,32 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from accelerate import Accelerator, InitProcessGroupKwargs
-from torch import Tensor
 
-from wordsight.modeling.memory import Pieces
 from wordsight.modeling.tiling import Tiling, check_tiling
-from wordsight.utils.cache import fingerprint
 from wordsight.utils.errors import InvalidInputError, WordsightError, check_not_empty, writing
-from wordsight.utils.files import printable_name
 from wordsight.utils.progress import progress_bar
 
-from .image_loader import PhotoBatch, PhotoSource, photo_batches
+from .batch_labels import BatchLabels
+from .image_loader import PhotoSource, photo_batches
 from .image_sources import DamagedFileError, ImageSource, open_images
 from .loading import load_pipeline
 from .multi_label_image_classification import check_threshold
+from .shard_files import (
+    RECORD,
+    ROWS_IN_MEMORY,
+    SCHEMA,
+    ShardedPredictions,
+    check_same_run,
+    describe_run,
+    model_state,
+    part_name,
+    record_text,
+    row_of,
+    unreadable_record,
+)
 
 if TYPE_CHECKING:
     from tqdm import tqdm
-
-    from .multi_label_image_classification import MultiLabelImageClassificationPipeline
-
-SCHEMA = pa.schema(
-    [
-        ("photo", pa.string()),
-        ("labels", pa.list_(pa.string())),
-        ("scores", pa.list_(pa.float32())),
-        ("error", pa.string()),
-    ]
-)
-RECORD = "predict.json"
-ROWS_IN_MEMORY = 1000  # a row group of the parquet file
-
-
-@dataclass(frozen=True)
-class ShardedPredictions:
-    """What is in the folder once all shards are whole.
-
-    Attributes:
-        folder: the folder; `datasets.load_dataset("parquet", data_files=f"{folder}/*.parquet")` reads it.
-        photos: how many rows there are, one a photo.
-        unreadable: how many of them have an error instead of labels.
-    """
-
-    folder: Path
-    photos: int
-    unreadable: int
 
 
 def predict_shards(
@@ -124,22 +105,20 @@ def predict_shards(
     tiling = check_tiling(tiles or classifier.model.config.tiles)
     classifier._sanitize_parameters(**options)  # type: ignore[arg-type]
     images = open_images(source, shards, split, kind, leave_out)
-    place = printable_name(str(Path(source).resolve()) if Path(source).exists() else source)
-    named = printable_name(str(model))
-    run = {"model": named, "model_state": _state(model, classifier), "source": place, "shards": shards}
-    # Runs of earlier versions say nothing of tiles.
-    run |= images.identity | options | ({} if tiling == "off" else {"tiles": tiling})
-    run |= {} if backend == "torch" else {"backend": backend}
+    state = model_state(model, getattr(classifier.model, "revision", None))
+    run = describe_run(model, state, source, shards, images, options, tiling, backend)
     _begin_run(out, run, accelerator)
     if accelerator.is_main_process and images.notes:
         print("\n".join(images.notes), file=sys.stderr)
-    paths = [out / f"part-{shard:05d}-of-{shards:05d}.parquet" for shard in range(shards)]
+    paths = [out / part_name(shard, shards) for shard in range(shards)]
     if accelerator.is_main_process and (whole := sum(path.exists() for path in paths)):
         print(f"{whole} of {shards} shards are whole already.")
     left = [s for s in range(accelerator.process_index, shards, accelerator.num_processes) if not paths[s].exists()]
     total = sum(images.count(shard) for shard in left)
     with progress_bar("Labeling photos", total or None, "photo", accelerator.is_main_process) as bar:
-        _label_shards(_Labeling(classifier, options, tiling, batch_size, num_workers, bar), images, paths, left)
+        _label_shards(
+            _Labeling(BatchLabels(classifier, options), tiling, batch_size, num_workers, bar), images, paths, left
+        )
     accelerator.wait_for_everyone()
     errors = [pq.read_table(path, columns=["error"])["error"] for path in paths]
     photos = sum(len(column) for column in errors)
@@ -169,24 +148,21 @@ def _label_shards(labeling: _Labeling, images: ImageSource, paths: Sequence[Path
 
 @dataclass(frozen=True)
 class _Labeling:
-    """From photos to the rows of a shard; one for all shards, since it keeps how many photos fit into memory.
+    """From photos to the rows of a shard; one for all shards.
 
     Attributes:
-        classifier: the pipeline.
-        options: its threshold and top_k.
+        labels: the pipeline, and how many photos fit into memory.
         tiles: which parts of photos it looks at.
         batch_size: photos at a time.
         num_workers: processes that read ahead.
         bar: counts photos.
     """
 
-    classifier: MultiLabelImageClassificationPipeline
-    options: dict[str, Any]
+    labels: BatchLabels
     tiles: Tiling
     batch_size: int
     num_workers: int | None
     bar: tqdm[Any]
-    pieces: Pieces = field(default_factory=Pieces)
 
     def rows(self, photos: Iterator[tuple[str, PhotoSource]]) -> Iterator[dict[str, Any]]:
         """Rows as `SCHEMA` has them, in the order of the photos."""
@@ -199,38 +175,16 @@ class _Labeling:
 
         batches = photo_batches(
             unnamed(),
-            self.classifier.image_processor,  # type: ignore[arg-type]
+            self.labels.classifier.image_processor,  # type: ignore[arg-type]
             self.batch_size,
             num_workers=self.num_workers,
             name_of=waiting.__getitem__,
             tiles=self.tiles,
         )
         for batch in batches:
-            for number, found in self._labels(batch):
-                yield {
-                    "photo": waiting.pop(number),
-                    "labels": [entry["label"] for entry in found],
-                    "scores": [entry["score"] for entry in found],
-                    "error": None if (error := batch.unreadable.get(number)) is None else printable_name(error),
-                }
+            for number, found in self.labels(batch):
+                yield row_of(waiting.pop(number), found, batch.unreadable.get(number))
             self.bar.update(len(batch))
-
-    @torch.no_grad()
-    def _labels(self, batch: PhotoBatch) -> list[tuple[int, list[dict[str, Any]]]]:
-        """Numbers of a batch's photos, in order, with the labels that the pipeline gives them; none if unreadable."""
-        model: Any = self.classifier.model
-        pixels = batch.pixel_values
-        parts = self.pieces(lambda rows: model.view_logits(pixels[rows].to(model.device)), len(pixels))
-        logits: dict[int, Tensor] = {}
-        if parts:
-            branches = (torch.cat(of_pieces) for of_pieces in zip(*parts, strict=True))
-            views = (torch.tensor(given, device=model.device) for given in (batch.num_views, batch.whole_weights))
-            output = model.score_views(*branches, None, None, *views)
-            logits = dict(zip(batch.rows, output.logits.cpu().split(1), strict=True))
-        return [
-            (row, self.classifier.postprocess({"logits": logits[row]}, **self.options) if row in logits else [])
-            for row in sorted([*logits, *batch.unreadable])
-        ]
 
 
 def _write_shard(path: Path, rows: Iterator[dict[str, Any]]) -> None:
@@ -252,15 +206,6 @@ def _partial(path: Path) -> Path:
     return path.with_name(path.name + ".partial")
 
 
-def _state(model: str, classifier: MultiLabelImageClassificationPipeline) -> str:
-    """The model's commit on the Hub, or a fingerprint of its files."""
-    folder = Path(model)
-    if not folder.is_dir():
-        return str(classifier.model.revision)
-    files = [folder / "config.json", *sorted(folder.glob("*.safetensors"))]
-    return fingerprint(b"".join(file.read_bytes() for file in files))
-
-
 def _begin_run(out: Path, run: dict[str, Any], accelerator: Accelerator) -> None:
     """Makes the folder and its record, unless it is there already."""
     _check_run(out, run)
@@ -268,26 +213,14 @@ def _begin_run(out: Path, run: dict[str, Any], accelerator: Accelerator) -> None
     if accelerator.is_main_process:
         with writing(out, "run the same command again"):
             out.mkdir(parents=True, exist_ok=True)
-            (out / RECORD).write_text(json.dumps(run, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            (out / RECORD).write_text(record_text(run), encoding="utf-8")
     accelerator.wait_for_everyone()
 
 
 def _check_run(out: Path, run: dict[str, Any]) -> None:
-    """Refuses a folder that holds another run.
-
-    Raises:
-        InvalidInputError: names what differs.
-    """
-    record = out / RECORD
-    if not record.is_file():
-        if any(out.glob("part-*")):
-            raise InvalidInputError(f"{out} holds parts, but no {RECORD} that says of which run. Pass another --out.")
-        return
+    """Refuses a folder that holds another run."""
     try:
-        there = json.loads(record.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InvalidInputError(f"{record} can't be read ({error}). Remove {out}, or pass another --out.") from error
-    # A model is known by its state, whatever the path that it is given by.
-    if changed := [key for key in run | there if key != "model" and there.get(key) != run.get(key)]:
-        told = "; ".join(f"{key} is {there.get(key)!r} there, {run.get(key)!r} here" for key in changed)
-        raise InvalidInputError(f"{out} holds another run: {told}. Pass another --out, or the options of that run.")
+        record = (out / RECORD).read_bytes() if (out / RECORD).is_file() else None
+    except OSError as error:
+        raise unreadable_record(out, error) from error
+    check_same_run(record, run, out, [path.name for path in out.glob("part-*")])

@@ -80,12 +80,12 @@ class ImageFiles:
 
     def read(self, shard: int) -> Photos:
         """Relative paths and paths."""
-        files = (self.files[row] for row in _cut(len(self.files), self.shards, shard))
+        files = (self.files[row] for row in cut(len(self.files), self.shards, shard))
         return ((printable_name(self._name(file)), file) for file in files)
 
     def count(self, shard: int) -> int:
         """The shard's share of the files."""
-        return len(_cut(len(self.files), self.shards, shard))
+        return len(cut(len(self.files), self.shards, shard))
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class ImageStream:
         Raises:
             DamagedFileError: a file is damaged or can't be reached; names it.
         """
-        for number in _cut(len(self.files), self.shards, shard):
+        for number in cut(len(self.files), self.shards, shard):
             try:
                 yield from self.readers[number]()
             except DATASET_ERRORS as error:
@@ -291,7 +291,8 @@ def _checked(shards: int, most: int, source: str, what: str) -> int:
     return shards
 
 
-def _cut(count: int, shards: int, shard: int) -> range:
+def cut(count: int, shards: int, shard: int) -> range:
+    """Which of so many things a shard has."""
     return range(count * shard // shards, count * (shard + 1) // shards)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 import wordsight
 from tests.fixtures.texts import CATEGORIES, write_texts
-from wordsight import plotting, serving
+from wordsight import plotting, scale, serving
 from wordsight.example_photos import load_photos
 from wordsight.modeling.training.train import train_prompts
 from wordsight.serving.batching import Batcher
@@ -91,6 +91,17 @@ def test_example_that_asks_a_language_model(shared_server, run_examples):
 @pytest.mark.parametrize("thing", [serving.make_app, serving.ServingOptions, Batcher], ids=lambda thing: thing.__name__)
 def test_example_of_serving(thing, run_examples):
     run_examples(thing)
+
+
+@pytest.mark.slow
+def test_examples_on_a_cluster(run_examples):
+    ray = pytest.importorskip("ray")
+    ray.init("local", num_cpus=1, object_store_memory=100 * 2**20, include_dashboard=False, log_to_driver=False)
+    try:
+        for name in scale.__all__:
+            run_examples(getattr(scale, name))
+    finally:
+        ray.shutdown()
 
 
 @pytest.mark.parametrize("module", [wordsight, plotting], ids=lambda module: module.__name__)

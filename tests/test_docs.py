@@ -26,6 +26,7 @@ RECORD = bool(os.environ.get("WORDSIGHT_RECORD"))
 PAGES = [read_page(path) for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))]
 WITH_CODE = [page for page in PAGES if any(block.language in {"bash", "python"} for block in page.blocks)]
 TUTORIAL = next(page for page in PAGES if page.name == "docs/tutorial.md")
+SLOW = {"docs/how-to/ray.md"}  # whose processes import PyTorch anew
 SENTENCES, EPOCHS = 20, 1
 COLUMNS = 100
 PORT = free_port()  # for the page that starts a server
@@ -107,7 +108,11 @@ def write_coco(folder, labels):
     (folder / "annotations/instances_val2017.json").write_text(json.dumps(content))
 
 
-@pytest.mark.parametrize("page", WITH_CODE, ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=pytest.mark.slow) if page.name in SLOW else page for page in WITH_CODE],
+    ids=lambda page: page.name,
+)
 def test_all_code_runs_and_prints_what_the_page_shows(page, run):
     folder, outputs = run(page)
     if RECORD:

@@ -13,8 +13,9 @@ from accelerate import PartialState
 from wordsight.modeling.loading import load_config
 from wordsight.utils.errors import InvalidInputError, writing
 
-from ..batch_inference import RECORD, ShardedPredictions, predict_shards
-from ..image_sources import ImageFiles, ImageSource, open_images
+from ..batch_inference import predict_shards
+from ..image_sources import ImageFiles, open_images
+from ..shard_files import RECORD, ShardedPredictions, default_shards
 from .coco import write_coco
 from .cvat import write_cvat
 from .fiftyone import write_fiftyone
@@ -27,8 +28,8 @@ from .xml_text import check_xml_names
 from .xmp import write_xmp
 
 Writer = Callable[[Predictions, Path], str]
+READ_PARQUET = 'To read the labels:\ndatasets.load_dataset("parquet", data_files="{folder}/*.parquet")'
 PREDICTIONS = "predictions"  # folder inside the one that is asked for
-PHOTOS_PER_SHARD = 1000  # what is done again, at most, after an interruption
 # Formats that say nothing but a photo's name; the others refer to its file.
 NAMES_ALONE = ("csv", "jsonl", "parquet")
 WRITERS: dict[str, Writer] = {
@@ -60,6 +61,7 @@ def predict_to_format(
     base_url: str | None = None,
     xmp: XMPTarget = "sidecars",
     revision: str | None = None,
+    predict: Callable[..., ShardedPredictions] = predict_shards,
     **options: Any,
 ) -> tuple[ShardedPredictions, str]:
     """Labels photos as `predict_shards` does, resumable, and writes what another tool reads.
@@ -77,6 +79,7 @@ def predict_to_format(
         base_url: for Label Studio, where it finds photos; by default its local files.
         xmp: for "xmp", where keywords are written.
         revision: the model's revision on the Hub.
+        predict: what labels the photos: `predict_shards`, or `wordsight.scale.predict_on_ray`.
         options: others of `predict_shards`.
 
     Returns:
@@ -110,12 +113,12 @@ def predict_to_format(
     categories = load_config(model, revision).category_names
     if check := NAME_CHECKS.get(output_format):
         check(categories)
-    shards = shards or _default_shards(images)
+    shards = shards or default_shards(images)
     folder = out if output_format == "parquet" else out / PREDICTIONS
     options |= {"split": split, "kind": kind, "revision": revision, "leave_out": out}
-    done = predict_shards(model, source, folder, shards, **options)
+    done = predict(model, source, folder, shards, **options)
     if output_format == "parquet":
-        return done, f'To read the labels:\ndatasets.load_dataset("parquet", data_files="{folder}/*.parquet")'
+        return done, READ_PARQUET.format(folder=folder)
     if not PartialState().is_main_process:
         return done, ""
     predictions = Predictions(folder, root, categories, _version(model, folder))
@@ -127,12 +130,6 @@ def _writer(output_format: str, base_url: str | None, xmp: XMPTarget) -> Writer:
     if output_format == "label-studio":
         return partial(write_label_studio, base_url=base_url)
     return partial(write_xmp, target=xmp) if output_format == "xmp" else WRITERS[output_format]
-
-
-def _default_shards(images: ImageSource) -> int:
-    if isinstance(images, ImageFiles):
-        return -(-len(images.files) // PHOTOS_PER_SHARD)
-    return len(images.files)  # type: ignore[attr-defined]
 
 
 def _version(model: str, folder: Path) -> str:

@@ -26,6 +26,7 @@ EXTRAS = {
     "plot": (("matplotlib",), "pictures in cards, groups, heatmaps"),
     "app": (("gradio",), "app"),
     "serve": (("fastapi", "uvicorn", "prometheus_client"), "serve"),
+    "scale": (("ray",), "predict --ray"),
     "tracking": (("tensorboard",), "train --report-to tensorboard"),
 }
 

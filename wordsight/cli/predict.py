@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -38,7 +40,10 @@ def predict(
     backend: Annotated[
         str, typer.Option(help="torch; or onnx or onnx-int8, for what `wordsight export` wrote.")
     ] = "torch",
-    out: Annotated[Path | None, typer.Option(help="With --shards or --format: folder for the files.")] = None,
+    out: Annotated[
+        str | None,
+        typer.Option(help="With --shards, --format or --ray: folder for the files; with --ray also s3://..."),
+    ] = None,
     output_format: Annotated[
         str | None, typer.Option("--format", help=f"Files for other tools, into --out: {', '.join(OUTPUT_FORMATS)}.")
     ] = None,
@@ -54,6 +59,12 @@ def predict(
     ] = None,
     batch_size: Annotated[int, typer.Option(help="With --shards: photos at a time.", min=1)] = 32,
     num_workers: Annotated[int | None, typer.Option(help=f"With --shards. {WORKERS_HELP}", min=0)] = None,
+    ray: Annotated[
+        str | None, typer.Option(help="Label a dataset on a cluster of Ray, into --out: auto, HOST:PORT, or local.")
+    ] = None,
+    concurrency: Annotated[
+        int | None, typer.Option(help="With --ray: most copies of the model; by default all that fit.", min=1)
+    ] = None,
 ) -> None:
     """Label photos.
 
@@ -83,6 +94,11 @@ def predict(
 
     Example: wordsight predict my-model holiday-photos/ --format label-studio --out for-label-studio
 
+    With --ray, a cluster of Ray does the work: photos are decoded on all CPUs and labeled on all GPUs. Files, and how
+    to continue, are those of --shards. See docs/how-to/ray.md.
+
+    Example: wordsight predict user/my-model 'crawl/*.tar' --ray auto --out s3://bucket/labels
+
     On several GPUs, process p of P takes shards p, p + P, ...: accelerate launch -m wordsight predict my-model
     user/photos --split train --shards 64 --out labels
 
@@ -96,20 +112,16 @@ def predict(
     if threshold is not None and not 0 <= threshold <= 1:
         raise InvalidInputError(f"--threshold must be between 0 and 1, got {threshold}.")
     _check_format(output_format, base_url, xmp)
-    if shards is not None or output_format is not None:
-        given = "--shards" if output_format is None else "--format"
-        if len(images) != 1:
-            raise InvalidInputError(f"{given} takes one source, got {len(images)}. Put a glob in quotes: 'day*/*'.")
+    if (given := _for_datasets(shards, output_format, ray)) is not None:
         if out is None or as_json:
             raise InvalidInputError(f"{given} writes files: pass --out DIR, and omit --json.")
-        if heatmaps is not None:
-            raise InvalidInputError(f"--heatmaps does not work with {given}. Omit {given}, and name some photos.")
-        check_out_folder(out)
+        _check_dataset_options(given, images, out, output_format, heatmaps)
         _label_dataset(
             model,
             images[0],
             out,
             output_format,
+            _predict_function(ray, concurrency, num_workers),
             base_url=base_url,
             xmp=xmp,
             shards=shards,
@@ -117,7 +129,6 @@ def predict(
             threshold=0.5 if threshold is None else threshold,
             top_k=top_k,
             batch_size=batch_size,
-            num_workers=num_workers,
             revision=revision,
             tiles=tiling,
             kind=kind,
@@ -125,7 +136,9 @@ def predict(
         )
         return
     if out is not None or split is not None or kind is not None:
-        raise InvalidInputError("--out, --split and --kind are for labeling a dataset: pass --shards or --format, too.")
+        raise InvalidInputError(
+            "--out, --split and --kind are for labeling a dataset: pass --shards, --format or --ray, too."
+        )
     if heatmaps is not None:
         check_out_folder(heatmaps, "--heatmaps")
     if top_k is None and threshold is None:
@@ -180,14 +193,62 @@ def _check_format(output_format: str | None, base_url: str | None, xmp: str) -> 
         raise InvalidInputError("--xmp says where --format xmp writes keywords. Omit it, or pass that format.")
 
 
-def _label_dataset(model: str, source: str, out: Path, output_format: str | None, **options: Any) -> None:
-    """`predict_to_format`, and a last word by the main process."""
+def _for_datasets(shards: int | None, output_format: str | None, ray: str | None) -> str | None:
+    """The option by which a dataset is to be labeled, not some photos."""
+    given = {"--ray": ray, "--format": output_format, "--shards": shards}
+    return next((option for option, value in given.items() if value is not None), None)
+
+
+def _check_dataset_options(
+    given: str, images: list[str], out: str, output_format: str | None, heatmaps: Path | None
+) -> None:
+    """Raises InvalidInputError if a dataset can't be labeled with these."""
+    if len(images) != 1:
+        raise InvalidInputError(f"{given} takes one source, got {len(images)}. Put a glob in quotes: 'day*/*'.")
+    if heatmaps is not None:
+        raise InvalidInputError(f"--heatmaps does not work with {given}. Omit {given}, and name some photos.")
+    if "://" not in out:
+        check_out_folder(Path(out))
+    elif given != "--ray" or output_format not in (None, "parquet"):
+        raise InvalidInputError(f"--out {out} is not on this machine: pass --ray, and no --format but parquet.")
+
+
+def _predict_function(ray: str | None, concurrency: int | None, num_workers: int | None) -> Callable[..., Any]:
+    """What labels a dataset: processes of this machine, or a cluster."""
     load_libraries()
+    if ray is None:
+        if concurrency is not None:
+            raise InvalidInputError("--concurrency is for --ray. Omit it, or pass --ray auto.")
+        from wordsight.pipelines.batch_inference import predict_shards
+
+        return partial(predict_shards, num_workers=num_workers)
+    if num_workers is not None:
+        raise InvalidInputError("--num-workers does not work with --ray, which reads on all CPUs. Omit it.")
+    from wordsight.scale import predict_on_ray
+
+    return partial(predict_on_ray, ray=ray, concurrency=concurrency)
+
+
+def _label_dataset(
+    model: str,
+    source: str,
+    out: str,
+    output_format: str | None,
+    predict: Callable[..., Any],
+    base_url: str | None,
+    xmp: str,
+    **options: Any,
+) -> None:
+    """`predict_to_format`, and a last word by the main process."""
     from accelerate import PartialState
 
-    from wordsight.pipelines.formats.write import predict_to_format
+    from wordsight.pipelines.formats.write import READ_PARQUET, predict_to_format
 
-    done, told = predict_to_format(model, source, out, output_format or "parquet", **options)  # type: ignore[arg-type]
+    if "://" in out:
+        done, told = predict(model, source, out, **options), READ_PARQUET.format(folder=out)
+    else:
+        options |= {"base_url": base_url, "xmp": xmp, "predict": predict}
+        done, told = predict_to_format(model, source, out, output_format or "parquet", **options)  # type: ignore[arg-type]
     if PartialState().is_main_process:
         photos = f"{done.photos} photo" + ("" if done.photos == 1 else "s")
         typer.echo(f"{photos} in {done.folder}, {done.unreadable} unreadable. {told}")

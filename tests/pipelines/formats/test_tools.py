@@ -11,7 +11,6 @@ import pytest
 from PIL import Image
 
 from tests.fixtures.predictions import CATEGORIES, LABELS, make_predictions
-from wordsight.pipelines.batch_inference import SCHEMA
 from wordsight.pipelines.formats.coco import write_coco
 from wordsight.pipelines.formats.cvat import write_cvat
 from wordsight.pipelines.formats.fiftyone import write_fiftyone
@@ -19,6 +18,7 @@ from wordsight.pipelines.formats.label_studio import write_label_studio
 from wordsight.pipelines.formats.predictions import upright_size
 from wordsight.pipelines.image_io import decode_photo
 from wordsight.pipelines.photo_formats import HeifError
+from wordsight.pipelines.shard_files import SCHEMA
 from wordsight.utils.errors import InvalidInputError
 
 DATA = Path(__file__).parents[2] / "data/annotation_tools"

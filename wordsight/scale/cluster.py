@@ -1,0 +1,101 @@
+"""The connection to a Ray cluster, and what goes wrong there as errors that fit in a line."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from wordsight.utils.errors import InvalidInputError, WordsightError, needs
+
+LOCAL = "local"  # a cluster of this machine alone, for as long as the job takes
+
+
+def import_ray() -> Any:
+    """The package `ray`, with `ray.data`.
+
+    Raises:
+        MissingDependencyError: it is not installed.
+    """
+    with needs("scale"):
+        import ray.data
+    return ray
+
+
+@contextmanager
+def connected(address: str) -> Iterator[Any]:
+    """The package `ray`, connected to a cluster until the block ends; a program that is connected stays so.
+
+    Args:
+        address: "local", "auto" (the cluster that this machine is part of), "HOST:PORT" or "ray://HOST:PORT".
+
+    Raises:
+        InvalidInputError: no cluster is there.
+        MissingDependencyError: Ray is not installed.
+    """
+    ray = import_ray()
+    if ray.is_initialized():
+        yield ray
+        return
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # of clusters that are started here
+    options: dict[str, Any] = {"include_dashboard": False} if address == LOCAL else {}
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **options)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise InvalidInputError(
+            f"No Ray cluster answers at {address!r} ({(str(error).splitlines() or [type(error).__name__])[0]}). Start "
+            "one with `ray start --head`, or pass --ray local, for this machine alone."
+        ) from error
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
+def quiet_data() -> Iterator[None]:
+    """Runs datasets without Ray's own progress bars and its lines on each execution."""
+    from ray.data import DataContext
+
+    context, logger = DataContext.get_current(), logging.getLogger("ray.data")
+    before = context.enable_progress_bars, logger.level
+    context.enable_progress_bars = False
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        context.enable_progress_bars = before[0]
+        logger.setLevel(before[1])
+
+
+@contextmanager
+def readable_errors() -> Iterator[None]:
+    """Raises what went wrong on a machine of the cluster as an error of this one.
+
+    Raises:
+        WordsightError: our own errors as they are; of others, what they say.
+    """
+    from ray.exceptions import RayError
+
+    try:
+        yield
+    except RayError as error:
+        cause = _cause(error)
+        if isinstance(cause, WordsightError):
+            raise cause from error
+        if isinstance(cause, ImportError):
+            raise WordsightError(
+                f"A machine of the cluster can't import what the job needs ({cause}). Install the same wordsight on "
+                "all of them."
+            ) from error
+        told = (str(cause).strip().splitlines() or [""])[-1][:500]
+        raise WordsightError(f"The job failed on the cluster ({type(cause).__name__}: {told}).") from error
+
+
+def _cause(error: BaseException) -> BaseException:
+    """The first error of a chain: what a task raised, below what Ray says of it."""
+    while (inner := getattr(error, "cause", None) or error.__cause__) is not None:
+        error = inner
+    return error
