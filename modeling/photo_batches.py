@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
@@ -37,6 +37,10 @@ class PhotoBatch:
 
     def __len__(self) -> int:
         return len(self.rows) + len(self.unreadable)
+
+    def pin_memory(self) -> PhotoBatch:
+        """The batch in memory that a GPU copies from while it computes; a `DataLoader` calls it."""
+        return replace(self, pixel_values=self.pixel_values.pin_memory())
 
 
 class PhotoReader(Protocol):

@@ -57,6 +57,7 @@ def predict_shards(
     tiles: Tiling | None = None,
     kind: str | None = None,
     backend: str = "torch",
+    dtype: str = "auto",
     leave_out: Path | None = None,
 ) -> ShardedPredictions:
     """Labels photos shard by shard, on any number of processes; process p of P does shards p, p + P, and so on.
@@ -80,6 +81,7 @@ def predict_shards(
         tiles: which parts of a photo to look at beside the whole; by default as the model's config says.
         kind: where the source holds several kinds, the one to take: "photos", "tar" or "parquet".
         backend: what computes: "torch"; or "onnx" or "onnx-int8", for what `wordsight export` wrote.
+        dtype: of weights and pixels: "bfloat16" is faster on a GPU; "auto" is the model's own.
         leave_out: a folder inside the source whose photos are not labeled; shards of earlier runs never are.
 
     Raises:
@@ -100,13 +102,13 @@ def predict_shards(
     patient = InitProcessGroupKwargs(timeout=timedelta(days=30))
     accelerator = Accelerator(cpu=not torch.accelerator.is_available(), kwargs_handlers=[patient])
     out, source = Path(out), str(source)
-    classifier = load_pipeline(model, revision, accelerator.device, backend)
+    classifier = load_pipeline(model, revision, accelerator.device, backend, dtype)
     options = {"threshold": threshold, "top_k": top_k}
     tiling = check_tiling(tiles or classifier.model.config.tiles)
     classifier._sanitize_parameters(**options)  # type: ignore[arg-type]
     images = open_images(source, shards, split, kind, leave_out)
     state = model_state(model, getattr(classifier.model, "revision", None))
-    run = describe_run(model, state, source, shards, images, options, tiling, backend)
+    run = describe_run(model, state, source, shards, images, options, tiling, backend, dtype)
     _begin_run(out, run, accelerator)
     if accelerator.is_main_process and images.notes:
         print("\n".join(images.notes), file=sys.stderr)

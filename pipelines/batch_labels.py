@@ -34,7 +34,9 @@ class BatchLabels:
         """Numbers of a batch's photos, in order, with the labels that the pipeline gives them; none if unreadable."""
         model: Any = self.classifier.model
         pixels = batch.pixel_values
-        parts = self.pieces(lambda rows: model.view_logits(pixels[rows].to(model.device)), len(pixels))
+        parts = self.pieces(
+            lambda rows: model.view_logits(pixels[rows].to(model.device, non_blocking=True)), len(pixels)
+        )
         logits: dict[int, Tensor] = {}
         if parts:
             branches = (torch.cat(of_pieces) for of_pieces in zip(*parts, strict=True))

@@ -100,7 +100,7 @@ def score_photos(
     weight = model.config.local_weight
 
     def encode(pixels: Tensor) -> list[Tensor]:
-        image = encoder(pixels.to(model.device))
+        image = encoder(pixels.to(model.device, non_blocking=True))
         pooled = image.pooled.to(model.dtype)
         found = (*model.branch_logits(pooled, image.patches.to(model.dtype)), pooled)
         return [tensor.float().cpu() for tensor in found]

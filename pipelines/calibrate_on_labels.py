@@ -120,7 +120,7 @@ def _similarities(
     unreadable: list[str] = []
 
     def encode(pixels: Tensor) -> Any:
-        return model.view_logits(pixels.to(model.device))
+        return model.view_logits(pixels.to(model.device, non_blocking=True))
 
     batches = photo_batches(
         [photo.source for photo in photos],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 import re
 import struct
 import time
@@ -19,6 +20,7 @@ from huggingface_hub.utils import httpx
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from wordsight.modeling.tiling import Tiling, smallest_side
 from wordsight.utils.errors import InvalidInputError
 
 from .photo_formats import HeifError, is_jpeg, open_file, open_jpeg
@@ -40,6 +42,9 @@ UNREADABLE = (
 # many pixels on the shorter side. That takes little memory, so that photos of 4 times as many are no bombs yet.
 LARGE_JPEG_SIDE = 2048
 LARGE_JPEG_FACTOR = 4
+# Photos that an encoder is to see are never decoded at less: twice the size that most encoders see. Smaller ones are
+# decoded in no time, and their scores are those of any other way to read them.
+LEAST_DRAFT = 448
 BRIGHTEST_8_BIT, BRIGHTEST_16_BIT = 255, 65535
 LONGEST = 100  # times as long as wide; an encoder that scales the shorter side would blow it up
 
@@ -66,6 +71,26 @@ def decode_photo(source: str | Path | bytes | Image.Image, least: int | None = N
         _draft_jpeg(file, least) if is_jpeg(file) else open_file(file) as image,
     ):
         return _upright_rgb(image)
+
+
+def draft_size(image_processor: Any, tiles: Tiling = "off") -> int | None:
+    """How many pixels on the shorter side a photo needs, to be seen by an encoder as if it was decoded at full size.
+
+    It is twice the longest side that the processor brings the photo, or each of its tiles, to: what is averaged away
+    then would be so at full size, too.
+
+    Args:
+        image_processor: the encoder's.
+        tiles: which parts of the photo are looked at beside the whole.
+
+    Returns:
+        The `least` of `decode_photo`; None where the processor does not say what it makes of photos.
+    """
+    sides: list[int] = []
+    for name in ("size", "crop_size"):
+        given = getattr(image_processor, name, None) or {}
+        sides += [value for side in ("height", "width", "shortest_edge", "longest_edge") if (value := given.get(side))]
+    return max(LEAST_DRAFT, math.ceil(2 * max(sides) / smallest_side(tiles))) if sides else None
 
 
 def reason_of(error: Exception) -> str:
@@ -130,12 +155,13 @@ SHORTEST_BASE64 = 80  # characters: the smallest photos are about as long
 MOST_BYTES = 200 * 10**6  # that are fetched
 
 
-def open_input(image: Any, timeout: float | None = None) -> Image.Image:
+def open_input(image: Any, timeout: float | None = None, least: int | None = None) -> Image.Image:
     """A photo, upright and in RGB (see `decode_photo`).
 
     Args:
         image: a path, a URL, base64, or an image.
         timeout: seconds to wait for a URL, 10 by default.
+        least: as `decode_photo` takes it.
 
     Raises:
         InvalidInputError: it can't be fetched or read; says which, and what to do.
@@ -148,7 +174,7 @@ def open_input(image: Any, timeout: float | None = None) -> Image.Image:
     is_url = isinstance(image, str) and image.lower().startswith(("http://", "https://"))
     source = _fetch(str(image), timeout) if is_url else _local(image, shown)
     try:
-        return decode_photo(source)
+        return decode_photo(source, least)
     except Image.DecompressionBombError as error:
         raise InvalidInputError(
             f"{shown} is too large to be opened safely: {error} Make it smaller, or, if you trust it, raise "

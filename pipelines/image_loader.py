@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,10 +17,10 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset
 from transformers.image_processing_utils import BaseImageProcessor
 
 from wordsight.modeling.photo_batches import PhotoBatch, PhotoSource
-from wordsight.modeling.tiling import Tiling, plan_tiles, smallest_side, whole_weight
+from wordsight.modeling.tiling import Tiling, plan_tiles, whole_weight
 from wordsight.utils.errors import InvalidInputError, WordsightError, shortened
 
-from .image_io import UNREADABLE, decode_photo, reason_of
+from .image_io import UNREADABLE, decode_photo, draft_size, reason_of
 from .tiles import views_of
 
 # `pixel_values` (V, 3, H, W) of a photo's views, and what the whole counts beside its tiles.
@@ -59,15 +58,6 @@ def open_photo(source: PhotoSource, least: int | None = None) -> Image.Image:
     return decode_photo(source, least)
 
 
-def draft_size(image_processor: BaseImageProcessor) -> int | None:
-    """Twice the longest side that the processor brings photos to; None where it does not say."""
-    sides: list[int] = []
-    for name in ("size", "crop_size"):
-        given = getattr(image_processor, name, None) or {}
-        sides += [value for side in ("height", "width", "shortest_edge", "longest_edge") if (value := given.get(side))]
-    return 2 * max(sides) if sides else None
-
-
 class _PreparedPhotos(Dataset[Any]):
     """What a worker does: the number of a photo, or number and source, to views and the whole's weight, or a reason.
 
@@ -81,8 +71,7 @@ class _PreparedPhotos(Dataset[Any]):
         self, photos: Sequence[PhotoSource] | None, image_processor: BaseImageProcessor, tiles: Tiling
     ) -> None:
         self.photos, self.image_processor, self.tiles = photos, image_processor, tiles
-        least = draft_size(image_processor)
-        self.least = None if least is None else math.ceil(least / smallest_side(tiles))
+        self.least = draft_size(image_processor, tiles)
 
     def __getitem__(self, item: Any) -> tuple[int, _Prepared | str]:
         number, source = item if self.photos is None else (item, self.photos[item])
@@ -150,6 +139,8 @@ def photo_batches(
         batch_sampler=batches(),
         num_workers=num_workers,
         collate_fn=_collate,
+        pin_memory=num_workers > 0
+        and torch.cuda.is_available(),  # so that a batch is copied while the one before is encoded
         generator=torch.Generator(),  # else it would draw from torch's global one
     )
     # Started from a thread: in the main one, torch sets a handler of SIGCHLD that raises a worker's death in whatever

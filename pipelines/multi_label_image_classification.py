@@ -11,6 +11,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from PIL import Image
+from torch.utils.data import Dataset
 from transformers import AutoModelForImageClassification, ImageClassificationPipeline
 from transformers.dynamic_module_utils import custom_object_save
 from transformers.pipelines import PIPELINE_REGISTRY
@@ -22,7 +23,7 @@ from wordsight.utils.errors import InvalidInputError, check_not_empty
 from wordsight.utils.plugins import load_plugin
 
 from .heatmaps import draw_views, seen_part
-from .image_io import UNREADABLE, decode_photo, image_of, open_input, reason_of
+from .image_io import UNREADABLE, decode_photo, draft_size, image_of, open_input, reason_of
 from .tiles import views_of
 
 
@@ -32,7 +33,8 @@ class MultiLabelImageClassificationPipeline(ImageClassificationPipeline):
     Follows transformers' image classification: one photo (path, URL, base64, PIL image, array) gives a list of
     `{"label", "score"}`, best first; several (list, generator, `datasets` dataset or `KeyDataset`) give a list (or, for
     generators and datasets, a stream) of such lists. EXIF rotation is obeyed; see `decode_photo` for what becomes of
-    transparency, deep grays and animations.
+    transparency, deep grays and animations. Large JPEGs are decoded at reduced scale, at least at twice the size that
+    the encoder sees; a PIL image, and a photo whose heat maps are asked for, is taken as large as it is.
 
     Args:
         top_k (`int`, *optional*): how many labels to return; all by default, since any number can be right.
@@ -92,8 +94,9 @@ class MultiLabelImageClassificationPipeline(ImageClassificationPipeline):
         # A `datasets` object can only be given once the package is imported, and who lacks it needs no more than that.
         datasets = sys.modules.get("datasets")
         if datasets is not None:
-            columns = datasets.arrow_dataset.Column, datasets.iterable_dataset.IterableColumn
-            if isinstance(inputs, (datasets.Dataset, datasets.IterableDataset, *columns)):
+            if isinstance(inputs, datasets.Dataset | datasets.arrow_dataset.Column):
+                inputs = _Rows(inputs)
+            elif isinstance(inputs, datasets.IterableDataset | datasets.iterable_dataset.IterableColumn):
                 inputs = (example for example in inputs)
         if isinstance(inputs, np.ndarray | torch.Tensor) and inputs.ndim == 4:
             inputs = list(inputs)  # a stack of photos
@@ -135,16 +138,16 @@ class MultiLabelImageClassificationPipeline(ImageClassificationPipeline):
             if "image" not in image:
                 raise InvalidInputError(f"A dataset's rows need a column 'image', got {', '.join(map(str, image))}.")
             image = image["image"]
+        assert self.image_processor is not None
+        tiles, least = self._tiles(tiles), self.least_size(output_heatmaps, tiles)
         if isinstance(image, dict):
-            image = _undecoded(image)
+            image = _undecoded(image, least)
         if isinstance(image, os.PathLike):
             image = Path(image)
         if isinstance(image, torch.Tensor):
             tensor = image.detach().cpu()
             image = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
-        photo = open_input(image_of(image) if isinstance(image, np.ndarray) else image, timeout)
-        assert self.image_processor is not None
-        tiles = self._tiles(tiles)
+        photo = open_input(image_of(image) if isinstance(image, np.ndarray) else image, timeout, least)
         views = [photo] if tiles == "off" else views_of(photo, plan_tiles(*photo.size, tiles))
         inputs = self.image_processor(images=views, return_tensors="pt").to(self.dtype)
         if tiles != "off":
@@ -153,6 +156,13 @@ class MultiLabelImageClassificationPipeline(ImageClassificationPipeline):
         if output_heatmaps:
             inputs["photo_size"] = torch.tensor([photo.size])
         return inputs
+
+    def least_size(self, output_heatmaps: bool = False, tiles: Tiling | None = None) -> int | None:
+        """Fewest pixels on the shorter side that JPEGs are decoded at (see `draft_size`); None for all there are.
+
+        Heat maps have the photo's own size, so it is decoded at that.
+        """
+        return None if output_heatmaps else draft_size(cast(Any, self.image_processor), self._tiles(tiles))
 
     def _forward(self, model_inputs: Any, output_heatmaps: bool = False) -> Any:  # type: ignore[override]
         """What the model says of B photos; for heat maps, patch logits, B times (V, rows, columns, K), and sizes."""
@@ -208,6 +218,19 @@ class MultiLabelImageClassificationPipeline(ImageClassificationPipeline):
         return cast(WordsightConfig, self.model.config).tiles if asked is None else asked
 
 
+class _Rows(Dataset[Any]):
+    """A `datasets` table or column as torch has datasets, so that several workers can read it (`num_workers`)."""
+
+    def __init__(self, rows: Any) -> None:
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, number: int) -> Any:
+        return self.rows[number]
+
+
 def check_threshold(threshold: float) -> None:
     """Raises InvalidInputError if a score's threshold is no number between 0 and 1."""
     is_number = isinstance(threshold, Real) and not isinstance(threshold, bool)
@@ -218,14 +241,14 @@ def check_threshold(threshold: float) -> None:
 UNDECODED = {"bytes", "path"}  # of a photo in a column that is not decoded (`datasets.Image(decode=False)`)
 
 
-def _undecoded(row: dict[str, Any]) -> Image.Image | str:
+def _undecoded(row: dict[str, Any], least: int | None) -> Image.Image | str:
     """A photo that `datasets` left as it is stored: its content or, where that is not kept, its path."""
     if row.get("bytes") is None:
         if row.get("path"):
             return str(row["path"])
         raise InvalidInputError("A row holds no photo: its bytes and its path are empty.")
     try:
-        return decode_photo(bytes(row["bytes"]))
+        return decode_photo(bytes(row["bytes"]), least)
     except UNREADABLE as error:
         name = repr(row["path"]) if row.get("path") else "A photo of the dataset"
         raise InvalidInputError(f"{name} can't be read as an image ({reason_of(error)}).") from error

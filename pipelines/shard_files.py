@@ -100,6 +100,7 @@ def describe_run(
     options: dict[str, Any],
     tiling: Tiling,
     backend: str,
+    dtype: str,
 ) -> dict[str, Any]:
     """What tells a run from another, for its record.
 
@@ -112,12 +113,14 @@ def describe_run(
         options: the pipeline's threshold and top_k.
         tiling: which parts of photos it looks at.
         backend: what computes.
+        dtype: in which type.
     """
     place = printable_name(str(Path(source).resolve()) if Path(source).exists() else source)
     run = {"model": printable_name(model), "model_state": state, "source": place, "shards": shards}
     # Runs of earlier versions say nothing of tiles.
     run |= images.identity | options | ({} if tiling == "off" else {"tiles": tiling})
-    return run | ({} if backend == "torch" else {"backend": backend})
+    run |= {} if backend == "torch" else {"backend": backend}
+    return run | ({} if dtype == "auto" else {"dtype": dtype})
 
 
 def check_same_run(record: bytes | None, run: dict[str, Any], out: Path | str, names: Sequence[str]) -> None:

@@ -97,6 +97,11 @@ def test_columns_and_undecoded_rows(labeler, photo, labels, tmp_path):
         assert len(found) == 2
         for of_row in found:
             assert_same(of_row, labels)
+    many = undecoded.select([0, 1] * 4)
+    stream = labeler(many, num_workers=2, batch_size=3)
+    assert stream.loader.loader.num_workers == 2
+    for of_row in stream:
+        assert_same(of_row, labels)
     with pytest.raises(InvalidInputError, match="its bytes and its path are empty"):
         labeler({"bytes": None, "path": None})
     with pytest.raises(InvalidInputError, match=r"'a\.png' can't be read as an image"):

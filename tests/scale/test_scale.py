@@ -76,7 +76,7 @@ def labels_of(table, model_dir, **options):
     """What a task and an actor make of rows, here."""
     labeler = load_pipeline(str(model_dir))
     prepared = [*prepare(table, labeler.image_processor, check_tiling(options.pop("tiles", "off")), "image")]
-    actor = Labeler(str(model_dir), None, "torch", {"threshold": 0.0, "top_k": 2} | options)
+    actor = Labeler(str(model_dir), None, "torch", "auto", {"threshold": 0.0, "top_k": 2} | options)
     return actor(pa.concat_tables(prepared)).to_pylist()
 
 

@@ -40,6 +40,9 @@ def predict(
     backend: Annotated[
         str, typer.Option(help="torch; or onnx or onnx-int8, for what `wordsight export` wrote.")
     ] = "torch",
+    dtype: Annotated[
+        str, typer.Option(help="auto, float32, bfloat16 or float16; bfloat16 is faster on a GPU.")
+    ] = "auto",
     out: Annotated[
         str | None,
         typer.Option(help="With --shards, --format or --ray: folder for the files; with --ray also s3://..."),
@@ -133,6 +136,7 @@ def predict(
             tiles=tiling,
             kind=kind,
             backend=backend,
+            dtype=dtype,
         )
         return
     if out is not None or split is not None or kind is not None:
@@ -144,7 +148,7 @@ def predict(
     if top_k is None and threshold is None:
         top_k = 5
     options = {"top_k": top_k, "threshold": threshold, "tiles": tiling}
-    results, skipped = _label_photos(model, images, revision, backend, heatmaps, **options)
+    results, skipped = _label_photos(model, images, (revision, backend, dtype), heatmaps, **options)
     if as_json:
         typer.echo(json.dumps(results, indent=2, ensure_ascii=False))
     else:
@@ -154,16 +158,20 @@ def predict(
 
 
 def _label_photos(
-    model: str, images: list[str], revision: str | None, backend: str, heatmaps: Path | None, **options: Any
+    model: str, images: list[str], loading: tuple[str | None, str, str], heatmaps: Path | None, **options: Any
 ) -> tuple[dict[str, list[dict[str, Any]]], int]:
-    """Labels by photo, and how many photos could not be read; they are named, as are the pictures that were drawn."""
+    """Labels by photo, and how many photos could not be read; they are named, as are the pictures that were drawn.
+
+    `loading` is the model's revision, backend and dtype.
+    """
     from wordsight.plotting.heatmap_files import HeatmapFiles
 
     drawing = None if heatmaps is None else HeatmapFiles(heatmaps)
     load_libraries()
     from wordsight.pipelines.loading import load_pipeline
 
-    labeler = load_pipeline(model, revision, backend=backend)
+    revision, backend, dtype = loading
+    labeler = load_pipeline(model, revision, backend=backend, dtype=dtype)
     results: dict[str, list[dict[str, Any]]] = {}
     skipped = 0
     with progress_bar("Labeling photos", len(images), "photo", enabled=len(images) > 1) as bar:

@@ -52,6 +52,7 @@ def predict_dataset(
     tiles: Tiling | None = None,
     revision: str | None = None,
     backend: str = "torch",
+    dtype: str = "auto",
     num_gpus: float | None = None,
 ) -> Dataset:
     """Labels the photos of a Ray dataset, lazily: nothing runs before the result is written or taken.
@@ -72,6 +73,7 @@ def predict_dataset(
         tiles: which parts of a photo to look at beside the whole; by default as the model's config says.
         revision: the model's revision on the Hub.
         backend: what computes: "torch"; or "onnx" or "onnx-int8", for what `wordsight export` wrote.
+        dtype: of weights and pixels: "bfloat16" is faster on a GPU; "auto" is the model's own.
         num_gpus: GPUs of each copy; by default 1 if the cluster has any, else 0.
 
     Raises:
@@ -87,12 +89,12 @@ def predict_dataset(
     import_ray()
     check_threshold(threshold)
     # Here first: a model that can't be loaded is told before any task starts.
-    classifier = load_pipeline(model, revision, torch.device("cpu"), backend)
+    classifier = load_pipeline(model, revision, torch.device("cpu"), backend, dtype)
     options = {"threshold": threshold, "top_k": top_k}
     classifier._sanitize_parameters(**options)  # type: ignore[arg-type]
     tiling = check_tiling(tiles or classifier.model.config.tiles)
     revision = getattr(classifier.model, "revision", None) or revision
-    loaded_from = (model, revision, backend)
+    loaded_from = (model, revision, backend, dtype)
     return label_rows(
         dataset, classifier, loaded_from, options, tiling, concurrency, batch_size, image_column, num_gpus
     )
@@ -101,7 +103,7 @@ def predict_dataset(
 def label_rows(
     dataset: Dataset,
     classifier: MultiLabelImageClassificationPipeline,
-    loaded_from: tuple[str, str | None, str],
+    loaded_from: tuple[str, str | None, str, str],
     options: dict[str, Any],
     tiling: Tiling,
     concurrency: int | tuple[int, int] | None,
@@ -114,7 +116,7 @@ def label_rows(
     Args:
         dataset: rows with a photo.
         classifier: the pipeline, loaded here, whose image processor is sent to the tasks.
-        loaded_from: model, revision and backend, from which each copy loads its own.
+        loaded_from: model, revision, backend and dtype, from which each copy loads its own.
         options: the pipeline's threshold and top_k.
         tiling: which parts of photos it looks at.
         concurrency: see `predict_dataset`.
@@ -214,11 +216,12 @@ class Labeler:
         model: folder or Hub id.
         revision: on the Hub.
         backend: what computes.
+        dtype: in which type.
         options: the pipeline's threshold and top_k.
     """
 
-    def __init__(self, model: str, revision: str | None, backend: str, options: dict[str, Any]) -> None:
-        self.labels = BatchLabels(load_pipeline(model, revision, backend=backend), options)
+    def __init__(self, model: str, revision: str | None, backend: str, dtype: str, options: dict[str, Any]) -> None:
+        self.labels = BatchLabels(load_pipeline(model, revision, backend=backend, dtype=dtype), options)
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         """Rows with labels in place of pixels."""

@@ -58,6 +58,7 @@ def predict_on_ray(
     tiles: Tiling | None = None,
     kind: str | None = None,
     backend: str = "torch",
+    dtype: str = "auto",
     leave_out: Path | None = None,
 ) -> ShardedPredictions:
     """Labels photos as `predict_shards` does, on a cluster of Ray; the files that it writes are the same.
@@ -82,6 +83,7 @@ def predict_on_ray(
         tiles: which parts of a photo to look at beside the whole; by default as the model's config says.
         kind: where the source holds several kinds, the one to take: "photos", "tar" or "parquet".
         backend: what computes: "torch"; or "onnx" or "onnx-int8", for what `wordsight export` wrote.
+        dtype: of weights and pixels: "bfloat16" is faster on a GPU; "auto" is the model's own.
         leave_out: a folder inside the source whose photos are not labeled; shards of earlier runs never are.
 
     Raises:
@@ -101,12 +103,12 @@ def predict_on_ray(
     if shards is None:
         shards = default_shards(images)
         images = open_images(source, shards, split, kind, leave_out)
-    classifier = load_pipeline(model, revision, torch.device("cpu"), backend)
+    classifier = load_pipeline(model, revision, torch.device("cpu"), backend, dtype)
     options = {"threshold": threshold, "top_k": top_k}
     classifier._sanitize_parameters(**options)  # type: ignore[arg-type]
     tiling = check_tiling(tiles or classifier.model.config.tiles)
     commit = getattr(classifier.model, "revision", None)
-    run = describe_run(model, model_state(model, commit), source, shards, images, options, tiling, backend)
+    run = describe_run(model, model_state(model, commit), source, shards, images, options, tiling, backend, dtype)
     names = [part_name(shard, shards) for shard in range(shards)]
     whole = _begin_run(folder, run)
     if images.notes:
@@ -117,7 +119,7 @@ def predict_on_ray(
     if left:
         with connected(ray), quiet_data(), readable_errors():
             rows = shard_rows(images, left)
-            loaded_from = (model, commit or revision, backend)
+            loaded_from = (model, commit or revision, backend, dtype)
             labeled = label_rows(rows, classifier, loaded_from, options, tiling, concurrency, batch_size)
             _write_shards(labeled, images, left, names, folder)
     rows_there = pyarrow.dataset.dataset(folder.paths(names), SCHEMA, "parquet", folder.filesystem)

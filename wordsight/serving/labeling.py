@@ -76,6 +76,13 @@ class Labeler:
         defaults = (pipe._preprocess_params, pipe._forward_params, pipe._postprocess_params)
         return Settings(*(given | asked for given, asked in zip(defaults, steps, strict=True)))
 
+    def least_size(self, settings: Settings) -> int | None:
+        """Fewest pixels on the shorter side that a photo may be decoded at, as in the pipeline."""
+        asked = {
+            name: settings.preprocess[name] for name in ("output_heatmaps", "tiles") if name in settings.preprocess
+        }
+        return self.classifier.least_size(**asked)
+
     def prepare(self, photo: Image.Image, settings: Settings, name: str = "The photo") -> Prepared:
         """A photo for the model; in any thread.
 

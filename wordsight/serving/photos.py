@@ -36,13 +36,14 @@ def from_base64(text: str, name: str = "The photo") -> bytes:
         ) from error
 
 
-def open_photo(content: bytes, max_pixels: int, name: str = "The photo") -> Image.Image:
+def open_photo(content: bytes, max_pixels: int, name: str = "The photo", least: int | None = None) -> Image.Image:
     """A photo, upright and in RGB, as the pipeline reads it (see `decode_photo`).
 
     Args:
         content: a file's.
         max_pixels: most pixels; told by the file's beginning, before anything is decoded.
         name: what to call it in an error.
+        least: fewest pixels on the shorter side that a JPEG may be decoded at (see `decode_photo`).
 
     Raises:
         HTTPException: 413, it has too many pixels; 415, it is in no format that is read here; 422, it can't be read.
@@ -60,7 +61,7 @@ def open_photo(content: bytes, max_pixels: int, name: str = "The photo") -> Imag
             )
         if kind not in FORMATS:
             raise HTTPException(415, f"{name} is {kind}, which is not read here. Send one of {', '.join(FORMATS)}.")
-        return decode_photo(content)
+        return decode_photo(content, least)
     except Image.DecompressionBombError as error:
         raise HTTPException(
             413, f"{name} has more than {max_pixels / 10**6:g} million pixels. Send a smaller one."

@@ -21,7 +21,7 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from wordsight.modeling.loading import load_model
-from wordsight.pipelines.loading import load_pipeline
+from wordsight.pipelines.loading import DTYPES, load_pipeline
 from wordsight.utils.errors import InvalidInputError, WordsightError
 from wordsight.utils.progress import is_quiet
 
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 SETTINGS = "WORDSIGHT_SERVING"  # for worker processes
 WORKER_SECONDS = 60  # in which a worker must answer its supervisor, busy as it may be
 MOST_CONNECTIONS = 1000  # of a process
-DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True)
@@ -82,10 +81,7 @@ class Served:
         Raises:
             InvalidInputError: there is no such model, device or type.
         """
-        classifier = load_pipeline(self.model, self.revision, self.check())
-        if self.dtype != "auto":
-            classifier.model.to(getattr(torch, self.dtype))
-        return classifier
+        return load_pipeline(self.model, self.revision, self.check(), dtype=self.dtype)
 
 
 def serve(served: Served, host: str = "127.0.0.1", port: int = 8000, workers: int = 1) -> None:

@@ -98,7 +98,8 @@ class Service:
         return await self._in_thread(lambda: self.labeler.finish(output, settings))
 
     def _prepare(self, content: bytes, settings: Settings, name: str) -> Prepared:
-        return self.labeler.prepare(open_photo(content, self.options.max_pixels, name), settings, name)
+        photo = open_photo(content, self.options.max_pixels, name, self.labeler.least_size(settings))
+        return self.labeler.prepare(photo, settings, name)
 
     async def _in_thread(self, call: Callable[[], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._decoders, call)
