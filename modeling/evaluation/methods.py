@@ -45,6 +45,7 @@ class Method:
         memory: (M, D) sentence features that photos' features are pulled towards, where the method has them.
         memory_weight: how far (see `pull`); 1 replaces features by what the memory says of them.
         local_temperature: beta over patches; by default the measured model's.
+        graph: where the model was exported, what onnxruntime computes: its scores are measured in place of the model's.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Method:
     memory: Tensor | None = None
     memory_weight: float = 1.0
     local_temperature: float | None = None
+    graph: WordsightForMultiLabelImageClassification | None = None
 
     def to(self, like: Tensor) -> Method:
         """The method with its tensors of a tensor's device and type."""

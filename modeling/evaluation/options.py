@@ -9,6 +9,8 @@ from typing import Literal, get_args
 
 from wordsight.utils.errors import InvalidInputError
 
+from ..onnx.files import BACKENDS
+
 Format = Literal[
     "jsonl",
     "voc2007",
@@ -133,6 +135,12 @@ def parse_standardizations(given: str | None, own: str = "none") -> tuple[str, .
         known = ", ".join(STANDARDIZATIONS)
         raise InvalidInputError(f"No score standardization {unknown[0]!r}. There are {known}; or all.")
     return names
+
+
+def check_backend(backend: str) -> None:
+    """Raises InvalidInputError if nothing computes scores that is called so."""
+    if backend not in ("torch", *BACKENDS):
+        raise InvalidInputError(f"--backend {backend} is not known. Pass one of torch, {', '.join(BACKENDS)}.")
 
 
 def parse_layout(layout: str) -> tuple[int, int]:

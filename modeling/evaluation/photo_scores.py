@@ -76,7 +76,7 @@ def score_methods(
     groups: dict[int, tuple[ImageEncoder, list[Method]]] = {}
     for method in methods:
         encoder = method.encoder or own
-        groups.setdefault(id(encoder), (encoder, []))[1].append(method)
+        groups.setdefault(id(method.graph or encoder), (encoder, []))[1].append(method)
     passes = [
         _one_pass(model, encoder, group, dataset, read_photos, batch_size, num_workers, tiles)
         for encoder, group in groups.values()
@@ -99,7 +99,7 @@ def _one_pass(
     num_workers: int | None,
     tiles: Tiling,
 ) -> PhotoScores:
-    """The methods that have this image encoder; see `score_methods`."""
+    """The methods that have this image encoder, or the same graph in its place; see `score_methods`."""
     accelerator = make_accelerator()
     for moved in (model, *(method.model for method in methods if method.model is not None)):
         moved.to(accelerator.device)
@@ -110,7 +110,11 @@ def _one_pass(
     read = torch.zeros(count, dtype=torch.int32)
 
     def encode(pixels: Tensor) -> list[Tensor]:
-        image = encoder(pixels.to(accelerator.device))
+        if (graph := methods[0].graph) is not None:
+            in_global, in_local, of_compounds = graph.view_logits(pixels)
+            mixed = mix_branches(in_global, in_local, graph.config.local_weight)
+            return [mixed, of_compounds, mixed[:, :0], mixed]
+        image = encoder(pixels.to(accelerator.device, non_blocking=True))
         pooled, patches = image.pooled.to(model.dtype), image.patches.to(model.dtype)
         scores = [method.to(pooled).logits(pooled, patches, model) for method in methods]
         in_global, in_local, of_compounds = model.branch_logits(pooled, patches)

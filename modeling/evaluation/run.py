@@ -83,7 +83,7 @@ def evaluate_methods(
                 scores[method.name, option] = changed.numpy()
                 results.append(measuring.result(method, option, changed.numpy()))
             bar.update()
-    models = [method.name for method in methods if method.model is not None]
+    models = [method.name for method in methods if method.model is not None and method.graph is None]
     report = {
         "benchmark": dataset.name,
         "photos": len(dataset.labels),

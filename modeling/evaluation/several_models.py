@@ -10,6 +10,7 @@ from wordsight.utils.errors import InvalidInputError
 
 from ..loading import load_model
 from ..modeling_wordsight import WordsightForMultiLabelImageClassification
+from ..onnx.files import BACKENDS
 from .methods import Method, MethodFactory
 from .options import CHANGED_METHODS, OWN_METHODS, own_names
 from .photo_settings import reason_against
@@ -74,6 +75,32 @@ def check_in_common(models: Mapping[str, WordsightForMultiLabelImageClassificati
                     f"The models {first} and {label} have other {field.replace('_', ' ')}. Pass models that differ in "
                     "what was learned alone, such as with --seed; run evaluate for each of the others."
                 )
+
+
+def exported_methods(factories: Mapping[str, MethodFactory], models: Sequence[str], backend: str) -> list[Method]:
+    """Each model's exported graph as a row of its own, such as "learned, onnx-int8".
+
+    Args:
+        factories: label -> what makes the model's methods.
+        models: folders or Hub ids, in the same order.
+        backend: of `BACKENDS`; "torch" has no such row.
+
+    Raises:
+        InvalidInputError: a model was not exported for it, or has changed since.
+    """
+    if backend == "torch":
+        return []
+    from ..onnx.model import load_onnx_model
+
+    rows = zip(own_names("learned", list(factories)), factories.values(), models, strict=True)
+    return [
+        replace(
+            factory.make("learned"),
+            name=f"{name}, {backend}",
+            graph=load_onnx_model(model, factory.model.revision, BACKENDS[backend]),
+        )
+        for name, factory, model in rows
+    ]
 
 
 def make_methods(factories: Mapping[str, MethodFactory], names: Sequence[str], leave_out: bool = False) -> list[Method]:

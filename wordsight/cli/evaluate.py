@@ -13,6 +13,7 @@ from wordsight.modeling.evaluation.options import (
     DEFAULT_METHODS,
     FORMATS,
     METHODS,
+    check_backend,
     model_labels,
     own_names,
     parse_layout,
@@ -70,6 +71,9 @@ def evaluate(
     batch_size: Annotated[int, typer.Option(help="Photos at a time.", min=1)] = 32,
     num_workers: Annotated[int | None, typer.Option(help=WORKERS_HELP, min=0)] = None,
     tiles: Annotated[str | None, typer.Option(help=TILES_HELP)] = None,
+    backend: Annotated[
+        str, typer.Option(help="onnx or onnx-int8: what `wordsight export` wrote, as a row beside the model's.")
+    ] = "torch",
     strict: Annotated[bool, typer.Option("--strict", help="Missing photos and unknown labels are errors.")] = False,
     revision: Annotated[str | None, typer.Option(help="The models' revision on the Hub.")] = None,
 ) -> None:
@@ -91,6 +95,10 @@ def evaluate(
 
     Example: wordsight evaluate seed-0 seed-1 seed-2 --data photos
 
+    With --backend onnx-int8, what 8 bits cost is a difference of two rows:
+
+    Example: wordsight evaluate my-model --data photos --methods learned --backend onnx-int8
+
     On several GPUs: accelerate launch -m wordsight evaluate my-model --data ...
     On several CPU processes: torchrun --nproc_per_node 2 -m wordsight evaluate my-model --data ...
     """
@@ -98,6 +106,7 @@ def evaluate(
     for layout in mosaic or ():
         parse_layout(layout)
     chosen = parse_methods(methods, texts)
+    check_backend(backend)
     parse_standardizations(scores)
     if data_format not in FORMATS:
         raise InvalidInputError(f"The format {data_format!r} is not known. Pass one of {', '.join(FORMATS)}.")
@@ -117,7 +126,7 @@ def evaluate(
     from wordsight.modeling.evaluation.mosaics import make_mosaics
     from wordsight.modeling.evaluation.results import keep_beside
     from wordsight.modeling.evaluation.run import evaluate_methods
-    from wordsight.modeling.evaluation.several_models import load_factories, make_methods
+    from wordsight.modeling.evaluation.several_models import exported_methods, load_factories, make_methods
     from wordsight.modeling.loading import make_accelerator
     from wordsight.pipelines.image_loader import open_photo, photo_batches
 
@@ -131,7 +140,7 @@ def evaluate(
     measure = partial(
         evaluate_methods,
         first,
-        make_methods(factories, chosen, leave_out=methods == "all"),
+        make_methods(factories, chosen, leave_out=methods == "all") + exported_methods(factories, models, backend),
         read_photos=photo_batches,
         options=options,
         min_positives=min_positives,

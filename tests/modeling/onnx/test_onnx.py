@@ -11,10 +11,14 @@ import torch
 from typer.testing import CliRunner
 
 from tests.fixtures.encoder_families import CONTRASTIVE
+from tests.fixtures.photos import write_photos
 from tests.fixtures.process import wordsight
 from tests.modeling.test_modeling import NAMES, make_model
+from wordsight import Category
 from wordsight.cli import app
 from wordsight.example_photos import load_photos
+from wordsight.modeling.evaluation.datasets import load_labeled_photos
+from wordsight.modeling.metrics import mean_average_precision
 from wordsight.modeling.onnx.graph import TOLERANCE, ScoringGraph, export_graph
 from wordsight.modeling.standardization import ScoreStatistics
 from wordsight.pipelines.batch_inference import predict_shards
@@ -217,3 +221,36 @@ def test_a_graph_with_other_figures_is_not_kept(tiny_clip_dir, tmp_path, monkeyp
     with pytest.raises(InvalidInputError, match="its figures are off by 1"):
         export_graph(model, tmp_path / "model.onnx")
     assert not (tmp_path / "model.onnx").exists()
+
+
+def test_evaluate_shows_what_8_bits_cost(exported, tmp_path):
+    data = write_photos(tmp_path / "photos", 12, categories=[Category(name) for name in NAMES])
+    result = CliRunner().invoke(
+        app,
+        [
+            *("evaluate", exported, "--data", str(data), "--methods", "learned", "--scores", "none"),
+            *("--backend", "onnx-int8", "--json", str(tmp_path / "all.json")),
+        ],
+    )
+    assert result.exit_code == 0, result.output
+    assert "learned, onnx-int8" in result.output
+    own, small = json.loads((tmp_path / "all.json").read_text())["results"]
+    dataset = load_labeled_photos(data, "jsonl", [Category(name) for name in NAMES])
+    classifier = load_pipeline(exported, backend="onnx-int8")
+    pixels = torch.cat([classifier.preprocess(photo.source)["pixel_values"] for photo in dataset.photos])
+    expected = classifier.model(pixels).similarities.numpy()  # at once: ranges of activations are a batch's
+    assert small["map"] == pytest.approx(mean_average_precision(expected, dataset.labels), abs=1e-6)
+    assert (own["method"], small["method"]) == ("learned", "learned, onnx-int8")
+    assert own["ap"] != small["ap"]
+
+
+def test_a_backend_that_is_not_there_is_told_before_photos_are_scored(tmp_path, tiny_clip_dir):
+    make_model(str(tiny_clip_dir)).save_pretrained(tmp_path / "model")
+    data = write_photos(tmp_path / "photos", 2, categories=[Category(NAMES[0])])
+    for backend, message in [
+        ("onnx", "has no onnx/model.onnx: .* Run `wordsight export"),
+        ("tpu", "Pass one of torch"),
+    ]:
+        given = ["evaluate", str(tmp_path / "model"), "--data", str(data), "--methods", "learned", "--backend", backend]
+        with pytest.raises(InvalidInputError, match=message):
+            CliRunner().invoke(app, given, catch_exceptions=False)
