@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import torch
+from torch import Tensor
 
 from wordsight.modeling.photo_batches import PhotoBatch, PhotoSource
 from wordsight.modeling.tiling import Tiling, check_tiling
@@ -24,6 +25,7 @@ from wordsight.pipelines.shard_files import SCHEMA, row_of
 from wordsight.utils.errors import InvalidInputError
 
 from .cluster import import_ray
+from .pixels import Packing
 
 if TYPE_CHECKING:
     from ray.data import Dataset
@@ -31,7 +33,8 @@ if TYPE_CHECKING:
 ADDED = ("labels", "scores", "error")
 PREPARED = pa.schema(
     [
-        ("pixels", pa.large_binary()),  # float32, of all views of a photo
+        ("pixels", pa.large_binary()),  # of all views of a photo
+        ("pixels_type", pa.string()),
         ("pixels_shape", pa.list_(pa.int32())),
         ("whole_weight", pa.float32()),
         ("error", pa.string()),
@@ -172,12 +175,18 @@ def prepare(rows: pa.Table, image_processor: Any, tiling: Tiling, image_column: 
 def _prepared(photos: list[PhotoSource], image_processor: Any, tiling: Tiling) -> list[dict[str, Any]]:
     """What `PREPARED` says of each photo."""
     found: dict[int, dict[str, Any]] = {}
+    packing = Packing.of(image_processor)
     for batch in photo_batches(photos, image_processor, ROWS_AT_A_TIME, num_workers=0, tiles=tiling):
         found |= {row: {"error": error} for row, error in batch.unreadable.items()}
         views = batch.pixel_values.split(batch.num_views) if batch.rows else ()
         for row, pixels, weight in zip(batch.rows, views, batch.whole_weights, strict=True):
-            shape, content = list(pixels.shape), pixels.float().numpy().tobytes()
-            found[row] = {"pixels": content, "pixels_shape": shape, "whole_weight": weight}
+            kind, content = packing.pack(pixels)
+            found[row] = {
+                "pixels": content,
+                "pixels_type": kind,
+                "pixels_shape": list(pixels.shape),
+                "whole_weight": weight,
+            }
     return [found[row] for row in range(len(photos))]
 
 
@@ -186,7 +195,7 @@ def _check_columns(names: list[str], image_column: str) -> None:
         raise InvalidInputError(
             f"The dataset has no column {image_column!r}; it has {', '.join(names)}. Pass image_column=..."
         )
-    if taken := [name for name in (*ADDED[:2], *PREPARED.names[:3]) if name in names]:
+    if taken := [name for name in (*ADDED[:2], *PREPARED.names[:-1]) if name in names]:
         raise InvalidInputError(
             f"The dataset has columns that labeling adds: {', '.join(taken)}. Rename them: dataset.rename_columns(...)."
         )
@@ -221,20 +230,25 @@ class Labeler:
     """
 
     def __init__(self, model: str, revision: str | None, backend: str, dtype: str, options: dict[str, Any]) -> None:
-        self.labels = BatchLabels(load_pipeline(model, revision, backend=backend, dtype=dtype), options)
+        classifier = load_pipeline(model, revision, backend=backend, dtype=dtype)
+        self.labels = BatchLabels(classifier, options)
+        self.packing = Packing.of(classifier.image_processor)
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         """Rows with labels in place of pixels."""
         errors = rows["error"].to_pylist()
         fine = [row for row, error in enumerate(errors) if error is None]
-        views = [
-            np.frombuffer(rows["pixels"][row].as_buffer(), np.float32).reshape(rows["pixels_shape"][row].as_py())
-            for row in fine
-        ]
-        pixels = torch.from_numpy(np.concatenate(views)) if views else torch.empty(0)
+        views = [self._views(rows, row) for row in fine]
+        pixels = torch.cat(views) if views else torch.empty(0)
         weights = [rows["whole_weight"][row].as_py() for row in fine]
         unreadable = {row: error for row, error in enumerate(errors) if error is not None}
         labeled = self.labels(PhotoBatch(fine, pixels, [len(each) for each in views], weights, unreadable))
         found = [row_of("", labels, unreadable.get(row)) for row, labels in labeled]
         kept = [name for name in rows.column_names if name not in PREPARED.names]
         return _beside(rows.select(kept), pa.Table.from_pylist(found, schema=SCHEMA).select(list(ADDED)))
+
+    def _views(self, rows: pa.Table, row: int) -> Tensor:
+        """The pixels of a photo's views, where the model is."""
+        kind, shape = rows["pixels_type"][row].as_py(), rows["pixels_shape"][row].as_py()
+        device: torch.device = self.labels.classifier.model.device
+        return self.packing.unpack(kind, rows["pixels"][row].as_buffer(), shape, device)
