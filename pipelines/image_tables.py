@@ -6,12 +6,15 @@ import json
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wordsight.modeling.photo_batches import PhotoSource
 from wordsight.utils.errors import shortened
 
 from .image_io import MOST_BYTES
+
+if TYPE_CHECKING:
+    from pyarrow.fs import FileSystem
 
 PHOTO_COLUMN = "image"  # where nothing says which column has the photos
 ROWS_AT_A_TIME = 16  # photos are large
@@ -19,17 +22,21 @@ MANY_BYTES = 4 * 10**6  # of a row, by which rows are read one at a time
 REMOTE = ("hf://", "https://", "http://")  # where rows may say that their photos are
 
 
-def read_parquet(path: Path) -> Iterator[PhotoSource]:
+def read_parquet(path: Path, filesystem: FileSystem | None = None) -> Iterator[PhotoSource]:
     """Photos of a parquet file, in order; a file without a column of photos is one that can't be read.
+
+    Args:
+        path: the file.
+        filesystem: where it is, if not on this machine.
 
     Raises:
         ValueError, OSError: the file is damaged.
     """
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(path) as file:
+    with pq.ParquetFile(path.as_posix(), filesystem=filesystem) as file:
         columns = file.schema_arrow.names
-        column = photo_column(columns, image_columns(path))
+        column = photo_column(columns, image_columns(path, filesystem))
         if column is None:
             if file.metadata.num_rows:
                 yield partial(_fail, f"no column of images; there are {shortened(columns, 10)}")
@@ -39,11 +46,15 @@ def read_parquet(path: Path) -> Iterator[PhotoSource]:
         # A few bytes of a file may stand for gigabytes in memory.
         rows = 1 if largest > MANY_BYTES else ROWS_AT_A_TIME
         for batch in file.iter_batches(rows, columns=[column]):
-            yield from (encoded_photo(value.as_py()) for value in batch.column(0))
+            yield from (encoded_photo(value.as_py(), filesystem is None) for value in batch.column(0))
 
 
-def image_columns(path: Path) -> list[str]:
+def image_columns(path: Path, filesystem: FileSystem | None = None) -> list[str]:
     """The columns of a parquet file that `datasets` wrote as images.
+
+    Args:
+        path: the file.
+        filesystem: where it is, if not on this machine.
 
     Raises:
         ValueError, OSError: the file is damaged.
@@ -51,7 +62,9 @@ def image_columns(path: Path) -> list[str]:
     import pyarrow.parquet as pq
 
     try:
-        written = json.loads((pq.read_schema(path).metadata or {}).get(b"huggingface", b"{}"))
+        written = json.loads(
+            (pq.read_schema(path.as_posix(), filesystem=filesystem).metadata or {}).get(b"huggingface", b"{}")
+        )
         features = written["info"]["features"]
         return [name for name, feature in features.items() if feature.get("_type") == "Image"]
     except (ValueError, LookupError, TypeError, AttributeError) as error:

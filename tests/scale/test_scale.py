@@ -146,6 +146,7 @@ def test_a_folder_by_its_address(tmp_path):
     assert [path.name for path in (tmp_path / "labels").iterdir()] == ["a.txt"]
     with pytest.raises(InvalidInputError, match="begins with one of s3://"):
         Folder.of("ftp2://somewhere/labels")
+    assert Folder.of("s3://id:secret@bucket/labels?region=eu-west-1").name == "s3://bucket/labels?region=eu-west-1"
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(WordsightError, match="can't be written"):
         Folder.of(tmp_path / "file" / "labels").write("a.txt", b"")

@@ -253,7 +253,8 @@ def _label_dataset(
     from wordsight.pipelines.formats.write import READ_PARQUET, predict_to_format
 
     if "://" in out:
-        done, told = predict(model, source, out, **options), READ_PARQUET.format(folder=out)
+        done = predict(model, source, out, **options)
+        told = READ_PARQUET.format(folder=done.folder)
     else:
         options |= {"base_url": base_url, "xmp": xmp, "predict": predict}
         done, told = predict_to_format(model, source, out, output_format or "parquet", **options)  # type: ignore[arg-type]

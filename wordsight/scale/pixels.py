@@ -45,7 +45,7 @@ class Packing:
             pixels: (V, 3, H, W), from the image processor.
         """
         pixels = pixels.float()
-        if self.scale is not None and pixels.ndim == 4:
+        if self.scale is not None and self.shift is not None and pixels.ndim == 4:
             levels = ((pixels - self.shift) / self.scale).round().clamp(0, 255)
             if torch.allclose(levels * self.scale + self.shift, pixels, rtol=0, atol=EXACT):
                 return LEVELS, levels.to(torch.uint8).numpy().tobytes()

@@ -13,10 +13,10 @@ import pyarrow.compute as pc
 
 from wordsight.modeling.photo_batches import PhotoSource
 from wordsight.pipelines.image_io import UNREADABLE, reason_of
-from wordsight.pipelines.image_sources import DamagedFileError, ImageFiles, ImageSource, cut, open_images
-from wordsight.pipelines.shard_files import default_shards
+from wordsight.pipelines.image_sources import DamagedFileError, ImageFiles, ImageSource, cut
 
 from .cluster import import_ray
+from .remote import open_source
 
 if TYPE_CHECKING:
     from ray.data import Dataset
@@ -44,7 +44,7 @@ def read_photos(
 
     Args:
         source: a folder of photos, of .tar or of .parquet files, a glob of such files, or a dataset on the Hub. Folders
-            must be there on all machines of the cluster.
+            must be there on all machines of the cluster, or be addresses ("s3://bucket/crawl/*.tar").
         split: of a dataset on the Hub.
         kind: where the source holds several kinds, the one to take: "photos", "tar" or "parquet".
         shards: how many tasks read it; by default one for 1,000 photos, or for each file of many photos.
@@ -60,10 +60,7 @@ def read_photos(
         6
     """
     import_ray()
-    images = open_images(str(source), shards or 1, split, kind)
-    if shards is None:
-        shards = default_shards(images)
-        images = open_images(str(source), shards, split, kind)
+    images, shards = open_source(str(source), shards, split, kind)
     rows = shard_rows(images, range(shards))
     return rows.map_batches(_without_ends, batch_format="pyarrow", batch_size=None)
 

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import torch
 
 from wordsight.modeling.tiling import Tiling, check_tiling
-from wordsight.pipelines.image_sources import DamagedFileError, ImageSource, open_images
+from wordsight.pipelines.image_sources import DamagedFileError, ImageSource
 from wordsight.pipelines.loading import load_pipeline
 from wordsight.pipelines.multi_label_image_classification import check_threshold
 from wordsight.pipelines.shard_files import (
@@ -24,7 +24,6 @@ from wordsight.pipelines.shard_files import (
     SCHEMA,
     ShardedPredictions,
     check_same_run,
-    default_shards,
     describe_run,
     model_state,
     part_name,
@@ -36,7 +35,8 @@ from wordsight.utils.progress import progress_bar
 from .cluster import LOCAL, connected, quiet_data, readable_errors
 from .labeling import label_rows
 from .reading import shard_rows
-from .storage import Folder
+from .remote import open_source
+from .storage import Folder, without_key
 
 if TYPE_CHECKING:
     from ray.data import Dataset
@@ -69,7 +69,8 @@ def predict_on_ray(
 
     Args:
         model: folder or Hub id; a folder must be there on all machines of the cluster.
-        source: as for `predict_shards`; folders must be there on all machines.
+        source: as for `predict_shards`, where folders must be there on all machines; or a folder or glob elsewhere
+            ("s3://bucket/crawl/*.tar").
         out: folder for the shards, or an address such as "s3://bucket/labels"; only this process writes there.
         shards: how many parts to cut the source into; by default one for 1,000 photos, or for each file of many photos.
         ray: the cluster: "local" (this machine alone), "auto" (the one that this machine is part of) or an address.
@@ -99,16 +100,14 @@ def predict_on_ray(
     """
     folder, source = Folder.of(out), str(source)
     check_threshold(threshold)
-    images = open_images(source, shards or 1, split, kind, leave_out)
-    if shards is None:
-        shards = default_shards(images)
-        images = open_images(source, shards, split, kind, leave_out)
+    images, shards = open_source(source, shards, split, kind, leave_out)
     classifier = load_pipeline(model, revision, torch.device("cpu"), backend, dtype)
     options = {"threshold": threshold, "top_k": top_k}
     classifier._sanitize_parameters(**options)  # type: ignore[arg-type]
     tiling = check_tiling(tiles or classifier.model.config.tiles)
     commit = getattr(classifier.model, "revision", None)
-    run = describe_run(model, model_state(model, commit), source, shards, images, options, tiling, backend, dtype)
+    state, shown = model_state(model, commit), without_key(source)
+    run = describe_run(model, state, shown, shards, images, options, tiling, backend, dtype)
     names = [part_name(shard, shards) for shard in range(shards)]
     whole = _begin_run(folder, run)
     if images.notes:
@@ -124,7 +123,7 @@ def predict_on_ray(
             _write_shards(labeled, images, left, names, folder)
     rows_there = pyarrow.dataset.dataset(folder.paths(names), SCHEMA, "parquet", folder.filesystem)
     unreadable = rows_there.count_rows(filter=pc.field("error").is_valid())
-    return ShardedPredictions(out if "://" in str(out) else Path(out), rows_there.count_rows(), unreadable)
+    return ShardedPredictions(folder.name if "://" in str(out) else Path(out), rows_there.count_rows(), unreadable)
 
 
 def _begin_run(folder: Folder, run: dict[str, Any]) -> set[str]:

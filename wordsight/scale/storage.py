@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,16 @@ from wordsight.utils.errors import InvalidInputError, check_not_empty, is_write_
 
 SCHEMES = "s3://, gs://, abfs://, hdfs:// and file://"
 RENAMED = ("local", "hdfs")  # file systems where half a file can be seen, and where renaming is at once
+
+
+def without_key(place: str | Path) -> str:
+    """An address as it may be shown: without user and key.
+
+    Example:
+        >>> without_key("s3://id:secret@bucket/labels")
+        's3://bucket/labels'
+    """
+    return re.sub(r"://[^/@]*@", "://", str(place))
 
 
 @dataclass(frozen=True)
@@ -43,20 +54,36 @@ class Folder:
             filesystem, path = fs.FileSystem.from_uri(str(place))
         except (OSError, ValueError, NotImplementedError) as error:
             raise InvalidInputError(
-                f"{place} can't be reached ({(str(error).splitlines() or [''])[0]}). Pass a folder, or an address that "
-                f"begins with one of {SCHEMES}."
+                f"{without_key(place)} can't be reached ({(str(error).splitlines() or [''])[0]}). Pass a folder, or an "
+                f"address that begins with one of {SCHEMES}."
             ) from error
-        return cls(str(place), filesystem, path)
+        return cls(without_key(place), filesystem, path)
 
     def names(self) -> list[str]:
         """Of the files in it, in order."""
         try:
             found = self.filesystem.get_file_info(fs.FileSelector(self.path, allow_not_found=True))
         except OSError as error:
-            raise InvalidInputError(
-                f"{self.name} can't be read: {str(error).splitlines()[0]}. Check address and credentials."
-            ) from error
+            raise self._unreadable(error) from error
         return sorted(each.base_name for each in found if each.type == fs.FileType.File)
+
+    def tree(self) -> list[str]:
+        """Paths of all files in it, at any depth, in order; the file itself where it is one."""
+        try:
+            itself = self.filesystem.get_file_info(self.path)
+            if itself.type == fs.FileType.NotFound:
+                raise InvalidInputError(f"There is no {self.name}. Check the address.")
+            if itself.type == fs.FileType.File:
+                return [self.path]
+            found = self.filesystem.get_file_info(fs.FileSelector(self.path, recursive=True))
+        except OSError as error:
+            raise self._unreadable(error) from error
+        return sorted(each.path for each in found if each.type == fs.FileType.File)
+
+    def _unreadable(self, error: OSError) -> InvalidInputError:
+        return InvalidInputError(
+            f"{self.name} can't be read: {str(error).splitlines()[0]}. Check address and credentials."
+        )
 
     def read(self, name: str) -> bytes:
         """A file's content.

@@ -1,0 +1,76 @@
+"""Photos at addresses: the same names and photos as in a folder of this machine."""
+
+import pickle
+import tarfile
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.fixtures.photos import write_photos
+from wordsight.pipelines.image_sources import DamagedFileError, open_images
+from wordsight.scale.reading import _content, _part
+from wordsight.scale.remote import open_source
+from wordsight.utils.errors import InvalidInputError
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Photos at two depths, and the same in two tars and two parquet files."""
+    folder = tmp_path_factory.mktemp("remote") / "in a bucket"
+    photos = write_photos(folder / "photos" / "deep", 5)
+    (photos / "0.jpg").rename(folder / "photos" / "0.jpg")
+    contents = [path.read_bytes() for path in sorted(photos.glob("*.jpg"))]
+    for number in range(2):
+        with tarfile.open(folder / f"{number}.tar", "w") as tar:
+            for path in sorted(photos.glob("*.jpg"))[number::2]:
+                tar.add(path, path.name)
+        pq.write_table(pa.table({"image": contents[number::2]}), folder / f"{number}.parquet")
+    return folder
+
+
+def read(source, shards, **options):
+    """Names and contents of each shard, as its task reads it on another machine."""
+    images, count = open_source(source, shards, **options)
+    parts = [pickle.loads(pa_cloudpickle().dumps(_part(images, shard))) for shard in range(count)]
+    return images.identity, [[(name, *_content(photo)) for name, photo in part.read(0)] for part in parts]
+
+
+def pa_cloudpickle():
+    return pytest.importorskip("ray").cloudpickle
+
+
+@pytest.mark.parametrize(("inside", "kind"), [("photos", None), ("", "tar"), ("*.tar", None), ("*.parquet", None)])
+def test_an_address_gives_what_the_folder_gives(folder, inside, kind):
+    address = f"file://{folder}/{inside}".replace(" ", "%20")
+    assert read(address, 2, kind=kind) == read(str(folder / inside), 2, kind=kind)
+    assert len(read(address, 1, kind=kind)[1][0]) == (5 if inside == "photos" else 4)
+
+
+def test_what_is_passed_over_and_what_can_t_be_read(folder, tmp_path):
+    images, shards = open_source(f"file://{folder}/photos".replace(" ", "%20"))
+    assert (images.notes, shards) == (("Passed over: 1 .jsonl.",), 1)
+    for address, options, message in [
+        (f"file://{tmp_path}/none", {}, "There is no file://"),
+        (f"file://{tmp_path}", {}, "should hold photos of one kind; found: none"),
+        (f"file://{folder}".replace(" ", "%20"), {}, "found: 2 of kind parquet, 2 of kind tar, 5 of kind photos"),
+        (f"file://{folder}/*.tar".replace(" ", "%20"), {"shards": 3}, "it has 2 files. Pass --shards 2"),
+        (f"file://{folder}/*.tar".replace(" ", "%20"), {"split": "train"}, "Omit --split"),
+    ]:
+        with pytest.raises(InvalidInputError, match=message):
+            open_source(address, **options)
+    (tmp_path / "half.tar").write_bytes((folder / "0.tar").read_bytes()[:1000])
+    images, _ = open_source(f"file://{tmp_path}/half.tar")
+    with pytest.raises(DamagedFileError, match=r"half\.tar can't be read to its end"):
+        list(images.read(0))
+    photo = tmp_path / "gone.jpg"
+    photo.write_bytes(b"")
+    images, _ = open_source(f"file://{tmp_path}/gone.jpg", kind="photos")
+    photo.unlink()
+    ((name, gone),) = images.read(0)
+    assert name and _content(gone)[0] is None and "FileNotFoundError" in _content(gone)[1]
+
+
+def test_sources_of_this_machine_are_opened_as_ever(folder):
+    images, shards = open_source(str(folder / "photos"))
+    assert shards == 1 and images.identity == open_images(str(folder / "photos"), 1).identity
