@@ -49,9 +49,9 @@ def two_nodes():
 
 
 def actors_of(node):
-    """Processes of a node that hold the model."""
+    """Processes of a node that are labeling photos."""
     raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
-    return [child for child in raylet.children(recursive=True) if "MapWorker" in " ".join(child.cmdline())]
+    return [child for child in raylet.children(recursive=True) if ".submit" in " ".join(child.cmdline())]
 
 
 def is_alive(process):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from wordsight.utils.errors import InvalidInputError, WordsightError, needs
 
+CONNECT_TIMEOUT = 10.0  # seconds
 LOCAL = "local"  # a cluster of this machine alone, for as long as the job takes
 
 
@@ -39,6 +42,8 @@ def connected(address: str) -> Iterator[Any]:
     if ray.is_initialized():
         yield ray
         return
+    if ":" in address:
+        _check_answers(address)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # of clusters that are started here
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # else Ray warns of what Ray Data does
     options: dict[str, Any] = {"include_dashboard": False} if address == LOCAL else {}
@@ -55,6 +60,19 @@ def connected(address: str) -> Iterator[Any]:
         ray.shutdown()
 
 
+def _check_answers(address: str) -> None:
+    """Raises InvalidInputError if nothing listens at HOST:PORT; Ray would try for minutes."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_TIMEOUT):
+            pass
+    except (OSError, ValueError, OverflowError) as error:
+        raise InvalidInputError(
+            f"Nothing answers at {address!r} ({error}). Pass --ray auto, local, or the HOST:PORT of a cluster's first "
+            "machine."
+        ) from error
+
+
 @contextmanager
 def quiet_data() -> Iterator[None]:
     """Runs datasets without Ray's own progress bars and its lines on each execution."""
@@ -63,7 +81,7 @@ def quiet_data() -> Iterator[None]:
     context, logger = DataContext.get_current(), logging.getLogger("ray.data")
     before = context.enable_progress_bars, logger.level
     context.enable_progress_bars = False
-    logger.setLevel(logging.ERROR)
+    logger.setLevel(logging.CRITICAL + 1)  # what goes wrong is raised here
     try:
         yield
     finally:
@@ -91,8 +109,16 @@ def readable_errors() -> Iterator[None]:
                 f"A machine of the cluster can't import what the job needs ({cause}). Install the same wordsight on "
                 "all of them."
             ) from error
-        told = (str(cause).strip().splitlines() or [""])[-1][:500]
-        raise WordsightError(f"The job failed on the cluster ({type(cause).__name__}: {told}).") from error
+        told = _last_line(cause) or _last_line(error) or type(cause).__name__
+        # A copy of the model that can't be made has its error in the text of Ray's.
+        own = re.match(r"wordsight(?:\.\w+)+: (.*)", told)
+        raise WordsightError(
+            f"On a machine of the cluster: {own[1]}" if own else f"The job failed on the cluster: {told}."
+        ) from error
+
+
+def _last_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [""])[-1]
 
 
 def _cause(error: BaseException) -> BaseException:
