@@ -31,6 +31,8 @@ class SameConv2d(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C', ceil(H / stride), ceil(W / stride))."""
         kernel, stride = self.kernel_size[0], self.stride[0]
+        if stride == 1 and kernel % 2:  # as much on all sides, which the convolution itself can do
+            return F.conv2d(x, self.weight, self.bias, 1, kernel // 2, self.dilation, self.groups)
         pads = [max((-(-size // stride) - 1) * stride + kernel - size, 0) for size in (x.shape[-1], x.shape[-2])]
         x = F.pad(x, [side for pad in pads for side in (pad // 2, pad - pad // 2)])
         return F.conv2d(x, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
