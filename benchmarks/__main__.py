@@ -16,6 +16,7 @@ from benchmarks.report import draw, print_table
 
 PARTS = (
     "labeling_photos",
+    "reading",
     "exported",
     "image_settings",
     "memory",

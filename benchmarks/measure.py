@@ -54,14 +54,18 @@ def slope(sizes: Sequence[float], costs: Sequence[float]) -> float:
     return float(np.polyfit([math.log(size) for size in sizes], [math.log(max(cost, 1e-12)) for cost in costs], 1)[0])
 
 
-def in_new_process(module: str, *arguments: str) -> dict[str, Any]:
+def in_new_process(module: str, *arguments: str, timeout: float | None = None) -> dict[str, Any]:
     """Runs `python -m module arguments`; gives the JSON of its last line.
 
     Raises:
         RuntimeError: it failed; holds what it wrote.
+        TimeoutError: it did not end in so many seconds, and was stopped.
     """
     command = [sys.executable, "-m", module, *arguments]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=timeout)
+    except subprocess.TimeoutExpired as error:
+        raise TimeoutError(f"{' '.join(command)} did not end in {timeout:g} s.") from error
     if result.returncode:
         raise RuntimeError(f"{' '.join(command)} failed:\n{result.stderr[-3000:]}")
     content: dict[str, Any] = json.loads(result.stdout.strip().splitlines()[-1])

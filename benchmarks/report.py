@@ -53,6 +53,7 @@ def rows(results: dict[str, Any]) -> list[tuple[str, str, str, bool, str]]:
             add(f"photos, batch {name}: {bare}", _shown(case[bare]), "<= 1.10", case[bare]["median"] <= 1.1, forward)
         first = found["loading"]["ours / zero-shot pipeline"]
         add("load + first photo: ours / peer", _shown(first), "<= 1", first["median"] <= 1, "imports of Python modules")
+    _reading(results, add)
     _photo_settings(results, add)
     _serving(results, add)
     if found := results.get("describing"):
@@ -75,6 +76,26 @@ def rows(results: dict[str, Any]) -> list[tuple[str, str, str, bool, str]]:
         add("evaluate: memory a photo beside the scores", figure, "about 0", share < 1,
             "sorting the scores of a category")  # fmt: skip
     return table
+
+
+def _reading(results: dict[str, Any], add: Callable[[str, str, str, bool, str], None]) -> None:
+    """Adds how fast photos are decoded, and the share of each stage of labeling them."""
+    for size, found in results.get("reading", {}).items():
+        decoding = found["decoding"]
+        for name, rate in decoding["photos_a_second"].items():
+            if "prepared" in name:
+                ratio = decoding["Pillow, full and prepared / it"][name]
+                add(f"{size}, {name} ({rate['median']:.1f} photos/s): Pillow, full / it", _shown(ratio), "-", True,
+                    "the JPEG's entropy coding")  # fmt: skip
+        for encoder, ways in found["shares"].items():
+            for how, stages in ways.items():
+                middle = {stage: spread["median"] for stage, spread in stages.items()}
+                total = sum(middle.values())
+                told = ", ".join(f"{stage} {100 * each / total:.0f}%" for stage, each in middle.items())
+                longest = max(middle, key=lambda stage: middle[stage])
+                add(f"{size}, {encoder}, {how}: share of {total:.0f} ms", told, "-", True, longest)
+        for name, rate in found["read ahead"].items():
+            add(f"{size}, CLIP B/32, {name}", _shown(rate, "photos/s"), "-", True, "cores")
 
 
 def _serving(results: dict[str, Any], add: Callable[[str, str, str, bool, str], None]) -> None:
@@ -100,7 +121,9 @@ def _photo_settings(results: dict[str, Any], add: Callable[[str, str, str, bool,
             add(f"CLIP B/16, {case} ({rate:.1f} photos/s): ours / bare at 224", _shown(ratio), "-", True,
                 "the number of patches")  # fmt: skip
     for batch, figures in results.get("exported", {}).items():
-        for name in ("torch.compile", "onnx", "onnx-int8") if batch.startswith("batch") else ():
+        for name, seconds in figures.get("unfinished", {}).items() if batch.startswith("batch") else ():
+            add(f"ImageNet encoder, {batch}, {name}", f"did not finish in {seconds:.0f} s", "-", True, "compiling")
+        for name in figures["torch / it"].keys() - {"torch"} if batch.startswith("batch") else ():
             ratio, rate = figures["torch / it"][name], figures["photos_a_second"][name]["median"]
             add(f"ImageNet encoder, {batch}, {name} ({rate:.1f} photos/s): torch / it", _shown(ratio), "-", True,
                 "the image encoder's forward pass")  # fmt: skip
