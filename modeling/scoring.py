@@ -103,6 +103,11 @@ def mix_classifier(scores: Tensor, features: Tensor, weight: Tensor, bias: Tenso
 # Of the spread of a photo's scores over categories: what the best of several tiles gains where there is nothing. Chosen
 # so that as many labels are found with tiles as without on photos of one scene.
 TILES_GAIN = 0.28
+# Correlation of two tiles' scores in one scene, and in a picture put together of many.
+ONE_SCENE, MANY_SCENES = 0.6, 0.25
+# Of what the whole counts: what it loses in a picture of many scenes, each of which is a small part of it.
+CROWDED_LOSS = 0.3
+FEWEST_TO_CORRELATE = 5  # categories
 
 
 def combine_views(
@@ -110,10 +115,12 @@ def combine_views(
 ) -> Tensor:
     """Scores of photos from those of their views, at the level of scores without tiles.
 
-    s_i = w s_i(whole) + (1 - w) max_tiles s_i(tile) - 0.28 std_k s_k(whole)
+    s_i = w s_i(whole) + (1 - w) max_tiles s_i(tile) - 0.28 (1 - c) std_k s_k(whole)
 
     A thing that fills a tile is found by the tile; the whole says whether it fits the rest. The highest of several
-    tiles is higher than one look, whatever they show: the last term takes that off, so that thresholds hold.
+    tiles is higher than one look, whatever they show: the last term takes that off, so that thresholds hold. Where
+    tiles show different scenes (c near 1, see `crowdedness`), each is one look, and the whole shows all of them small:
+    nothing is taken off, and w is 0.7 of what it is in one scene.
 
     Args:
         scores: (V, K), photo after photo, of each the whole and then its tiles.
@@ -134,9 +141,28 @@ def combine_views(
         if len(views) == 1:
             combined.append(views[0])
             continue
-        gain = TILES_GAIN * spread_of[0].std() if len(spread_of[0]) > 1 else 0.0
+        crowded = crowdedness(spread_of[1:])
+        weight *= 1 - CROWDED_LOSS * crowded
+        gain = TILES_GAIN * (1 - crowded) * spread_of[0].std() if len(spread_of[0]) > 1 else 0.0
         combined.append(weight * views[0] + (1 - weight) * views[1:].max(dim=0).values - gain)
     return torch.stack(combined)
+
+
+def crowdedness(scores: Tensor) -> float:
+    """How different what a photo's tiles show is: 0 for one scene, 1 for a picture put together of many.
+
+    c = (0.6 - r) / (0.6 - 0.25), within [0, 1]; r is the correlation of two tiles' scores over the categories, the mean
+    over all pairs. Tiles of one scene have much in common, were it only what is not there.
+
+    Args:
+        scores: (T, K), of the tiles. Of fewer than 5 categories correlations say nothing, and it is 0.
+    """
+    tiles, categories = scores.shape
+    if tiles < 2 or categories < FEWEST_TO_CORRELATE:
+        return 0.0
+    pairs = torch.corrcoef(scores.float())[~torch.eye(tiles, dtype=torch.bool, device=scores.device)]
+    mean = float(pairs.nan_to_num(1.0).mean())  # no correlation where all scores of a tile are equal
+    return min(max((ONE_SCENE - mean) / (ONE_SCENE - MANY_SCENES), 0.0), 1.0)
 
 
 def concept_loss(categories: Tensor, concepts: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from wordsight import load_texts
 from wordsight.modeling.evaluation.options import ZERO_SHOT
 
 from .ceiling import ceiling
@@ -31,6 +32,7 @@ from .study import (
 )
 from .truth import World
 
+LLM, LLM_SENTENCES = "qwen2.5-0.5b", 2000
 LEVELS = {"hierarchical": None, "flat": (16, 0, 0, 0), "category": (0, 0, 0, 16)}  # None: the default, 4 of each
 KINDS = ("planted", "unplanted")
 TOKENS = ("num_shared_tokens", "num_attribute_tokens", "num_cooccurrence_tokens", "num_category_tokens")
@@ -195,6 +197,33 @@ def ceilings(encoder: Path, out: Path, settings: dict[str, Any]) -> str:
     return ceiling(test_bench(encoder, out), settings)
 
 
+def descriptions(encoder: Path, out: Path, settings: dict[str, Any]) -> str:
+    """A language model's sentences, which know the names alone, beside those of templates that know the world."""
+    known = test_bench(encoder, out)
+    written = Bench.make(
+        known.world, encoder, out, photos=TEST_PHOTOS, seed=TEST_SEED, sentences=LLM_SENTENCES, llm=LLM
+    )
+    by = {"templates": known, LLM: written}
+    models = [(f"{name} {seed}", bench.learn(seed, **settings)) for name, bench in by.items() for seed in SEEDS]
+    scores, labels = known.score(models), known.photos.dataset.labels
+    best = best_zero_shot(scores, labels)
+    rows = [[best, "", f"{mean_ap(scores[best], labels):.1f}", ""]]
+    for name, bench in by.items():
+        unknown = f"{100 * _unknown_words(bench):.0f}%"
+        for branch in (", global", ""):
+            runs = runs_of(name, scores, branch)
+            against = shown(difference(runs, [scores[best]], labels))
+            rows.append([f"learned from sentences of {name}{branch}", unknown, over_seeds(runs, labels), against])
+    return table(("prompts", "words that the CLIP does not know", "mAP", "to the best zero-shot row"), rows)
+
+
+def _unknown_words(bench: Bench) -> float:
+    """The share of words in the sentences that are not in the tokenizer's vocabulary."""
+    tokenizer = bench.text_encoder.tokenizer
+    tokens = [token for ids in tokenizer(list(load_texts(bench.texts)[0]["text"]))["input_ids"] for token in ids]
+    return float(np.mean([token == tokenizer.unk_token_id for token in tokens]))
+
+
 QUESTIONS: dict[str, Callable[[Path, Path, dict[str, Any]], str]] = {
     "gap": modality_gap,
     "grid": grid,
@@ -204,4 +233,5 @@ QUESTIONS: dict[str, Callable[[Path, Path, dict[str, Any]], str]] = {
     "sizes": sizes,
     "edges": edges,
     "noise": noise,
+    "descriptions": descriptions,
 }

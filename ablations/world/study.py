@@ -17,6 +17,7 @@ from transformers import set_seed
 from wordsight import (
     PromptTrainingArguments,
     WordsightForMultiLabelImageClassification,
+    generate_texts,
     load_image_encoder,
     load_text_encoder,
     train_prompts,
@@ -28,6 +29,7 @@ from wordsight.modeling.evaluation.run import evaluate_methods
 from wordsight.modeling.metrics import average_precisions, resampled_maps
 from wordsight.pipelines.image_loader import photo_batches
 from wordsight.utils.cache import fingerprint
+from wordsight.utils.files import KNOWLEDGE
 
 from .data import Photos, write_photos, write_texts
 from .truth import World
@@ -62,11 +64,33 @@ class Bench:
 
     @classmethod
     def make(
-        cls, world: World, encoder: Path, out: Path, *, photos: int, seed: int, sentences: int = SENTENCES
+        cls,
+        world: World,
+        encoder: Path,
+        out: Path,
+        *,
+        photos: int,
+        seed: int,
+        sentences: int = SENTENCES,
+        llm: str | None = None,
     ) -> Bench:
-        """Writes sentences and photos, and loads the encoder."""
+        """Writes sentences and photos, and loads the encoder.
+
+        Args:
+            world: what they are about.
+            encoder: folder of the CLIP.
+            out: folder for all of it.
+            photos: how many.
+            seed: of the photos.
+            sentences: how many.
+            llm: the language model that writes them, which knows the names alone; None for templates that know the
+                world.
+        """
         folder = out / world.kind
-        texts = write_texts(world, sentences, folder / f"texts-{sentences}")
+        if llm is None:
+            texts = write_texts(world, sentences, folder / f"texts-{sentences}")
+        elif not ((texts := folder / f"texts-{sentences}-{llm}") / KNOWLEDGE).is_file():
+            generate_texts(world.categories, texts, llm=llm, sentences=sentences)
         held_out = write_photos(world, photos, folder / f"photos-{seed}", seed)
         return cls(world, encoder, folder / "models", texts, held_out, load_text_encoder(str(encoder)))
 

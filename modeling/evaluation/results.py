@@ -32,7 +32,8 @@ class Result:
         ap: category -> average precision; nothing for categories without a positive.
         top: CF1, OF1 and their parts at the 3 best labels a photo.
         thresholds: the same at the calibrated thresholds, where the method has them.
-        recall_at_labels: share of labels that are among the n best of their photo, which has n.
+        recall_at_labels: share of labels that are among the n best of their photo, which has n; by calibrated
+            scores, where the method has them, as the pipeline orders labels.
         recall_by_size: size -> share of its positives that are among the 3 best, where sizes are known.
     """
 

@@ -159,13 +159,21 @@ class _Measuring:
             },
             top=asdict(f1_scores(best, labels)),
             thresholds=None if thresholds is None else asdict(f1_scores(scores >= thresholds, labels)),
-            recall_at_labels=recall_at_labels(scores, labels),
+            recall_at_labels=recall_at_labels(self._as_labeled(method, thresholds, scores), labels),
             recall_by_size={
                 size: float(best[sizes == index].mean())
                 for index, size in enumerate(SIZES, start=1)
                 if (sizes == index).any()
             },
         )
+
+    def _as_labeled(
+        self, method: Method, thresholds: NDArray[np.floating] | None, scores: NDArray[np.float32]
+    ) -> NDArray[np.floating]:
+        """Scores (N, K) in the order of the pipeline's, which are calibrated, where the method has a calibration."""
+        if thresholds is None or method.model is None:
+            return scores
+        return np.array(method.model.config.score_scale) * (scores - thresholds)
 
     def _thresholds(self, method: Method, option: str) -> NDArray[np.floating] | None:
         if option == "checkpoint" and method.model is not None:

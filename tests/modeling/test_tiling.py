@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from wordsight.modeling.scoring import combine_views
+from wordsight.modeling.scoring import combine_views, crowdedness
 from wordsight.modeling.tiling import LONGEST, MOST, TILINGS, check_tiling, plan_tiles, smallest_side, whole_weight
 from wordsight.utils.errors import InvalidInputError
 
@@ -68,20 +68,39 @@ def test_a_turned_photo_has_turned_tiles():
         assert turned == set(plan_tiles(900, 400, tiles))
 
 
+def by_the_formula(views, weight):
+    """A photo's scores from those of the whole and of its tiles, as `combine_views` says."""
+    whole, tiles = views[0], views[1:]
+    pairs = [np.corrcoef(tiles[i], tiles[j])[0, 1] for i in range(len(tiles)) for j in range(i)]
+    crowded = np.clip((0.6 - np.mean(pairs)) / 0.35, 0, 1)
+    weight = weight * (1 - 0.3 * crowded)
+    return weight * whole + (1 - weight) * tiles.max(0) - 0.28 * (1 - crowded) * whole.std(ddof=1)
+
+
 def test_scores_of_views_by_the_formula():
-    scores, counts, weights = np.random.default_rng(0).normal(size=(8, 5)), [1, 4, 3], [0.5, 0.5, 0.2]
-    expected = np.stack(
-        [
-            scores[0],
-            0.5 * scores[1] + 0.5 * scores[2:5].max(0) - 0.28 * scores[1].std(ddof=1),
-            0.2 * scores[5] + 0.8 * scores[6:8].max(0) - 0.28 * scores[5].std(ddof=1),
-        ]
-    )
-    np.testing.assert_allclose(combine_views(torch.from_numpy(scores), counts, weights).numpy(), expected)
+    rng = np.random.default_rng(0)
+    one_scene = rng.normal(size=30) + 0.1 * rng.normal(size=(4, 30))
+    between = rng.normal(size=30) + rng.normal(size=(5, 30))
+    many_scenes = rng.normal(size=(3, 30))
+    photos, weights = [rng.normal(size=(1, 30)), one_scene, between, many_scenes], [0.5, 0.5, 0.5, 0.2]
+    scores, counts = torch.from_numpy(np.concatenate(photos)), [len(photo) for photo in photos]
+    crowded = [crowdedness(torch.from_numpy(photo[1:])) for photo in photos]
+    assert crowded[:2] == [0, 0] and 0.1 < crowded[2] < 0.9 and crowded[3] == 1
+    expected = [
+        photo[0] if len(photo) == 1 else by_the_formula(photo, w) for photo, w in zip(photos, weights, strict=True)
+    ]
+    np.testing.assert_allclose(combine_views(scores, counts, weights).numpy(), np.stack(expected), atol=1e-6)
     # Scores of other prompts are brought down as much, so that both stay comparable.
-    others = combine_views(torch.from_numpy(scores[:, :2]), counts, weights, reference=torch.from_numpy(scores))
-    np.testing.assert_allclose(others.numpy(), expected[:, :2])
-    assert combine_views(torch.from_numpy(scores[:, :1]), counts, weights).isfinite().all(), "one category, no spread"
+    others = combine_views(scores[:, :2], counts, weights, reference=scores)
+    np.testing.assert_allclose(others.numpy(), np.stack(expected)[:, :2], atol=1e-6)
+    assert combine_views(scores[:, :1], counts, weights).isfinite().all(), "one category, no spread"
+
+
+def test_how_crowded_a_photo_is_needs_several_tiles_and_categories():
+    scores = torch.randn(4, 8, generator=torch.Generator().manual_seed(0))
+    assert crowdedness(scores) > 0
+    assert crowdedness(scores[:1]) == crowdedness(scores[:, :4]) == 0
+    assert crowdedness(torch.ones(4, 8)) == 0, "of equal scores there is no correlation"
 
 
 def test_the_whole_counts_less_the_more_it_is_squashed():
