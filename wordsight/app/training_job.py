@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TextIO, TypeAlias
+from typing import IO, Any, TextIO, TypeAlias
 
 import psutil
 from filelock import FileLock
@@ -184,7 +184,7 @@ class TrainingJob:
             )
 
 
-def _lines(stream: TextIO) -> Iterator[str | None]:
+def _lines(stream: IO[str]) -> Iterator[str | None]:
     """The lines of a pipe, and None whenever there is none for a second."""
     found: queue.SimpleQueue[str | None] = queue.SimpleQueue()
 
