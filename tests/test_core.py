@@ -47,11 +47,17 @@ def test_the_core_labels_photos(python, tmp_path):
         "from transformers import pipeline\n"
         "labeler = pipeline('multi-label-image-classification', model=sys.argv[1])\n"
         "print(labeler(sys.argv[2])[0]['label'])\n"
+        "from wordsight.scale import read_photos\n"
+        "try:\n"
+        "    read_photos('.')\n"
+        "except ImportError as error:\n"
+        "    print(error, file=sys.stderr)\n"
         "from wordsight.modeling.calibration import fit_calibration\n"
     )
     result = run(python, "-c", code, MODEL, photo)
     assert result.stdout, result.stderr
     assert "MissingDependencyError: sklearn is not installed. Run `pip install 'wordsight[train]'`." in result.stderr
+    assert "ray is not installed. Run `pip install 'wordsight[scale]'`." in result.stderr
     labels = run(python, "-m", "wordsight", "predict", MODEL, photo, "--json")
     assert labels.returncode == 0, labels.stderr
     assert result.stdout.strip() in labels.stdout

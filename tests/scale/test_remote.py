@@ -6,6 +6,7 @@ import tarfile
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from huggingface_hub import HfApi
 
 from tests.fixtures.photos import write_photos
 from wordsight.pipelines.image_sources import DamagedFileError, open_images
@@ -69,6 +70,24 @@ def test_what_is_passed_over_and_what_can_t_be_read(folder, tmp_path):
     photo.unlink()
     ((name, gone),) = images.read(0)
     assert name and _content(gone)[0] is None and "FileNotFoundError" in _content(gone)[1]
+
+
+def test_a_dataset_on_the_hub_is_read_by_the_tasks(folder, hub):
+    from tests.conftest import HUB
+
+    api = HfApi(token=HUB.tokens["write"])
+    api.create_repo("alice/for-ray", repo_type="dataset")
+    for number in range(2):
+        path = f"data/train-{number}.parquet"
+        options = {"path_in_repo": path, "repo_id": "alice/for-ray", "repo_type": "dataset"}
+        api.upload_file(path_or_fileobj=folder / f"{number}.parquet", **options)
+    _, shards = read("alice/for-ray", None, split="train")
+    assert [[name for name, *_ in rows] for rows in shards] == [
+        ["file-00000-of-00002:0", "file-00000-of-00002:1"],
+        ["file-00001-of-00002:0", "file-00001-of-00002:1"],
+    ]
+    contents = [pq.read_table(folder / f"{number}.parquet")["image"].to_pylist() for number in range(2)]
+    assert [[content for _, content, _ in rows] for rows in shards] == contents
 
 
 def test_sources_of_this_machine_are_opened_as_ever(folder):

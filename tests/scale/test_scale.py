@@ -72,6 +72,16 @@ def test_the_cluster_goes_on_where_one_process_was_stopped(cluster, expected, mo
         CliRunner().invoke(app, [*command, "--threshold", "0.25"], catch_exceptions=False)
 
 
+def test_other_formats_are_written_from_the_cluster_s_shards(expected, model_dir, photos_dir, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(expected, out / "predictions")  # so that nothing is left to label, and no cluster is asked for
+    command = ["predict", str(model_dir), str(photos_dir), "--shards", str(SHARDS), "--ray", "127.0.0.1:1"]
+    result = CliRunner().invoke(app, [*command, "--out", str(out), "--format", "jsonl"], catch_exceptions=False)
+    assert "4 of 4 shards are whole already." in result.stdout
+    (written,) = out.glob("*.jsonl")
+    assert len(written.read_text().splitlines()) == COUNT
+
+
 def labels_of(table, model_dir, **options):
     """What a task and an actor make of rows, here."""
     labeler = load_pipeline(str(model_dir))

@@ -32,7 +32,7 @@ from wordsight.pipelines.shard_files import (
 )
 from wordsight.utils.progress import progress_bar
 
-from .cluster import LOCAL, connected, quiet_data, readable_errors
+from .cluster import LOCAL, connected, import_ray, quiet_data, readable_errors
 from .labeling import label_rows
 from .reading import shard_rows
 from .remote import open_source
@@ -98,6 +98,7 @@ def predict_on_ray(
         >>> predictions.photos, predictions.unreadable
         (6, 0)
     """
+    import_ray()
     folder, source = Folder.of(out), str(source)
     check_threshold(threshold)
     images, shards = open_source(source, shards, split, kind, leave_out)
