@@ -90,6 +90,16 @@ def test_a_dataset_on_the_hub_is_read_by_the_tasks(folder, hub):
     assert [[content for _, content, _ in rows] for rows in shards] == contents
 
 
+def test_tasks_find_photos_by_their_whole_path(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    for source in ("photos", "*.tar"):
+        images, _ = open_source(source)
+        part = pa_cloudpickle().dumps(_part(images, 0))
+        with monkeypatch.context() as elsewhere:
+            elsewhere.chdir("/")
+            assert all(_content(photo)[0] for _, photo in pickle.loads(part).read(0))
+
+
 def test_sources_of_this_machine_are_opened_as_ever(folder):
     images, shards = open_source(str(folder / "photos"))
     assert shards == 1 and images.identity == open_images(str(folder / "photos"), 1).identity

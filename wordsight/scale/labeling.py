@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -67,8 +68,8 @@ def predict_dataset(
         dataset: rows with a photo: bytes of a file (`ray.data.read_binary_files`, `read_parquet`), a path, an array
             (`read_images`), or `datasets`' pair of bytes and path (`from_huggingface`).
         model: folder or Hub id; a folder must be there on all machines of the cluster.
-        concurrency: how many copies of the model there are, or the least and the most; by default as many as the
-            cluster has room for.
+        concurrency: how many copies of the model there are at most, or the least and the most; by default as many as
+            the cluster has room for. Without GPUs each takes a CPU; one more must be left for what reads the dataset.
         batch_size: photos at a time, of each copy.
         image_column: the column with the photos; "bytes" for `read_binary_files`.
         threshold: least score of a label.
@@ -86,7 +87,7 @@ def predict_dataset(
     Example:
         >>> from wordsight.scale import predict_dataset, read_photos
         >>> labels = predict_dataset(read_photos("photos"), "my-model", top_k=1)
-        >>> sorted(row["photo"] for row in labels.take_all() if row["labels"].tolist() == ["cat"])
+        >>> sorted(row["photo"] for row in labels.take_all() if row["labels"] == ["cat"])
         ['chelsea.jpg']
     """
     import_ray()
@@ -97,10 +98,15 @@ def predict_dataset(
     classifier._sanitize_parameters(**options)  # type: ignore[arg-type]
     tiling = check_tiling(tiles or classifier.model.config.tiles)
     revision = getattr(classifier.model, "revision", None) or revision
-    loaded_from = (model, revision, backend, dtype)
+    loaded_from = (placed(model), revision, backend, dtype)
     return label_rows(
         dataset, classifier, loaded_from, options, tiling, concurrency, batch_size, image_column, num_gpus
     )
+
+
+def placed(model: str) -> str:
+    """A model's folder by its whole path, since tasks run in folders of their own; a Hub id as it is."""
+    return str(Path(model).absolute()) if Path(model).is_dir() else model
 
 
 def label_rows(

@@ -64,6 +64,8 @@ def open_source(
         InvalidInputError: nothing is there, it is of several kinds, it has no photos, or it can't be cut so finely.
     """
     if "://" not in source:
+        if Path(source).exists() or has_magic(source):
+            source = str(Path(source).absolute())  # tasks run in folders of their own
         images: ImageSource = open_images(source, shards or 1, split, kind, leave_out)
         if shards is None:
             shards = default_shards(images)

@@ -33,7 +33,7 @@ from wordsight.pipelines.shard_files import (
 from wordsight.utils.progress import progress_bar
 
 from .cluster import LOCAL, connected, import_ray, quiet_data, readable_errors
-from .labeling import label_rows
+from .labeling import label_rows, placed
 from .reading import shard_rows
 from .remote import open_source
 from .storage import Folder, without_key
@@ -74,8 +74,8 @@ def predict_on_ray(
         out: folder for the shards, or an address such as "s3://bucket/labels"; only this process writes there.
         shards: how many parts to cut the source into; by default one for 1,000 photos, or for each file of many photos.
         ray: the cluster: "local" (this machine alone), "auto" (the one that this machine is part of) or an address.
-        concurrency: how many copies of the model there are, or the least and the most; by default as many as the
-            cluster has room for.
+        concurrency: how many copies of the model there are at most, or the least and the most; by default as many as
+            the cluster has room for.
         split: of a dataset on the Hub.
         threshold: least score of a label.
         top_k: at most so many labels a photo.
@@ -119,7 +119,7 @@ def predict_on_ray(
     if left:
         with connected(ray), quiet_data(), readable_errors():
             rows = shard_rows(images, left)
-            loaded_from = (model, commit or revision, backend, dtype)
+            loaded_from = (placed(model), commit or revision, backend, dtype)
             labeled = label_rows(rows, classifier, loaded_from, options, tiling, concurrency, batch_size)
             _write_shards(labeled, images, left, names, folder)
     rows_there = pyarrow.dataset.dataset(folder.paths(names), SCHEMA, "parquet", folder.filesystem)
