@@ -51,7 +51,7 @@ def read(cluster, contents, photos_dir, tmp_path):
                 with tarfile.open(tmp_path / "photos.tar", "w") as tar:
                     for file in files:
                         tar.add(file, Path(file).name)
-                return data.read_webdataset(str(tmp_path / "photos.tar"), decoder=False), "jpg"
+                return data.read_webdataset(str(tmp_path / "photos.tar"), decoder=None), "jpg"
             case "hub":
                 pairs = [{"bytes": content, "path": None} for content in contents.values()]
                 rows = datasets.Dataset.from_dict({"image": pairs}).cast_column("image", datasets.Image())
