@@ -12,6 +12,7 @@ from typing import Any
 
 from wordsight.utils.errors import InvalidInputError, WordsightError, needs
 
+LOG_LEVEL = "RAY_BACKEND_LOG_LEVEL"
 CONNECT_TIMEOUT = 10.0  # seconds
 LOCAL = "local"  # a cluster of this machine alone, for as long as the job takes
 
@@ -45,8 +46,9 @@ def connected(address: str) -> Iterator[Any]:
     if ":" in address:
         _check_answers(address)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # of clusters that are started here
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # else Ray warns of what Ray Data does
     options: dict[str, Any] = {"include_dashboard": False} if address == LOCAL else {}
+    told = os.environ.get(LOG_LEVEL)
+    os.environ.setdefault(LOG_LEVEL, "fatal")  # else Ray warns of what Ray Data does
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **options)
     except (OSError, ValueError, RuntimeError) as error:
@@ -54,6 +56,9 @@ def connected(address: str) -> Iterator[Any]:
             f"No Ray cluster answers at {address!r} ({(str(error).splitlines() or [type(error).__name__])[0]}). Start "
             "one with `ray start --head`, or pass --ray local, for this machine alone."
         ) from error
+    finally:
+        if told is None:
+            del os.environ[LOG_LEVEL]
     try:
         yield ray
     finally:
