@@ -32,10 +32,11 @@ class Packing:
     def of(cls, image_processor: Any) -> Packing:
         """What an image processor does to levels."""
         does_both = all(getattr(image_processor, name, False) for name in ("do_rescale", "do_normalize"))
-        says = [getattr(image_processor, name, None) for name in ("rescale_factor", "image_mean", "image_std")]
-        if not does_both or None in says:
+        factor, mean, std = (
+            getattr(image_processor, name, None) for name in ("rescale_factor", "image_mean", "image_std")
+        )
+        if not does_both or factor is None or mean is None or std is None:
             return cls(None, None)
-        factor, mean, std = says
         spread, center = (torch.tensor(each, dtype=torch.float64).view(-1, 1, 1) for each in (std, mean))
         return cls((factor / spread).float(), (-center / spread).float())
 
