@@ -99,7 +99,7 @@ def draw_views(
     boxes: Sequence[Seen],
     whole_weight: float = 0.5,
 ) -> Image.Image:
-    """A category's heat map from the views of a photo, put together as its score is (`combine_views`).
+    """A category's heat map from the views of a photo, put together as its score is in one scene (`combine_views`).
 
     At each pixel stands the weighted mean of the whole photo's logit and of the highest of the tiles that show it, or
     whichever there is.

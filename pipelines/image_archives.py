@@ -6,7 +6,7 @@ import tarfile
 from collections.abc import Iterator
 from functools import partial
 from pathlib import PurePosixPath
-from typing import IO, Self
+from typing import IO, Literal, Self
 
 from wordsight.modeling.photo_batches import PhotoSource
 from wordsight.utils.files import printable_name
@@ -17,6 +17,7 @@ from .photo_formats import PHOTO_HEAD, has_photo_suffix, starts_like_photo
 MOST_HEADER = 2**20  # bytes of a header's own text; a compressed archive could make gigabytes of it
 # For the record of a run: since 2, all photos of an archive are rows. A run of before can't be continued.
 IDENTITY = {"tar_rows": 2}
+UNNAMED = "unnamed"  # what a member without a name is called
 HEADERS = {
     tarfile.XHDTYPE,
     tarfile.XGLTYPE,
@@ -60,7 +61,7 @@ def read_tar(file: IO[bytes], seekable: bool = True) -> Iterator[tuple[str, Phot
     given: set[str] = set()
     earlier: dict[str, tarfile.TarInfo] = {}  # what links may stand for
     place = -1
-    with tarfile.open(fileobj=file, mode="r:" if is_plain else "r|*", tarinfo=_Member) as tar:
+    with _opened(file, "r:" if is_plain else "r|*") as tar:
         for member in tar:
             if member.offset <= place:  # a size below 0 would have the archive read for ever
                 raise tarfile.ReadError("a header points backwards")
@@ -71,6 +72,13 @@ def read_tar(file: IO[bytes], seekable: bool = True) -> Iterator[tuple[str, Phot
             if (photo := _photo(tar, PurePosixPath(member.name), target, member.isdir())) is not None:
                 yield _new_name(member.name, given), photo
             tar.members.clear()  # type: ignore[attr-defined]
+
+
+def _opened(file: IO[bytes], mode: Literal["r:", "r|*"]) -> tarfile.TarFile:
+    try:
+        return tarfile.open(fileobj=file, mode=mode, tarinfo=_Member)
+    except TypeError as error:  # of `tarfile`, where a gzip header is cut off
+        raise tarfile.ReadError("unexpected end of data") from error
 
 
 def _photo(
@@ -97,6 +105,8 @@ def _photo(
 def _new_name(name: str, given: set[str]) -> str:
     """A name that no photo of the archive has so far: without its suffix, with it, or with a number."""
     path = PurePosixPath(printable_name(name))
+    if not path.name:
+        path = PurePosixPath(UNNAMED)
     short = str(path.with_suffix(""))
     number = 1
     found = short if short not in given else str(path)

@@ -23,7 +23,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from wordsight.modeling.tiling import Tiling, smallest_side
 from wordsight.utils.errors import InvalidInputError
 
-from .photo_formats import HeifError, is_jpeg, open_file, open_jpeg
+from .photo_formats import HeifError, is_jpeg, open_file, open_jpeg, pillow_errors
 
 # What Pillow and image processors are known to raise at broken photos.
 UNREADABLE = (
@@ -69,6 +69,7 @@ def decode_photo(source: str | Path | bytes | Image.Image, least: int | None = N
     with (
         BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb") as file,
         _draft_jpeg(file, least) if is_jpeg(file) else open_file(file) as image,
+        pillow_errors(),
     ):
         return _upright_rgb(image)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import PurePath
 from typing import IO
@@ -68,7 +70,8 @@ def open_file(file: IO[bytes]) -> Image.Image:
         OSError, ...: Pillow can't read it.
     """
     try:
-        return Image.open(file)
+        with pillow_errors():
+            return Image.open(file)
     except UnidentifiedImageError:
         file.seek(0)
         if not _is_heif(file.read(PHOTO_HEAD)):
@@ -79,6 +82,15 @@ def open_file(file: IO[bytes]) -> Image.Image:
         raise HeifError(NEEDS_HEIF) from error
     file.seek(0)
     return Image.open(file)
+
+
+@contextmanager
+def pillow_errors() -> Iterator[None]:
+    """Makes the RuntimeError that Pillow's AVIF decoder raises at damaged files an OSError, as other formats have."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise OSError(str(error)) from error
 
 
 def _is_heif(head: bytes) -> bool:

@@ -64,11 +64,14 @@ def _read_voc(path: Path, split: str, year: str) -> Read:
         raise InvalidInputError(f"{path} holds no VOC{year}/ImageSets/Main. Give the VOCdevkit folder.")
     photos: list[LabeledPhoto] = []
     empty: list[str] = []
-    for line in read_lines(root / "ImageSets" / "Main" / f"{split}.txt"):
+    listed = root / "ImageSets" / "Main" / f"{split}.txt"
+    for line in read_lines(listed):
         if not line.strip():
             continue
         # Lists of one category have 1, 0 or -1 behind the name, which may hold blanks.
         name = FLAG.sub("", line.strip())
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise InvalidInputError(f"{listed} names {name!r}, which is outside of {root}. Correct the list.")
         file = root / "Annotations" / f"{name}.xml"
         try:
             tree = ElementTree.parse(file).getroot()

@@ -94,6 +94,8 @@ def test_lines_with_other_values(root, rows, end):
 @tried
 @given(damaged_bytes(XML.encode()), damaged_bytes(b"a\nb 1\n"))
 @example(XML.encode(), b"\0\nb 1\n")
+@example(XML.encode(), b"/a\nb 1\n")
+@example(XML.encode(), b"../../a\n")
 def test_voc_with_other_bytes(root, xml, listed):
     (root / "VOC2007" / "ImageSets" / "Main" / "test.txt").write_bytes(listed)
     for name in ("a", "b"):

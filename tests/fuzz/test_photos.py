@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from wordsight.pipelines.image_io import UNREADABLE, decode_photo, open_input, reason_of
@@ -40,8 +40,19 @@ def read(path):
     return rows
 
 
+def archive_of(name, content):
+    """As `archives` gives them, of one member."""
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as tar:
+        info = tarfile.TarInfo(name)
+        info.size = len(content)
+        tar.addfile(info, io.BytesIO(content))
+    return [(name, tarfile.REGTYPE, content)], file.getvalue()
+
+
 @tried
 @given(st.sampled_from(PHOTOS).flatmap(damaged_bytes))
+@example(photo("AVIF").replace(b"iloc", b"xxxx"))
 def test_a_damaged_photo_is_read_or_told_of(content):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -62,6 +73,7 @@ def test_any_text_is_a_photo_or_told_of(text):
 
 @tried
 @given(archives())
+@example(archive_of("\0.png", photo("JPEG")))
 def test_every_photo_of_an_archive_is_a_row(folder, archive):
     members, content = archive
     (folder / "whole.tar").write_bytes(content)
@@ -80,6 +92,7 @@ def test_every_photo_of_an_archive_is_a_row(folder, archive):
 
 @tried
 @given(archives().flatmap(lambda archive: damaged_bytes(archive[1])))
+@example(b"\x1f\x8b\x08")
 def test_a_damaged_archive_is_read_or_told_of(folder, content):
     (folder / "damaged.tar").write_bytes(content)
     try:

@@ -180,6 +180,7 @@ class TrainingJob:
                 stderr=log,
                 text=True,
                 encoding="utf-8",
+                errors="replace",  # a library's own output, cut off between bytes of a letter
                 start_new_session=True,  # Ctrl-C is for the app, which then stops this in order
             )
 
@@ -189,9 +190,11 @@ def _lines(stream: IO[str]) -> Iterator[str | None]:
     found: queue.SimpleQueue[str | None] = queue.SimpleQueue()
 
     def read() -> None:
-        for line in stream:
-            found.put(line)
-        found.put(None)
+        try:
+            for line in stream:
+                found.put(line)
+        finally:
+            found.put(None)
 
     threading.Thread(target=read, daemon=True).start()
     while True:
