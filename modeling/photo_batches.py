@@ -39,7 +39,7 @@ class PhotoBatch:
         return len(self.rows) + len(self.unreadable)
 
     def pin_memory(self) -> PhotoBatch:
-        """The batch in memory that a GPU copies from while it computes; a `DataLoader` calls it."""
+        """The batch in memory that is copied to a GPU quickest; a `DataLoader` calls it."""
         return replace(self, pixel_values=self.pixel_values.pin_memory())
 
 

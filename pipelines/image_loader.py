@@ -6,6 +6,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -62,9 +63,7 @@ class _PreparedPhotos(Dataset[Any]):
     """What a worker does: the number of a photo, or number and source, to views and the whole's weight, or a reason.
 
     JPEGs are decoded in Pillow's draft mode, at a reduced scale that is still at least twice what the encoder sees of
-    the photo, or of a tile: that is where the time of a large photo goes. For JPEGs of 12 megapixels and the ImageNet
-    encoder's 288 pixels, opening and preparation took 20 to 40 ms on a core instead of 170 to 180, and the cosine of
-    the embeddings before and after was at least 0.9995.
+    the photo, or of a tile: that is where the time of a large photo goes (docs/performance.md, "Reading photos").
     """
 
     def __init__(
@@ -134,18 +133,20 @@ def photo_batches(
             under_way.append([item[0] for item in batch] if at_hand is None else batch)  # type: ignore[index]
             yield batch
 
+    pinned = num_workers > 0 and torch.cuda.is_initialized()  # there is a model on a GPU
     loading = DataLoader(
         _PreparedPhotos(at_hand, image_processor, tiles),
         batch_sampler=batches(),
         num_workers=num_workers,
         collate_fn=_collate,
-        pin_memory=num_workers > 0
-        and torch.cuda.is_available(),  # so that a batch is copied while the one before is encoded
+        pin_memory=pinned,
         generator=torch.Generator(),  # else it would draw from torch's global one
     )
     # Started from a thread: in the main one, torch sets a handler of SIGCHLD that raises a worker's death in whatever
     # is being done at the time. While it waits for a batch it sees that death by itself.
-    with ThreadPoolExecutor(1) as thread:
+    # Batches are pinned for the GPU that is current where the loader is started.
+    on_device = partial(torch.cuda.set_device, torch.cuda.current_device()) if pinned else None
+    with ThreadPoolExecutor(1, initializer=on_device) as thread:
         loader = thread.submit(iter, loading).result()
     while True:
         try:

@@ -285,7 +285,7 @@ def test_dead_worker_names_its_shard(model_dir, photos_dir, files, tmp_path, mon
     [
         (["a.jpg", "b.jpg", "--shards", "2", "--out", "x"], "takes one source, got 2"),
         (["a.jpg", "--shards", "2"], "pass --out DIR"),
-        (["a.jpg", "--out", "x"], "pass --shards, --format or --ray, too"),
+        (["a.jpg", "--out", "x"], "pass --shards, --format or --ray"),
     ],
 )
 def test_options_that_do_not_go_together(model_dir, arguments, message):

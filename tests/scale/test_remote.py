@@ -2,16 +2,21 @@
 
 import pickle
 import tarfile
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from huggingface_hub import HfApi
+from pyarrow import fs
 
 from tests.fixtures.photos import write_photos
+from wordsight.pipelines.image_io import MOST_BYTES
 from wordsight.pipelines.image_sources import DamagedFileError, open_images
+from wordsight.pipelines.shard_files import RECORD
 from wordsight.scale.reading import _content, _part
-from wordsight.scale.remote import open_source
+from wordsight.scale.remote import _fetch, open_source
+from wordsight.scale.storage import Folder, without_key
 from wordsight.utils.errors import InvalidInputError
 
 
@@ -103,3 +108,55 @@ def test_tasks_find_photos_by_their_whole_path(folder, monkeypatch):
 def test_sources_of_this_machine_are_opened_as_ever(folder):
     images, shards = open_source(str(folder / "photos"))
     assert shards == 1 and images.identity == open_images(str(folder / "photos"), 1).identity
+
+
+def test_globs_of_any_depth_and_labels_of_earlier_runs(folder, tmp_path):
+    """As in a folder of this machine."""
+    for depth, place in enumerate(("a.jpg", "deep/b.jpg", "deep/er/c.jpg")):
+        path = tmp_path / place
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes((folder / "photos" / "0.jpg").read_bytes() + bytes(depth))
+    labels = tmp_path / "labels"
+    labels.mkdir()
+    (labels / RECORD).write_text("{}")
+    pq.write_table(pa.table({"photo": ["a"]}), labels / "part-00000-of-00001.parquet")
+    found = {
+        pattern: [path.name for path in open_source(f"file://{tmp_path}{pattern}")[0].files]
+        for pattern in ("", "/**/*.jpg", "/*/*.jpg", "/*.jpg")
+    }
+    every = ["a.jpg", "b.jpg", "c.jpg"]
+    assert found == {"": every, "/**/*.jpg": every, "/*/*.jpg": ["b.jpg"], "/*.jpg": ["a.jpg"]}
+
+
+def test_what_is_too_large_or_out_of_reach(tmp_path, folder):
+    large = tmp_path / "large.jpg"
+    with large.open("wb") as file:
+        file.truncate(MOST_BYTES + 1)
+    images, _ = open_source(f"file://{tmp_path}")
+    ((_, photo),) = images.read(0)
+    for source in (photo, large):
+        content, error = _content(source)
+        assert content is None and "larger than 200 MB" in error
+    with pytest.raises(InvalidInputError, match="shards must be 1 or more, got 0"):
+        open_source(str(folder / "photos"), 0)
+
+    class Away(fs.FileSystem):
+        """A file system that does not answer."""
+
+        def __init__(self):
+            pass
+
+        def open_input_file(self, path):
+            raise OSError("AWS Error NETWORK_CONNECTION")
+
+    with pytest.raises(DamagedFileError, match=r"photo\.jpg can't be fetched .*NETWORK"):
+        _content(partial(_fetch, Away(), "bucket/photo.jpg"))
+
+
+def test_keys_are_not_shown():
+    for place in ("s3://id:se/cr+et@bucket/x", "s3://id:secret@bucket/x", "s3://id@bucket/x"):
+        assert without_key(place) == "s3://bucket/x"
+    assert without_key("s3://bucket/a@b") == "s3://bucket/a@b"
+    with pytest.raises(InvalidInputError) as error:
+        Folder.of("foo://id:secret@x")
+    assert "secret" not in str(error.value) and error.value.__cause__ is None

@@ -72,6 +72,15 @@ def test_the_cluster_goes_on_where_one_process_was_stopped(cluster, expected, mo
         CliRunner().invoke(app, [*command, "--threshold", "0.25"], catch_exceptions=False)
 
 
+@pytest.mark.slow
+def test_photos_at_an_address_and_labels_here(cluster, expected, model_dir, photos_dir, tmp_path):
+    command = ["predict", str(model_dir), f"file://{photos_dir}", "--shards", str(SHARDS), "--ray", "auto"]
+    result = CliRunner().invoke(app, [*command, "--out", str(tmp_path / "labels")], catch_exceptions=False)
+    assert f"{COUNT} photos in {tmp_path / 'labels'}, 1 unreadable." in result.stdout
+    for name, rows in contents(tmp_path / "labels").items():
+        assert_same_labels(rows, contents(expected)[name])
+
+
 def test_other_formats_are_written_from_the_cluster_s_shards(expected, model_dir, photos_dir, tmp_path):
     out = tmp_path / "out"
     shutil.copytree(expected, out / "predictions")  # so that nothing is left to label, and no cluster is asked for
@@ -170,7 +179,12 @@ def test_a_folder_by_its_address(tmp_path):
         (["photos", "--ray", "auto", "--out", "x", "--num-workers", "2"], "--num-workers does not work with --ray"),
         (["photos", "--shards", "2", "--out", "x", "--concurrency", "2"], "--concurrency is for --ray"),
         (["photos", "--shards", "2", "--out", "s3://bucket/x"], "is not on this machine: pass --ray"),
-        (["photos", "--ray", "auto", "--format", "coco", "--out", "s3://bucket/x"], "no --format but parquet"),
+        (
+            ["photos", "--ray", "auto", "--format", "coco", "--out", "s3://bucket/x"],
+            "--format coco is for photos",
+        ),
+        (["s3://bucket/x", "--ray", "auto", "--format", "csv", "--out", "x"], "--format csv is for photos and folders"),
+        (["a.jpg", "--concurrency", "2"], "--concurrency are for labeling a dataset"),
     ],
 )
 def test_options_that_do_not_go_together(model_dir, arguments, message):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -139,9 +140,9 @@ def predict(
             dtype=dtype,
         )
         return
-    if out is not None or split is not None or kind is not None:
+    if any(option is not None for option in (out, split, kind, concurrency)):
         raise InvalidInputError(
-            "--out, --split and --kind are for labeling a dataset: pass --shards, --format or --ray, too."
+            "--out, --split, --kind and --concurrency are for labeling a dataset: pass --shards, --format or --ray."
         )
     if heatmaps is not None:
         check_out_folder(heatmaps, "--heatmaps")
@@ -215,10 +216,15 @@ def _check_dataset_options(
         raise InvalidInputError(f"{given} takes one source, got {len(images)}. Put a glob in quotes: 'day*/*'.")
     if heatmaps is not None:
         raise InvalidInputError(f"--heatmaps does not work with {given}. Omit {given}, and name some photos.")
-    if "://" not in out:
+    is_here = "://" not in out
+    if is_here:
         check_out_folder(Path(out))
-    elif given != "--ray" or output_format not in (None, "parquet"):
-        raise InvalidInputError(f"--out {out} is not on this machine: pass --ray, and no --format but parquet.")
+    elif given != "--ray":
+        raise InvalidInputError(f"--out {out} is not on this machine: pass --ray.")
+    if given == "--ray" and output_format not in (None, "parquet") and not (is_here and "://" not in images[0]):
+        raise InvalidInputError(
+            f"--format {output_format} is for photos and folders of this machine. Omit it, for parquet files."
+        )
 
 
 def _predict_function(ray: str | None, concurrency: int | None, num_workers: int | None) -> Callable[..., Any]:
@@ -232,6 +238,8 @@ def _predict_function(ray: str | None, concurrency: int | None, num_workers: int
         return partial(predict_shards, num_workers=num_workers)
     if num_workers is not None:
         raise InvalidInputError("--num-workers does not work with --ray, which reads on all CPUs. Omit it.")
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        raise InvalidInputError("--ray shares the work itself. Run the command once, without torchrun or accelerate.")
     from wordsight.scale import predict_on_ray
 
     return partial(predict_on_ray, ray=ray, concurrency=concurrency)
@@ -252,9 +260,9 @@ def _label_dataset(
 
     from wordsight.pipelines.formats.write import READ_PARQUET, predict_to_format
 
-    if "://" in out:
+    if output_format in (None, "parquet") and ("://" in out or "://" in source):
         done = predict(model, source, out, **options)
-        told = READ_PARQUET.format(folder=done.folder)
+        told = READ_PARQUET.format(folder=str(done.folder).partition("?")[0])
     else:
         options |= {"base_url": base_url, "xmp": xmp, "predict": predict}
         done, told = predict_to_format(model, source, out, output_format or "parquet", **options)  # type: ignore[arg-type]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -137,6 +138,8 @@ def label_rows(
     if num_gpus is None:
         num_gpus = float(loaded_from[2] == "torch" and ray.cluster_resources().get("GPU", 0) > 0)
     least, most = (1, concurrency) if concurrency is None or isinstance(concurrency, int) else concurrency
+    if least < 1 or (most is not None and most < least):
+        raise InvalidInputError(f"concurrency must be 1 or more, or the least and the most, got {concurrency}.")
     prepared = dataset.map_batches(
         prepare,  # type: ignore[arg-type]  # which takes more than a batch
         batch_format="pyarrow",
@@ -172,7 +175,7 @@ def prepare(rows: pa.Table, image_processor: Any, tiling: Tiling, image_column: 
         told = part["error"].to_pylist() if "error" in part.column_names else [None] * len(part)
         to_read = [row for row, error in enumerate(told) if error is None]
         prepared: list[dict[str, Any]] = [{"error": error} for error in told]
-        photos = _photos(part.select([image_column]).take(to_read))
+        photos = _photos(part.select([image_column]).take(pa.array(to_read, pa.int64())))
         for row, found in zip(to_read, _prepared(photos, image_processor, tiling), strict=True):
             prepared[row] = found
         yield _beside(kept.slice(start, ROWS_AT_A_TIME), pa.Table.from_pylist(prepared, schema=PREPARED))
@@ -214,7 +217,9 @@ def _photos(column: pa.Table) -> list[PhotoSource]:
         from ray.data.block import BlockAccessor
 
         arrays = BlockAccessor.for_block(column).to_numpy(name)
-        return [image_of(np.asarray(array)) for array in arrays]
+        return [
+            partial(image_of, np.asarray(array)) for array in arrays
+        ]  # of odd shape or values is an error of its row
     return [encoded_photo(value) for value in column[name].to_pylist()]
 
 

@@ -16,7 +16,7 @@ from wordsight.pipelines.image_io import UNREADABLE, reason_of
 from wordsight.pipelines.image_sources import DamagedFileError, ImageFiles, ImageSource, cut
 
 from .cluster import import_ray
-from .remote import open_source
+from .remote import check_size, open_source
 
 if TYPE_CHECKING:
     from ray.data import Dataset
@@ -116,7 +116,10 @@ def _content(photo: PhotoSource) -> tuple[bytes | None, str | None]:
     try:
         while not isinstance(photo, bytes | str | Path):
             photo = photo()  # type: ignore[operator]
-        return photo if isinstance(photo, bytes) else Path(photo).read_bytes(), None
+        if isinstance(photo, bytes):
+            return photo, None
+        check_size(Path(photo).stat().st_size)
+        return Path(photo).read_bytes(), None
     except UNREADABLE as error:
         return None, reason_of(error)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -11,14 +12,24 @@ from glob import has_magic
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from fsspec.utils import glob_translate
 from pyarrow import fs
 
 from wordsight.pipelines.image_archives import IDENTITY, read_tar
 from wordsight.pipelines.image_folders import KINDS, PHOTOS
-from wordsight.pipelines.image_sources import ImageFiles, ImageSource, ImageStream, Photos, cut, open_images
+from wordsight.pipelines.image_io import MOST_BYTES
+from wordsight.pipelines.image_sources import (
+    DamagedFileError,
+    ImageFiles,
+    ImageSource,
+    ImageStream,
+    Photos,
+    cut,
+    open_images,
+)
 from wordsight.pipelines.image_tables import read_parquet
 from wordsight.pipelines.photo_formats import has_photo_suffix
-from wordsight.pipelines.shard_files import default_shards
+from wordsight.pipelines.shard_files import RECORD, default_shards
 from wordsight.utils.cache import fingerprint
 from wordsight.utils.errors import InvalidInputError, shortened
 from wordsight.utils.files import printable_name
@@ -63,6 +74,8 @@ def open_source(
     Raises:
         InvalidInputError: nothing is there, it is of several kinds, it has no photos, or it can't be cut so finely.
     """
+    if shards is not None and shards < 1:
+        raise InvalidInputError(f"shards must be 1 or more, got {shards}.")
     if "://" not in source:
         if Path(source).exists() or has_magic(source):
             source = str(Path(source).absolute())  # tasks run in folders of their own
@@ -94,11 +107,12 @@ def _open_remote(source: str, kind: str | None) -> ImageFiles | ImageStream:
     paths, root = [*map(PurePosixPath, folder.tree())], PurePosixPath(folder.path)
     if paths == [root]:  # a file
         root = root.parent
+    matches = re.compile(glob_translate(pattern or "**"))
+    written = {path.parent for path in paths if path.name == RECORD} - {root}  # labels of a run
     found: dict[str, list[PurePosixPath]] = {}
     others: Counter[str] = Counter()
     for path in paths:
-        name = path.relative_to(root)
-        if pattern and not (len(name.parts) == len(parts) - depth and name.match(pattern)):
+        if not matches.match(path.relative_to(root).as_posix()) or written.intersection(path.parents):
             continue
         which = KINDS.get(path.suffix.lower()) or (PHOTOS if has_photo_suffix(path) else None)
         if which is None or path.name.startswith("._"):
@@ -138,6 +152,24 @@ def _parquet(filesystem: fs.FileSystem, path: str, name: str) -> Photos:
 
 
 def _fetch(filesystem: fs.FileSystem, path: str) -> bytes:
-    with filesystem.open_input_stream(path) as file:
-        content: bytes = file.read()
+    """A photo's content.
+
+    Raises:
+        FileNotFoundError, ValueError: it is gone, or too large to be one.
+        DamagedFileError: it can't be fetched now, for lack of a network or of credentials: another run may.
+    """
+    try:
+        with filesystem.open_input_file(path) as file:
+            check_size(file.size())
+            content: bytes = file.read()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise DamagedFileError(f"{path} can't be fetched ({(str(error).splitlines() or [''])[0]}).") from error
     return content
+
+
+def check_size(size: int) -> None:
+    """Raises ValueError for what is too large to be a photo: it would fill the memory of a machine of the cluster."""
+    if size > MOST_BYTES:
+        raise ValueError(f"larger than {MOST_BYTES // 10**6} MB")

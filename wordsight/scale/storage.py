@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from pyarrow import fs
 
-from wordsight.utils.errors import InvalidInputError, check_not_empty, is_write_error, write_error
+from wordsight.utils.errors import InvalidInputError, check_not_empty, write_error
 
 SCHEMES = "s3://, gs://, abfs://, hdfs:// and file://"
 RENAMED = ("local", "hdfs")  # file systems where half a file can be seen, and where renaming is at once
@@ -23,7 +22,7 @@ def without_key(place: str | Path) -> str:
         >>> without_key("s3://id:secret@bucket/labels")
         's3://bucket/labels'
     """
-    return re.sub(r"://[^/@]*@", "://", str(place))
+    return re.sub(r"://(?:[^/@:]*:[^@]*|[^/@]*)@", "://", str(place))  # keys may hold "/"
 
 
 @dataclass(frozen=True)
@@ -53,10 +52,12 @@ class Folder:
         try:
             filesystem, path = fs.FileSystem.from_uri(str(place))
         except (OSError, ValueError, NotImplementedError) as error:
+            shown, reason = without_key(place), (str(error).splitlines() or [""])[0]
+            if shown != str(place):  # pyarrow's own words may hold the key
+                reason = "a key's '/', '+' and '#' must be percent-encoded"
             raise InvalidInputError(
-                f"{without_key(place)} can't be reached ({(str(error).splitlines() or [''])[0]}). Pass a folder, or an "
-                f"address that begins with one of {SCHEMES}."
-            ) from error
+                f"{shown} can't be reached ({reason}). Pass a folder, or an address that begins with one of {SCHEMES}."
+            ) from (None if shown != str(place) else error)
         return cls(without_key(place), filesystem, path)
 
     def names(self) -> list[str]:
@@ -110,10 +111,7 @@ class Folder:
             if partial != target:
                 self.filesystem.move(partial, target)
         except OSError as error:
-            if error.errno is None:
-                error.errno = errno.EIO
-            assert is_write_error(error)
-            raise write_error(Path(self.name) / name, error, "run the same command again") from error
+            raise write_error(f"{self.name}/{name}", error, "run the same command again") from error
 
     def paths(self, names: Sequence[str]) -> list[str]:
         """Of files in it, for `pyarrow.dataset`."""

@@ -90,7 +90,7 @@ def is_write_error(error: Exception) -> bool:
     return isinstance(error, OSError) or type(error).__name__ == "SafetensorError" or bool(of_torch)
 
 
-def write_error(path: Path, error: Exception, again: str) -> WordsightError:
+def write_error(path: Path | str, error: Exception, again: str) -> WordsightError:
     """The error that says of `path` that it can't be written, why, and what to do."""
     text = str(error)
     number = getattr(error, "errno", None)
