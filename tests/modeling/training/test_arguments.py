@@ -26,7 +26,7 @@ CASES = [
     ("groups {dir} --out {dir}", "{dir} is a folder, and --out needs a file"),
     ("groups {dir} --picture {dir}", "{dir} is a folder, and --picture needs a file"),
     ("predict {dir} a.jpg --heatmaps {file}", "{file} is a file, and --heatmaps needs a folder"),
-    ("predict {dir} a.jpg --out {dir}", "pass --shards or --format, too"),
+    ("predict {dir} a.jpg --out {dir}", "pass --shards, --format or --ray"),
     ("predict {dir} {dir} --shards 2", "pass --out DIR"),
     ("predict {dir} {dir} --shards 2 --out {file}", "{file} is a file, and --out needs a folder"),
     ("push {dir}", "{dir}"),
