@@ -46,7 +46,7 @@ LARGE_JPEG_FACTOR = 4
 # decoded in no time, and their scores are those of any other way to read them.
 LEAST_DRAFT = 448
 BRIGHTEST_8_BIT, BRIGHTEST_16_BIT = 255, 65535
-LONGEST = 100  # times as long as wide; an encoder that scales the shorter side would blow it up
+MOST_ELONGATED = 100  # times as long as wide; an encoder that scales the shorter side would blow it up
 
 
 def decode_photo(source: str | Path | bytes | Image.Image, least: int | None = None) -> Image.Image:
@@ -117,7 +117,7 @@ def _draft_jpeg(file: IO[bytes], least: int | None) -> Image.Image:
 
 
 def _upright_rgb(image: Image.Image) -> Image.Image:
-    if max(image.size) > LONGEST * min(image.size):
+    if max(image.size) > MOST_ELONGATED * min(image.size):
         raise ValueError(f"{image.width} x {image.height} pixels are a strip, no photo")
     image = ImageOps.exif_transpose(image)
     if image.mode[0] in "IF":  # I;16 and its kin, I (32 bits), F (fractions)

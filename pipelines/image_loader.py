@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -146,8 +146,9 @@ def photo_batches(
     # is being done at the time. While it waits for a batch it sees that death by itself.
     # Batches are pinned for the GPU that is current where the loader is started.
     on_device = partial(torch.cuda.set_device, torch.cuda.current_device()) if pinned else None
-    with ThreadPoolExecutor(1, initializer=on_device) as thread:
-        loader = thread.submit(iter, loading).result()
+    # No `ThreadPoolExecutor`: a process that is forked from its thread ends with an error, for it joins that thread.
+    with ThreadPool(1, on_device) as thread:
+        loader = thread.apply(iter, (loading,))
     while True:
         try:
             batch = next(loader)

@@ -7,9 +7,11 @@ from functools import partial
 from io import BytesIO
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from PIL import Image
+from torch.utils.data import DataLoader
 from transformers.models.clip import CLIPImageProcessorPil
 
 from wordsight.modeling.encoders import load_image_encoder
@@ -106,6 +108,15 @@ def test_workers_use_one_thread_each():
     (batch,) = photo_batches([threads], 1, plain, num_workers=1)
     assert batch.pixel_values[0, 0, 0, 0] == 1
     assert batch.pixel_values[0, 1, 0, 0] != os.getpid() % 251
+
+
+def test_after_another_loader_s_workers(photos):
+    """From then on torch raises a worker's bad end wherever this process is."""
+    assert len(list(DataLoader([1, 2], num_workers=1))) == 2
+    before = set(psutil.Process().children())
+    batches = photo_batches(photos, 3, num_workers=2)
+    assert [batch.rows for batch in batches] == [[0, 1], [3, 4, 5], [6]]
+    psutil.wait_procs(set(psutil.Process().children()) - before, timeout=30)
 
 
 def test_dead_worker_is_an_error_that_names_its_photos(photos):
