@@ -82,7 +82,7 @@ def test_stacks_are_photos_each(labeler, photo, labels):
         assert found[1] != found[0]
 
 
-def test_columns_and_undecoded_rows(labeler, photo, labels, tmp_path):
+def test_columns_and_undecoded_rows(labeler, photo, labels, tmp_path, child_handler):
     file = BytesIO()
     Image.fromarray(photo).save(file, "PNG")
     path = tmp_path / "photo"

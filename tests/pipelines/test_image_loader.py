@@ -110,7 +110,7 @@ def test_workers_use_one_thread_each():
     assert batch.pixel_values[0, 1, 0, 0] != os.getpid() % 251
 
 
-def test_after_another_loader_s_workers(photos):
+def test_after_another_loader_s_workers(photos, child_handler):
     """From then on torch raises a worker's bad end wherever this process is."""
     assert len(list(DataLoader([1, 2], num_workers=1))) == 2
     before = set(psutil.Process().children())
